@@ -1,0 +1,177 @@
+"""What the engine asks of the world, as protocols, and the faults the world may answer with.
+
+A fault is not a refusal: a refusal says the command was not acceptable, a fault says the world
+failed. Each fault says whether a retry may help. Implementations live in logs/ and outbound/.
+"""
+
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+import msgspec
+
+from crossfade.core.values import Instant, Sequence, Shard, StreamName
+
+# --- the log ---------------------------------------------------------------------------------------
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An event on its way into the log. The log gives it sequence, version and chain hash."""
+
+    stream: StreamName
+    type: str
+    at: Instant
+    actor: str
+    cause: str
+    payload: bytes
+
+
+class Tx(msgspec.Struct, frozen=True):
+    """One to ``events_per_tx_max`` events, stored all or none."""
+
+    key: bytes
+    """Idempotency key, 16 bytes, scoped to the shard. The same key again stores nothing."""
+    expect: tuple[tuple[StreamName, int], ...]
+    """Streams and the version each must have now; 0 = must not exist."""
+    events: tuple[NewEvent, ...]
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """Stored and durable: the events took the sequences ``first`` to ``last``."""
+
+    first: Sequence
+    last: Sequence
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """The key was used before; its events have the sequences ``first`` to ``last``."""
+
+    first: Sequence
+    last: Sequence
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """A stream was not at the expected version; nothing of this Tx was stored."""
+
+    stream: StreamName
+    version: int
+    """The version the stream has."""
+
+
+Result = Committed | Duplicate | Conflict
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """A row of the log, every column of which is covered by ``chain``."""
+
+    sequence: Sequence
+    stream: StreamName
+    version: int
+    type: str
+    at: Instant
+    actor: str
+    cause: str
+    key: bytes
+    payload: bytes
+    chain: bytes
+    """SHA-256 over the previous row's chain and all columns of this row (logs/codec.py)."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of a shard."""
+
+    epoch: int
+    """Raised when a shard is moved or restored; a writer of an older epoch is fenced."""
+    sequence: Sequence
+    chain: bytes
+
+
+class LogError(Exception):
+    """The log failed. ``retry`` says whether the same call may succeed later."""
+
+    retry = False
+
+
+class UnknownOutcomeError(LogError):
+    """It may or may not be stored: call again with the same key to find out."""
+
+    retry = True
+
+
+class UnavailableError(LogError):
+    """Surely not stored; the log cannot accept writes now."""
+
+    retry = True
+
+
+class FencedError(LogError):
+    """This writer's epoch is over: another process owns the shard."""
+
+
+class CorruptLogError(LogError):
+    """The log contradicts itself; the message names the shard and the first bad sequence."""
+
+
+class LogInUseError(LogError):
+    """Another process holds the data folder."""
+
+
+class Log(Protocol):
+    """An append-only, totally ordered, hash-chained record per shard.
+
+    Narrow on purpose: no filters, no subscriptions, no consumer state. Group commit, fan-out,
+    timers and views sit above it. One contract test runs against every implementation.
+    """
+
+    async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
+        """Store each Tx independently, in order, in one durable batch; one result for each.
+
+        Returns only when everything is durable. Raises UnknownOutcomeError, UnavailableError or
+        FencedError for the batch as a whole.
+        """
+
+    async def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
+        """Records ``after + 1`` …, contiguous, at most ``limit``; empty at the end of the shard."""
+
+    async def read_stream(self, shard: Shard, stream: StreamName) -> list[StoredEvent]:
+        """All records of one stream, oldest first; empty if there is none."""
+
+    async def find(self, shard: Shard, key: bytes) -> Committed | None:
+        """Where the events of an earlier Tx with this key are; None if the key was never used."""
+
+    async def wait(self, shard: Shard, after: Sequence, timeout_seconds: float) -> Sequence:
+        """Wait until the head may be beyond ``after``; a hint, may be spurious. Returns the head."""
+
+    async def head(self, shard: Shard) -> Head:
+        """The end of the shard: epoch 1, sequence 0 and 32 zero bytes when it is empty."""
+
+    async def close(self) -> None:
+        """Finish what is being written and release the files; further calls raise UnavailableError."""
+
+
+# --- time, ids -------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Time, simulated in tests."""
+
+    def now(self) -> Instant:
+        """The present instant."""
+
+    def monotonic(self) -> int:
+        """Nanoseconds of a clock that never jumps; only differences mean something."""
+
+    async def sleep_until(self, instant: Instant) -> None:
+        """Return at ``instant`` or soon after; at once if it has passed."""
+
+
+class Ids(Protocol):
+    """Randomness, seeded in tests."""
+
+    def new(self, prefix: str) -> str:
+        """``prefix``, ``_`` and 26 characters, time-ordered and unguessable."""
+
+    def key(self) -> bytes:
+        """16 random bytes, for the key of a command whose caller gave none."""
+
+    def secret(self) -> str:
+        """43 URL-safe characters holding 32 random bytes, for a credential."""
