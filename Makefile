@@ -1,0 +1,76 @@
+# The project's verbs. Each does its own set-up; nothing but Python 3.11+ and make is expected.
+# VENV=folder puts the environment elsewhere; PYTHON=program chooses the interpreter.
+
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-emit-index-url --no-emit-find-links
+READY_RUN := $(VENV)/ready-to-run
+READY_DEV := $(VENV)/ready-to-develop
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types docs bench conformance e2e demo lock ci clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY_DEV) ## everything for development
+
+run: $(READY_RUN) ## the hub at 127.0.0.1:8765 with a demo fleet
+	@$(BIN)/crossfade up $(ARGS)
+
+demo: $(READY_RUN) ## the whole ramp in about 90 seconds, reconciled; exits 0 if nothing was lost
+	@$(BIN)/crossfade demo --exit $(ARGS)
+
+test: $(READY_DEV) ## all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+e2e: $(READY_DEV) ## the tests with real processes, official clients and a browser
+	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+lint: $(READY_DEV) ## ruff, layers, house rules, changelog fragments
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/tidy.py src
+	@$(BIN)/python tools/fragments.py
+
+types: $(READY_DEV) ## mypy --strict
+	@$(BIN)/mypy
+
+docs: $(READY_DEV) ## draw the generated pages anew
+	@$(BIN)/python tools/diagrams.py
+
+bench: $(READY_DEV) ## our figures beside others', paired in one run
+	@$(BIN)/python -m bench $(ARGS)
+
+conformance: $(READY_DEV) ## the official MCP conformance suite against our transport
+	@$(BIN)/python tools/conformance.py $(ARGS)
+
+lock: $(READY_DEV) ## pin the dependencies anew
+	@$(LOCK) --all-extras --group dev pyproject.toml -o requirements/dev.lock $(ARGS)
+	@$(LOCK) --extra agents --group build -c requirements/dev.lock pyproject.toml -o requirements/run.lock
+	@touch $(READY_RUN) $(READY_DEV)
+
+ci: ## what CI does
+	@.ci/run
+
+clean: ## forget the environment, caches and what a run left behind
+	@rm -rf $(VENV) build dist var .crossfade .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@tools/venv.sh "$(VENV)" "$(PYTHON)"
+
+$(READY_RUN): requirements/run.lock pyproject.toml | $(BIN)/python
+	@echo "setting up $(VENV) (once)"
+	@$(PIP) install --require-hashes -r requirements/run.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(READY_DEV): requirements/dev.lock pyproject.toml | $(BIN)/python
+	@echo "setting up $(VENV) for development (once)"
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(READY_RUN)
