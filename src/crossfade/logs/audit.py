@@ -1,0 +1,85 @@
+"""Whether a log file is what it was when it was written: a quick look at its ends, and the whole of it.
+
+What this cannot see: a file whose tail and head were both cut off, or an older copy put in its
+place. Only a head that is kept elsewhere shows that.
+"""
+
+from typing import Final
+
+from crossfade.core.values import Sequence, Shard
+from crossfade.engine.ports import CorruptLogError, StoredEvent
+from crossfade.logs.codec import GENESIS, verify
+from crossfade.logs.database import Database
+
+ROWS_CHECKED_AT_START: Final = 1_000
+ROWS_PER_STEP: Final = 1_000
+
+
+def check_ends(database: Database) -> None:
+    """Verify the newest rows of every shard against its head, and that it begins with sequence 1.
+
+    Raises CorruptLogError, naming the shard and the first bad sequence.
+    """
+    firsts = {Shard(first >> 40): first & (1 << 40) - 1 for first in database.places()}
+    for shard in sorted(firsts.keys() | database.heads.keys()):
+        first = firsts.get(shard, 0)
+        if first > 1:
+            raise CorruptLogError(f"shard {shard}: sequence 1 is missing, the first is {first}")
+        after = max(0, database.head(shard).sequence - ROWS_CHECKED_AT_START)
+        bad = first_bad(database, shard, Sequence(after))
+        if bad is not None:
+            raise CorruptLogError(f"shard {shard}: sequence {bad} is missing or false")
+
+
+def first_bad(database: Database, shard: Shard, after: Sequence) -> Sequence | None:
+    """The first sequence beyond ``after`` that is missing or false, up to the head; None if all hold."""
+    prev = GENESIS if after == 0 else _chain_at(database, shard, after)
+    if prev is None:
+        return after
+    while after < database.head(shard).sequence:
+        bad, rows = step(database, shard, after, prev)
+        if bad is not None:
+            return bad
+        after, prev = rows[-1].sequence, rows[-1].chain
+    return check_head(database, shard, after, prev)
+
+
+def step(
+    database: Database, shard: Shard, after: Sequence, prev: bytes, limit: int = ROWS_PER_STEP
+) -> tuple[Sequence | None, list[StoredEvent]]:
+    """Verify the rows after ``after``, at most ``limit``: the first bad sequence if any, and the rows."""
+    try:
+        rows = database.read(shard, after, limit)
+    except CorruptLogError:
+        if limit == 1:
+            return Sequence(after + 1), []
+        return _one_by_one(database, shard, after, prev)
+    return verify(shard, rows, after, prev), rows
+
+
+def check_head(database: Database, shard: Shard, last: Sequence, chain: bytes) -> Sequence | None:
+    """The first sequence at which the head and the last row disagree; None if they agree."""
+    head, stored = database.head(shard), database.last_sequence(shard)
+    if stored != head.sequence:
+        return Sequence(min(stored, head.sequence) + 1)
+    return None if head.chain == chain else max(last, Sequence(1))
+
+
+def _one_by_one(
+    database: Database, shard: Shard, after: Sequence, prev: bytes
+) -> tuple[Sequence | None, list[StoredEvent]]:
+    """The same as ``step`` where a row of it cannot be read, to name which."""
+    good: list[StoredEvent] = []
+    while True:
+        bad, rows = step(database, shard, after, prev, limit=1)
+        if bad is not None or not rows:
+            return bad, good
+        good += rows
+        after, prev = rows[-1].sequence, rows[-1].chain
+
+
+def _chain_at(database: Database, shard: Shard, sequence: Sequence) -> bytes | None:
+    try:
+        return database.read(shard, Sequence(sequence - 1), 1)[0].chain
+    except CorruptLogError:
+        return None

@@ -1,0 +1,265 @@
+"""The tables of the SQLite log: what is read and written, synchronously, by one thread.
+
+Not here: threads, futures, settings of the file (startup.py), or who gets stored (batch.py).
+
+``events.place`` is ``shard << 40 | sequence``: one table in the order in which it is written. Stream
+versions and used keys are looked up in its indexes, so they can never contradict the events, and the
+chain covers them. A statement releases the interpreter at each step, and under load waits to get it
+back; so a batch is written in few statements with many rows, not in many with one.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Seq
+from itertools import chain as concatenated
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+
+from crossfade.core.values import Sequence, Shard, StreamName
+from crossfade.engine.ports import (
+    Committed,
+    CorruptLogError,
+    Head,
+    StoredEvent,
+    Tx,
+    UnavailableError,
+    UnknownOutcomeError,
+)
+from crossfade.logs.batch import Known, Resolved, resolve
+from crossfade.logs.codec import GENESIS
+from crossfade.logs.startup import FolderLock, connect, make_folder
+
+STREAMS_REMEMBERED_MAX: Final = 100_000
+"""Stream versions kept in memory for each shard; one that is not is looked up."""
+CHECKPOINT_PAGES: Final = 4_000
+"""The write-ahead log is copied into the file when it has so many pages of 4 KiB."""
+ROWS_PER_STATEMENT_MAX: Final = 256
+
+_COLUMNS: Final = "stream, version, type, at, actor, cause, key, payload, chain"
+_READ: Final = f"SELECT sequence, {_COLUMNS} FROM events WHERE place > ? AND place <= ? ORDER BY place LIMIT ?"  # noqa: S608
+_READ_STREAM: Final = (
+    f"SELECT sequence, {_COLUMNS} FROM events "  # noqa: S608 - constants only
+    "WHERE shard = ? AND stream = ? AND version > ? ORDER BY version LIMIT ?"
+)
+_FIND: Final = """
+SELECT key, min(place), max(place) FROM events WHERE key IN carray(?1) AND place BETWEEN ?2 AND ?3 GROUP BY key
+"""
+# The newest row of each stream by a seek, however many versions the stream has.
+_VERSIONS: Final = """
+SELECT e.stream, e.version FROM carray(?2) AS named CROSS JOIN events AS e ON e.place = (
+    SELECT place FROM events WHERE shard = ?1 AND stream = named.value ORDER BY version DESC LIMIT 1)
+"""
+_SET_HEAD: Final = """
+INSERT INTO heads VALUES (?, ?, ?, ?)
+ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, chain = excluded.chain
+"""
+_INSERT: Final = {
+    count: f"INSERT INTO events (place, {_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * count)  # noqa: S608
+    for count in (1 << bit for bit in range(ROWS_PER_STATEMENT_MAX.bit_length()))
+}
+
+
+def place(shard: Shard, sequence: int) -> int:
+    """Where a record lies in the table."""
+    return shard << 40 | sequence
+
+
+class Database:
+    """The open file. Everything here blocks, and runs on one thread at a time."""
+
+    def __init__(self, folder: Path, vfs: str | None = None) -> None:
+        """Open or create the log in ``folder``. Raises LogError and LogInUseError as ``startup`` says."""
+        make_folder(folder)
+        self._wal_pages = 0
+        self._versions: dict[Shard, dict[StreamName, int]] = {}
+        self.broken = ""
+        """Why nothing more can be written; empty while all is well."""
+        self.heads: dict[Shard, Head] = {}
+        self._lock = FolderLock(folder)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
+            self._connection = connect(folder, vfs)
+            undo.callback(self._connection.close, True)
+            self._connection.set_wal_hook(self._count_wal_pages)
+            with _reading("the table of heads"):
+                self.heads.update((row[0], Head(*row[1:])) for row in self._connection.execute("SELECT * FROM heads"))
+            undo.pop_all()
+
+    def head(self, shard: Shard) -> Head:
+        """The durable end of the shard."""
+        return self.heads.get(shard) or Head(1, Sequence(0), GENESIS)
+
+    def append(self, work: dict[Shard, list[Tx]]) -> dict[Shard, Resolved]:
+        """Store the transactions of several shards in one durable write; all of it, or nothing.
+
+        Raises UnavailableError if surely nothing was stored, UnknownOutcomeError if nobody can tell.
+        A disk that is full may have room later; after any other fault the log takes no more writes.
+        """
+        self._refuse_if_broken()
+        committing = False
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            done = {shard: self._resolve(shard, txs) for shard, txs in work.items()}
+            self._insert([resolved for resolved in done.values() if resolved.rows])
+            committing = True
+            self._connection.execute("COMMIT")
+        except (apsw.FullError, apsw.BusyError, apsw.ConstraintError) as fault:
+            raise self._rolled_back(fault) from fault
+        except (apsw.Error, MemoryError) as fault:
+            # A sync that failed once may seem to succeed when tried again: it is final.
+            self.broken = f"the log stopped after a fault of the disk: {fault}"
+            raise (UnknownOutcomeError if committing else UnavailableError)(self.broken) from fault
+        for resolved in done.values():
+            self.heads[resolved.shard] = resolved.head
+            self._remember(resolved)
+        return done
+
+    def checkpoint_if_due(self) -> None:
+        """Copy the write-ahead log into the file once it is long. A fault stops the log for good."""
+        if self._wal_pages < CHECKPOINT_PAGES or self.broken:
+            return
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.FullError:
+            return  # nothing is lost: it stays in the write-ahead log, and the next commit tries again
+        except apsw.Error as fault:
+            self.broken = f"the log stopped after a fault of the disk: {fault}"
+        self._wal_pages = 0
+
+    def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
+        """Durable records ``after + 1`` …, at most ``limit``. Raises CorruptLogError at a gap."""
+        last = min(after + limit, self.head(shard).sequence)
+        rows = self._events(_READ, (place(shard, after), place(shard, last), limit), shard, after)
+        if len(rows) != max(0, last - after):
+            raise CorruptLogError(f"shard {shard}: sequence {_first_missing(rows, after)} is missing")
+        return rows
+
+    def read_stream(self, shard: Shard, stream: StreamName, after_version: int, limit: int) -> list[StoredEvent]:
+        """Records of one stream beyond ``after_version``, oldest first, at most ``limit``."""
+        self._refuse_if_broken()
+        return self._events(_READ_STREAM, (shard, stream, after_version, limit), shard, Sequence(0))
+
+    def find(self, shard: Shard, key: bytes) -> Committed | None:
+        """Where the events with this key are; None if the key was never used."""
+        self._refuse_if_broken()
+        with _reading(f"shard {shard}: the index of keys"):
+            used = self._used(shard, (key,)).get(key)
+        return None if used is None else Committed(*used)
+
+    def places(self) -> Iterator[int]:
+        """The first place of each shard that has events."""
+        found, after = None, -1
+        while True:
+            with _reading("the table of events"):
+                found = self._connection.execute("SELECT min(place) FROM events WHERE place > ?", (after,)).get
+            if found is None:
+                return
+            yield found
+            after = place(Shard((found >> 40) + 1), 0) - 1
+
+    def last_sequence(self, shard: Shard) -> Sequence:
+        """The sequence of the shard's last row, whatever its head says; 0 if it has none."""
+        bounds = place(shard, 0), place(Shard(shard + 1), 0) - 1
+        with _reading(f"shard {shard}: the last record"):
+            last = self._connection.execute("SELECT max(place) FROM events WHERE place BETWEEN ? AND ?", bounds).get
+        return Sequence(0 if last is None else last - bounds[0])
+
+    def close(self) -> None:
+        """Release the file and the folder."""
+        with contextlib.suppress(apsw.Error):  # what was acknowledged is durable; the next start recovers
+            self._connection.close(True)
+        self._lock.release()
+
+    def _refuse_if_broken(self) -> None:
+        # Not for reading below the head: but whether something exists nobody can tell any more.
+        if self.broken:
+            raise UnavailableError(self.broken)
+
+    def _resolve(self, shard: Shard, txs: Seq[Tx]) -> Resolved:
+        remembered = self._versions.setdefault(shard, {})
+        named = {stream for tx in txs for stream, _ in tx.expect}
+        named.update(event.stream for tx in txs for event in tx.events)
+        versions = {stream: remembered[stream] for stream in named if stream in remembered}
+        sought = tuple(named.difference(versions))
+        if sought:
+            versions.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(sought))))
+        known = Known(self._used(shard, tuple({tx.key for tx in txs})), versions)
+        return resolve(shard, self.head(shard), txs, known)
+
+    def _used(self, shard: Shard, keys: tuple[bytes, ...]) -> dict[bytes, tuple[Sequence, Sequence]]:
+        if not keys:
+            return {}
+        start = place(shard, 0)
+        found = self._connection.execute(_FIND, (apsw.carray(keys), start, place(Shard(shard + 1), 0) - 1))
+        return {key: (Sequence(first - start), Sequence(last - start)) for key, first, last in found}
+
+    def _insert(self, batches: list[Resolved]) -> None:
+        values: list[object] = []
+        for batch in batches:
+            values += concatenated.from_iterable(map(msgspec.structs.astuple, batch.rows))
+        values[::10] = [place(batch.shard, row.sequence) for batch in batches for row in batch.rows]
+        for start, count in _pieces(len(values) // 10):
+            self._connection.execute(_INSERT[count], values[start * 10 : (start + count) * 10])
+        for batch in batches:
+            head = batch.head
+            self._connection.execute(_SET_HEAD, (batch.shard, head.epoch, head.sequence, head.chain))
+
+    def _rolled_back(self, fault: apsw.Error) -> UnavailableError:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as worse:
+            self.broken = f"the log stopped after a fault of the disk: {worse}"
+        if not isinstance(fault, apsw.FullError):
+            self._versions.clear()
+        return UnavailableError(f"nothing was stored: {fault}")
+
+    def _remember(self, done: Resolved) -> None:
+        remembered = self._versions[done.shard]
+        for row in done.rows:
+            remembered.pop(row.stream, None)  # to the young end
+            remembered[row.stream] = row.version
+        while len(remembered) > STREAMS_REMEMBERED_MAX:
+            del remembered[next(iter(remembered))]
+
+    def _events(self, sql: str, bindings: tuple[object, ...], shard: Shard, after: Sequence) -> list[StoredEvent]:
+        rows: list[StoredEvent] = []
+        with _reading(lambda: f"shard {shard}: sequence {rows[-1].sequence + 1 if rows else after + 1}"):
+            rows.extend(StoredEvent(*row) for row in self._connection.execute(sql, bindings))
+        return rows
+
+    def _count_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+
+@contextlib.contextmanager
+def _reading(what: str | Callable[[], str]) -> Iterator[None]:
+    """Turn what SQLite raises while reading ``what`` into a fault of the log."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as fault:
+        raise CorruptLogError(f"{what() if callable(what) else what} cannot be read: {fault}") from fault
+    except apsw.Error as fault:
+        raise UnavailableError(f"the log cannot be read: {fault}") from fault
+
+
+def _pieces(count: int) -> Iterator[tuple[int, int]]:
+    """Cut ``count`` rows into powers of two, so that few different statements have to be prepared."""
+    start = 0
+    while start < count:
+        size = min(ROWS_PER_STATEMENT_MAX, 1 << ((count - start).bit_length() - 1))
+        yield start, size
+        start += size
+
+
+def _first_missing(rows: Iterable[StoredEvent], after: Sequence) -> int:
+    expected = after + 1
+    for row in rows:
+        if row.sequence != expected:
+            break
+        expected += 1
+    return expected

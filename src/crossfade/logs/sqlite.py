@@ -1,0 +1,139 @@
+"""The embedded log: one SQLite file, durable before it is acknowledged, one process at a time.
+
+Reads that follow the log are answered from memory (recent.py). Others run on the writing thread, a
+little at a time: SQLite in exclusive mode keeps its index of the write-ahead log in the memory of
+its one connection, so a second connection cannot exist, and a second thread on the same connection
+would see rows that are not durable yet.
+"""
+
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from typing import Final
+
+from crossfade.core.values import Sequence, Shard, StreamName
+from crossfade.engine.ports import Committed, CorruptLogError, Head, LogError, Result, StoredEvent, Tx
+from crossfade.logs.audit import check_ends, step
+from crossfade.logs.batch import Resolved
+from crossfade.logs.codec import GENESIS
+from crossfade.logs.database import Database
+from crossfade.logs.limits import READ_BYTES_MAX, check_key, check_read, check_shard, check_stream, check_txs
+from crossfade.logs.recent import Recent
+from crossfade.logs.wakeups import Wakeups
+from crossfade.logs.writer import Writer
+
+ROWS_PER_TURN: Final = 500
+"""Rows that one turn of the writing thread reads: about a millisecond in which nothing is written."""
+
+
+def open_sqlite(folder: Path, *, vfs: str | None = None) -> "SqliteLog":
+    """Open the log in ``folder``, which is created if need be, and check the ends of every shard.
+
+    ``vfs`` names an SQLite file layer, for tests with faults. Raises LogInUseError if another process
+    has it, CorruptLogError naming the shard and the first bad sequence, and LogError if the SQLite at
+    hand or the file cannot be trusted. Blocks for some milliseconds: call it before serving.
+    """
+    database = Database(folder, vfs)
+    try:
+        check_ends(database)
+    except LogError:
+        database.close()
+        raise
+    return SqliteLog(database)
+
+
+class SqliteLog:
+    """``engine.ports.Log`` in one file. Belongs to the event loop on which it is first used."""
+
+    def __init__(self, database: Database) -> None:
+        """Take over an open and checked file; use ``open_sqlite``."""
+        self._heads = dict(database.heads)
+        self._recent = Recent()
+        self._wakeups = Wakeups()
+        self._writer = Writer(database, self._stored)
+
+    async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
+        """Store each Tx independently; returns when all is durable."""
+        self._writer.refuse_if_closed()
+        check_txs(shard, txs)
+        return await self._writer.append(shard, txs) if txs else []
+
+    async def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
+        """Records ``after + 1`` …, contiguous, at most ``limit``; empty at the end of the shard."""
+        self._writer.refuse_if_closed()
+        limit = check_read(shard, after, limit)
+        end = min(after + limit, self._head(shard).sequence)
+        rows: list[StoredEvent] = []
+        size_bytes = 0
+        while after < end:
+            found = self._recent.read(shard, after, end - after) or await self._from_file(shard, after, end - after)
+            for row in found:
+                rows.append(row)
+                size_bytes += len(row.payload)
+                if size_bytes > READ_BYTES_MAX:
+                    return rows
+            after = rows[-1].sequence
+        return rows
+
+    async def read_stream(self, shard: Shard, stream: StreamName) -> list[StoredEvent]:
+        """All records of one stream, oldest first; empty if there is none."""
+        check_shard(shard)
+        check_stream(stream)
+        rows: list[StoredEvent] = []
+        while True:
+            version = len(rows)
+            found = await self._writer.call(Database.read_stream, shard, stream, version, ROWS_PER_TURN)
+            rows += found
+            if rows and rows[-1].version != len(rows):
+                raise CorruptLogError(f"shard {shard}: stream {stream} lacks a version before {rows[-1].version}")
+            if len(found) < ROWS_PER_TURN:
+                return rows
+
+    async def find(self, shard: Shard, key: bytes) -> Committed | None:
+        """Where the events of an earlier Tx with this key are; None if the key was never used."""
+        check_shard(shard)
+        check_key(key)
+        return await self._writer.call(Database.find, shard, key)
+
+    async def wait(self, shard: Shard, after: Sequence, timeout_seconds: float) -> Sequence:
+        """Wait until the head may be beyond ``after``; returns the head."""
+        if (await self.head(shard)).sequence <= after:
+            await self._wakeups.wait(shard, timeout_seconds)
+        return (await self.head(shard)).sequence
+
+    async def head(self, shard: Shard) -> Head:
+        """The durable end of the shard."""
+        self._writer.refuse_if_closed()
+        check_shard(shard)
+        return self._head(shard)
+
+    async def verify(self, shard: Shard) -> Sequence | None:
+        """The first sequence of the shard that is missing or false; None if all hold.
+
+        Reads every row, about 200,000 a second, and lets appends pass between steps.
+        """
+        check_shard(shard)
+        after, prev = Sequence(0), GENESIS
+        while after < self._head(shard).sequence:
+            bad, rows = await self._writer.call(step, shard, after, prev, ROWS_PER_TURN)
+            if bad is not None:
+                return bad
+            after, prev = rows[-1].sequence, rows[-1].chain
+        return None if prev == self._head(shard).chain else after
+
+    async def close(self) -> None:
+        """Finish what is being written and release the files; further calls raise UnavailableError."""
+        closing = self._writer.close()
+        self._wakeups.wake_all()
+        await closing
+
+    def _head(self, shard: Shard) -> Head:
+        return self._heads.get(shard) or Head(1, Sequence(0), GENESIS)
+
+    async def _from_file(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
+        return await self._writer.call(Database.read, shard, after, min(limit, ROWS_PER_TURN))
+
+    def _stored(self, done: list[Resolved]) -> None:
+        for resolved in done:
+            self._heads[resolved.shard] = resolved.head
+            self._recent.add(resolved.shard, resolved.rows)
+            self._wakeups.wake(resolved.shard)

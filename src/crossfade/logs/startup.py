@@ -1,0 +1,162 @@
+"""Opening the data folder: one process, a sound SQLite, the settings that durability rests on.
+
+Every setting is read back, because SQLite answers a setting it does not apply with silence. The
+order matters: ``synchronous=EXTRA`` before ``journal_mode=WAL``, or the unlinked rollback journal of
+the conversion to WAL may come back after a power cut and undo everything (research/reliability.md,
+section 1.3). Sources: sqlite.org/pragma.html, sqlite.org/wal.html.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from crossfade.engine.ports import LogError, LogInUseError
+
+FILE_NAME: Final = "log.db"
+LOCK_NAME: Final = "log.lock"
+FORMAT: Final = 1
+"""``user_version`` of the file; raised when the tables or the canonical bytes change."""
+APPLICATION_ID: Final = 0x43724644
+"""``application_id`` of the file: the letters CrFD."""
+JOURNAL_SIZE_LIMIT_BYTES: Final = 64 * 1024 * 1024
+CACHE_KIB: Final = 64 * 1024
+STATEMENTS_CACHED: Final = 64
+
+_SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (
+    # name, what is set, what must be read back
+    ("locking_mode", "EXCLUSIVE", "exclusive"),
+    ("synchronous", "EXTRA", 3),
+    ("journal_mode", "WAL", "wal"),
+    ("fullfsync", 1, 1),
+    ("checkpoint_fullfsync", 1, 1),
+    ("wal_autocheckpoint", 0, 0),  # the writer checkpoints by itself, when nobody waits, and sees its errors
+    ("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES, JOURNAL_SIZE_LIMIT_BYTES),
+    ("cache_size", -CACHE_KIB, -CACHE_KIB),
+    ("cell_size_check", 1, 1),
+    ("trusted_schema", 0, 0),
+)
+
+_SCHEMA: Final = f"""
+CREATE TABLE events (
+    place INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    key BLOB NOT NULL,
+    payload BLOB NOT NULL,
+    chain BLOB NOT NULL,
+    shard INTEGER GENERATED ALWAYS AS (place >> 40) VIRTUAL,
+    sequence INTEGER GENERATED ALWAYS AS (place & 1099511627775) VIRTUAL
+) STRICT;
+CREATE UNIQUE INDEX events_by_stream ON events (shard, stream, version);
+CREATE INDEX events_by_key ON events (key);
+CREATE TABLE heads (
+    shard INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    chain BLOB NOT NULL
+) STRICT;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+"""
+
+
+def may_corrupt(version_number: int) -> bool:
+    """Whether this SQLite has the WAL-reset bug (sqlite.org/wal.html#walresetbug); 3051002 is 3.51.2."""
+    fixed_since = {3044: 3044006, 3050: 3050007}.get(version_number // 1000, 3051003)
+    return 3007000 <= version_number < fixed_since
+
+
+def refuse_unsound_sqlite(version_number: int) -> None:
+    """Raise LogError for an SQLite that may lose or corrupt what it confirmed."""
+    if may_corrupt(version_number):
+        raise LogError(f"SQLite {version_number} may corrupt a log (WAL-reset bug); 3.51.3 or later is needed")
+
+
+class FolderLock:
+    """The right of one process to use a data folder; the system takes it back when the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises LogInUseError, naming the process that holds the folder."""
+        self._descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise LogInUseError(f"data folder {folder} is in use by process {holder}") from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the folder back; the file stays, since removing it would race with the next holder."""
+        os.close(self._descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` for its owner alone, and see to it that its name survives a power cut."""
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
+    """The one connection to the file of ``folder``, created if need be, with every setting checked.
+
+    ``vfs`` names an SQLite file layer, for tests with faults. Raises LogError if a setting does not
+    hold or the file is of another format, LogInUseError if another program has the file open.
+    """
+    refuse_unsound_sqlite(apsw.SQLITE_VERSION_NUMBER)
+    connection = apsw.Connection(str(folder / FILE_NAME), vfs=vfs, statementcachesize=STATEMENTS_CACHED)
+    try:
+        _configure(connection)
+        _create_or_recognise(connection)
+    except apsw.Error as fault:
+        connection.close(True)
+        raise _explained(fault, folder) from fault
+    except LogError:
+        connection.close(True)
+        raise
+    return connection
+
+
+def _explained(fault: apsw.Error, folder: Path) -> LogError:
+    if isinstance(fault, (apsw.BusyError, apsw.LockedError)):
+        return LogInUseError(f"another program has {folder / FILE_NAME} open")
+    return LogError(f"{folder / FILE_NAME} cannot be opened: {fault}")
+
+
+def _configure(connection: apsw.Connection) -> None:
+    for name, value, expected in _SETTINGS:
+        connection.pragma(name, value)
+        actual = connection.pragma(name)
+        if actual != expected:
+            raise LogError(f"SQLite does not hold to {name}={value}: it says {actual}")
+    connection.pragma("mmap_size", 0)
+    if connection.pragma("mmap_size") not in (0, None):  # None: this file layer cannot map at all
+        raise LogError("SQLite does not hold to mmap_size=0")
+
+
+def _create_or_recognise(connection: apsw.Connection) -> None:
+    with contextlib.closing(connection.execute("BEGIN IMMEDIATE")):
+        pass
+    if connection.pragma("user_version") == 0 and not connection.pragma("application_id"):
+        connection.execute(_SCHEMA)
+    connection.execute("COMMIT")
+    application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
+    if application_id != APPLICATION_ID:
+        raise LogError("the file is not a log of this program")
+    if version != FORMAT:
+        raise LogError(f"the log has format {version}, this release reads format {FORMAT}")
