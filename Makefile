@@ -34,7 +34,7 @@ lint: $(READY_DEV) ## ruff, layers, house rules, changelog fragments
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/tidy.py src
-	@$(BIN)/python tools/fragments.py
+	@$(BIN)/towncrier build --draft --version next >/dev/null
 
 types: $(READY_DEV) ## mypy --strict
 	@$(BIN)/mypy

@@ -1,0 +1,1 @@
+"""Translates a wire request into one call of the hub and back. Decides nothing; imports the engine and the core."""
