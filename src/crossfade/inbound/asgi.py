@@ -44,6 +44,9 @@ PING: Final = b": ping\n\n"
 WRITE_BYTES: Final = 65_536
 """Queued events are joined up to about this size for one write."""
 GOLDEN: Final = 0.6180339887498949
+"""Multiples of it modulo 1 are spread evenly however many there are."""
+TIMER_SECONDS: Final = 0.001
+"""A timer may be this early."""
 
 
 class BodyTooLargeError(Exception):
@@ -58,7 +61,7 @@ class ClientGoneError(Exception):
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """The value of the first header called ``name`` (lower case); None if there is none."""
+    """Return the value of the first header called ``name`` (lower case); None if there is none."""
     for key, value in scope["headers"]:
         if key == name:
             found: bytes = value
@@ -67,7 +70,7 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 async def read_body(receive: Receive, limit_bytes: int) -> bytes:
-    """The whole request body. Raises BodyTooLargeError beyond ``limit_bytes``, ClientGoneError."""
+    """Return the whole request body. Raises BodyTooLargeError beyond ``limit_bytes``, ClientGoneError."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         whole: bytes = message.get("body", b"")
@@ -93,12 +96,12 @@ async def json_response(send: Send, status: int, body: bytes, headers: Headers =
 
 
 def error_body(code: str, message: str, hint: str) -> bytes:
-    """The JSON every refusal over HTTP has: ``{"error": {"code", "message", "try"}}``."""
+    """Encode the JSON every refusal over HTTP has: ``{"error": {"code", "message", "try"}}``."""
     return msgspec.json.encode({"error": {"code": code, "message": message, "try": hint}})
 
 
 def disconnected(scope: Scope, receive: Receive) -> asyncio.Future[None]:
-    """A future that is done when the client has gone away; cancel it when it no longer matters.
+    """Return a future that is done when the client has gone away; cancel it when it no longer matters.
 
     Call it once a request, after the body was read: under a server without ``crossfade.lost`` it
     takes over ``receive``.
@@ -116,7 +119,7 @@ async def _receive_disconnect(receive: Receive) -> None:
 
 
 def frame(data: bytes, event_id: str | None = None, event: str | None = None) -> bytes:
-    """One server-sent event as bytes, so that it can be built once and pushed to many.
+    """Encode one server-sent event, so that it can be built once and pushed to many.
 
     ``data`` may have several lines. Raises ValueError if a name or an id could break the framing.
     """
@@ -176,11 +179,11 @@ class Streams:
     def holding(self, on_drain: Callable[[], None]) -> Iterator[None]:
         """While the block runs, ``on_drain`` is called if the server stops; it must make the block end."""
         token = object()
-        self._add(token, on_drain, _nothing)
+        self.add(token, on_drain, _nothing)
         try:
             yield
         finally:
-            self._discard(token)
+            self.discard(token)
 
     async def drain(self, grace_seconds: float) -> int:
         """Ask everything held to end; after ``grace_seconds`` cut the rest. Returns how many were cut."""
@@ -196,7 +199,7 @@ class Streams:
             cut()
         return len(late)
 
-    def _add(self, token: object, on_drain: Callable[[], None], cut: Callable[[], None]) -> float:
+    def add(self, token: object, on_drain: Callable[[], None], cut: Callable[[], None]) -> float:
         """Register; returns a number in [0, 1), spread evenly over what is opened."""
         self._held[token] = (on_drain, cut)
         if self.draining:
@@ -204,14 +207,15 @@ class Streams:
         self._opened += 1
         return self._opened * GOLDEN % 1.0
 
-    def _discard(self, token: object) -> None:
+    def discard(self, token: object) -> None:
+        """Forget what was added; unknown tokens are ignored."""
         self._held.pop(token, None)
         if self._empty is not None and not self._held:
             self._empty.set()
 
 
 def _nothing() -> None:
-    """What cutting does to a poll: the server closes its connection."""
+    """Cut a poll: nothing to do, the server closes its connection."""
 
 
 class EventStream:
@@ -259,7 +263,7 @@ class EventStream:
         self.closed: asyncio.Future[Ending] = self._loop.create_future()
         self._gone = disconnected(scope, receive)
         self._gone.add_done_callback(self._on_gone)
-        spread = streams._add(self, on_drain or self.end, self.cut)
+        spread = streams.add(self, on_drain or self.end, self.cut)
         self._ping_seconds = self._limits.ping_seconds * (0.75 + 0.25 * spread)
 
     async def start(self, headers: Headers = ()) -> None:
@@ -343,7 +347,7 @@ class EventStream:
             self._writer = None
 
     def _take(self) -> bytes:
-        """The next write: queued events, joined while they are small."""
+        """Take the next write: queued events, joined while they are small."""
         queue = self._queue
         first = queue.popleft()
         size = len(first)
@@ -361,7 +365,7 @@ class EventStream:
         if self._writer is not None and silent_seconds >= 2 * self._ping_seconds:
             self.cut()
             return
-        if left_seconds <= 0.001:
+        if left_seconds <= TIMER_SECONDS:
             left_seconds = self._ping_seconds
             if self._writer is None:
                 self.push(PING)
@@ -382,4 +386,4 @@ class EventStream:
             self._timer = None
         self._gone.remove_done_callback(self._on_gone)
         self._gone.cancel()
-        self._streams._discard(self)
+        self._streams.discard(self)

@@ -1,0 +1,285 @@
+"""The HTTP/1.1 connection: uvicorn's httptools protocol with the bounds it lacks.
+
+What it adds: a deadline for the whole request, caps on headers and body, a cap on connections,
+one ``Host``, hard abort and a disconnect signal for the application. Not here: listening and
+stopping (inbound/server.py), streams (inbound/asgi.py), anything about routes.
+
+Rules
+-----
+1. A request that breaks a bound never reaches the application, or reaches it as a disconnect.
+2. A refusal is written only where the client is sure to take it for the answer to this request;
+   otherwise the connection is dropped.
+3. After a refusal the connection lingers: what the client is still sending is read and thrown
+   away, because closing over unread bytes would reset the connection and destroy the answer.
+
+It rests on internals of uvicorn 0.54, which tests/contract/test_http_server.py names one by one.
+Sources: RFC 9110, RFC 9112 (§3.2 Host, §6.3 length, §9.6 tear-down), RFC 6585 §5 (431).
+"""
+
+import asyncio
+from typing import Final, NoReturn
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from crossfade.inbound.asgi import ABORT, LOST, error_body
+from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
+
+BYTES_PER_BODY_BYTE_MAX: Final = 8
+"""A body sent in one-byte chunks takes 6 bytes for each; more is chunk extensions or trailers."""
+
+
+class RefusedError(Exception):
+    """Stops the parser. Never leaves this module."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. Created by uvicorn, with ``gate`` bound in by the server."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._gate = gate
+        self._limits = gate.limits
+        self._deadline: asyncio.TimerHandle | None = None
+        self._lost: set[asyncio.Future[None]] | None = None
+        self._is_lost = False
+        self._arriving = False  # a request has begun and is not complete
+        self._head_done = False  # …and its head is
+        self._begun = 0  # requests begun in the bytes being parsed
+        self._raw_bytes = 0  # received of the request that is arriving
+        self._body_bytes = 0
+        self._answer: RefusalAnswer | None = None
+        self._refused = False
+
+    # --- the connection ---
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection, or turn it away with 503."""
+        if len(self.connections) >= self._gate.connections_max:
+            self._shed(transport)
+            return
+        super().connection_made(transport)
+        self._arm()
+        self._gate.admitted()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application, and break every reference cycle: frozen objects are not collected."""
+        self._is_lost = True
+        self._disarm()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+        self._tell_lost()
+        self._gate.lingering.discard(self.transport)
+        self.pipeline.clear()
+        self.cycle = self.scope = None  # type: ignore[assignment]
+        if not self.connections:
+            self._gate.emptied.set()
+
+    def lost(self) -> asyncio.Future[None]:
+        """Return a future that is done when this connection is gone; the caller may cancel it."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        if self._is_lost:
+            future.set_result(None)
+            return future
+        if self._lost is None:
+            self._lost = set()
+        self._lost.add(future)
+        future.add_done_callback(self._lost.discard)
+        return future
+
+    def _tell_lost(self) -> None:
+        for future in list(self._lost or ()):
+            if not future.done():
+                future.set_result(None)
+
+    # --- the deadline ---
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(self._limits.request_seconds, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        """Abort a request that did not arrive in time, unless it was us who stopped reading."""
+        if self.flow.read_paused:
+            self._arm()
+        else:
+            self.transport.abort()
+
+    def _owes_request(self) -> bool:
+        """Tell whether a request has begun, or bytes came that are none yet and no other timer runs."""
+        if self._arriving:
+            return True
+        return self._is_idle() and self.timeout_keep_alive_task is None and not self.transport.is_closing()
+
+    def _is_idle(self) -> bool:
+        current = self._current()
+        return current is None or current.response_complete
+
+    def _current(self) -> RequestResponseCycle | None:
+        """Return the request being answered; uvicorn's own annotation hides that there may be none."""
+        return self.cycle
+
+    # --- parsing ---
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, then bound what is still incomplete."""
+        if self._refused:
+            return
+        whole = not self._arriving
+        self._begun = 0
+        super().data_received(data)
+        if self._arriving and self._begun == int(whole):  # all of ``data`` belongs to the arriving request
+            self._raw_bytes += len(data)
+            self._check_raw()
+        if self._deadline is None and self._owes_request():
+            self._arm()
+
+    def _check_raw(self) -> None:
+        """Bound what the parser may be keeping back: half a header, chunk extensions, trailers."""
+        limits = self._limits
+        if not self._head_done:
+            if self._raw_bytes > limits.header_bytes:
+                self._refuse(headers_too_large(limits))
+        elif self._raw_bytes > limits.header_bytes + BYTES_PER_BODY_BYTE_MAX * limits.body_bytes:
+            self._refuse(body_too_large(limits))
+
+    def on_message_begin(self) -> None:
+        """Start counting a request."""
+        super().on_message_begin()
+        self._arriving = True
+        self._head_done = False
+        self._begun += 1
+        self._raw_bytes = self._body_bytes = 0
+        extensions = {ABORT: self.transport.abort, LOST: self.lost}
+        self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
+
+    def on_headers_complete(self) -> None:
+        """Check the head before the application sees it."""
+        self._check_head()
+        self._head_done = True
+        super().on_headers_complete()
+        self.headers = []  # trailers would be appended to what the application takes for headers
+
+    def _check_head(self) -> None:
+        size_bytes = len(self.url)
+        hosts, host, declared = 0, b"", b"0"
+        for name, value in self.headers:
+            size_bytes += len(name) + len(value) + 4
+            if name == b"host":
+                hosts, host = hosts + 1, value
+            elif name == b"content-length":
+                declared = value
+        if size_bytes > self._limits.header_bytes or len(self.headers) > self._limits.header_count:
+            self._stop(headers_too_large(self._limits))
+        if hosts != 1:
+            self._stop(HOST)
+        if not self.url.startswith(b"/") and not _names_host(self.url, host):
+            self._stop(TARGET)
+        if int(declared) > self._limits.body_bytes:  # the parser lets only digits through
+            self._stop(body_too_large(self._limits))
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body, however it is framed."""
+        self._body_bytes += len(body)
+        if self._body_bytes > self._limits.body_bytes:
+            self._stop(body_too_large(self._limits))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Lift the deadline: the request is all here."""
+        self._arriving = self._head_done = False
+        self._disarm()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Choose how long the connection may stay idle."""
+        limits = self._limits
+        pressed = len(self.connections) > limits.pressed_share * self._gate.connections_max
+        self.timeout_keep_alive = (  # uvicorn declares whole seconds, and passes them to call_later
+            limits.keep_alive_pressed_seconds if pressed else limits.keep_alive_seconds  # type: ignore[assignment]
+        )
+        super().on_response_complete()
+
+    # --- refusing ---
+
+    def _stop(self, answer: RefusalAnswer) -> NoReturn:
+        """Leave a callback of the parser, which then calls nothing more; ends in ``send_400_response``."""
+        self._answer = answer
+        raise RefusedError
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the name is uvicorn's
+        """Refuse: uvicorn ends up here when the parser stops, for a refusal of ours or bad syntax."""
+        self._refuse(self._answer or MALFORMED)
+
+    def _refuse(self, answer: RefusalAnswer) -> None:
+        """Answer and close, or just drop the connection if the answer could be misread."""
+        self._refused = True
+        self._arriving = False
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        if not self._may_answer():
+            self.transport.abort()
+            return
+        if self._head_done:  # the application has begun: to it the client is gone
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._tell_lost()
+        self.flow.resume_reading()
+        self._say(answer)
+
+    def _may_answer(self) -> bool:
+        """Whether nothing of another answer, or of an earlier one to this request, is on the wire."""
+        if self._head_done:
+            return not self.cycle.response_started and not self.pipeline
+        return self._is_idle()
+
+    def _say(self, answer: RefusalAnswer) -> None:
+        body = error_body(answer.code, answer.message, answer.hint)
+        head = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            *answer.headers,
+        ]
+        lines = [STATUS_LINE[answer.status], *(b"%b: %b\r\n" % pair for pair in head), b"\r\n", body]
+        self.transport.write(b"".join(lines))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._deadline = self.loop.call_later(self._limits.linger_seconds, self.transport.abort)
+        else:
+            self.transport.close()
+
+    def _shed(self, transport: asyncio.Transport) -> None:
+        """Turn a connection away. It is not in ``connections`` and never reaches the parser."""
+        self.transport = transport
+        self._refused = True
+        self._gate.shed += 1
+        if len(self._gate.lingering) >= self._limits.lingering_max:
+            transport.abort()
+            return
+        self._gate.lingering.add(transport)
+        self._say(busy(self._limits))
+
+
+def _names_host(url: bytes, host: bytes) -> bool:
+    """Whether a target that is not a path is ``*`` or an address on ``host`` (RFC 9112 §3.2.2)."""
+    if url == b"*":
+        return True
+    parsed = httptools.parse_url(url)  # raises for nonsense, which the parser reports as malformed
+    named: bytes = (parsed.host or b"") + (b":%d" % parsed.port if parsed.port else b"")
+    return named.lower() == host.lower()

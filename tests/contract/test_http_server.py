@@ -1,0 +1,496 @@
+"""The HTTP server over real sockets: every bound is reached, and the end is orderly."""
+
+import asyncio
+import inspect
+import socket
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from crossfade.inbound.asgi import Ending, EventStream, Streams, disconnected, json_response
+from crossfade.inbound.listeners import AddressInUseError, ListenError
+from crossfade.inbound.server import Server, ServerSettings
+from tests.kit.http_server import HEAD, Echo, code, connected, exchange, run, serving, status
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+# --- requests ----------------------------------------------------------------------------------------
+
+
+def test_an_ordinary_request_is_answered_and_the_connection_kept() -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as server, connected(server) as client:
+            for body in (b"one", b"two"):
+                await client.send(b"POST / " + HEAD + b"Content-Length: 3\r\n\r\n" + body)
+                head = await client.until(b"\r\n\r\n")
+                assert status(head) == 200
+                assert b"date: " in head
+                assert b"server: " not in head
+                assert await client.reader.readexactly(3) == body
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        pytest.param([], id="nothing at all"),
+        pytest.param([b"\r\n"], id="blank lines only"),
+        pytest.param([b"POST / " + HEAD + b"X-Slow: "], id="an unfinished header"),
+        pytest.param([b"POST / " + HEAD + b"Content-Length: 9\r\n\r\n", b"12"], id="an unfinished body"),
+        pytest.param([b"POST / " + HEAD + CHUNKED + b"\r\n", b"1\r\nX"], id="an unfinished chunk"),
+    ],
+)
+def test_a_request_that_does_not_arrive_in_time_is_cut(fragments: list[bytes]) -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo, request_seconds=0.2) as server:
+            assert status(await exchange(server, *fragments)) == 0
+        assert "answered" not in echo.ends
+
+    run(scenario())
+
+
+def test_bytes_trickling_in_do_not_extend_the_deadline() -> None:
+    async def scenario() -> None:
+        async with serving(Echo(), request_seconds=0.3) as server, connected(server) as client:
+            await client.send(b"POST / " + HEAD + b"Content-Length: 1000\r\n\r\n")
+            rest = asyncio.ensure_future(client.rest())
+            while not rest.done():
+                client.writer.write(b"x")
+                await asyncio.wait({rest}, timeout=0.02)
+            assert status(await rest) == 0
+
+    run(scenario())
+
+
+def test_the_deadline_holds_for_the_second_request_of_a_connection() -> None:
+    async def scenario() -> None:
+        async with serving(Echo(), request_seconds=0.2) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            await client.until(b"\r\n\r\n")
+            await client.send(b"GET / HTTP/1.1\r\nHo")
+            assert await client.rest() in (b"", b"<reset>")
+
+    run(scenario())
+
+
+def test_a_held_answer_is_not_subject_to_the_deadline() -> None:
+    release = asyncio.Event()
+
+    async def held(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        asyncio.get_running_loop().call_later(0.4, release.set)
+        await release.wait()
+        await json_response(send, 200, b"{}")
+
+    async def scenario() -> None:
+        async with serving(held, request_seconds=0.1) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            assert status(await client.until(b"{}")) == 200
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"X-Big: " + b"a" * 20_000 + b"\r\n\r\n", id="one header too long"),
+        pytest.param(b"".join(b"X-%d: v\r\n" % n for n in range(101)) + b"\r\n", id="too many"),
+        pytest.param(b"X-Big: " + b"a" * 70_000, id="not even finished"),
+    ],
+)
+def test_a_head_beyond_its_bound_is_refused(head: bytes) -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo) as server:
+            answer = await exchange(server, b"GET / " + HEAD + head)
+        assert (status(answer), code(answer), echo.paths) == (431, "http.headers_too_large", [])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([b"Content-Length: 20000000\r\n\r\n", *[b"x" * 65_536] * 20], id="declared"),
+        pytest.param([b"Content-Length: 20000000\r\nExpect: 100-continue\r\n\r\n"], id="announced"),
+    ],
+)
+def test_a_declared_body_beyond_its_bound_never_reaches_the_application(parts: list[bytes]) -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo) as server:
+            answer = await exchange(server, b"POST / " + HEAD, *parts)
+        assert (status(answer), code(answer), echo.paths) == (413, "http.body_too_large", [])
+        assert b"connection: close" in answer
+
+    run(scenario())
+
+
+def test_a_chunked_body_beyond_its_bound_is_refused_and_the_application_sees_a_disconnect() -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo, body_bytes=5_000) as server:
+            chunks = [b"3e8\r\n" + b"x" * 1000 + b"\r\n"] * 6
+            answer = await exchange(server, b"POST / " + HEAD + CHUNKED + b"\r\n", *chunks)
+        assert (status(answer), code(answer), echo.ends) == (413, "http.body_too_large", ["ClientGoneError"])
+
+    run(scenario())
+
+
+def test_chunk_extensions_count_although_they_are_no_body() -> None:
+    async def scenario() -> None:
+        async with serving(Echo(), body_bytes=1_000, header_bytes=1_000) as server:
+            start = b"POST / " + HEAD + CHUNKED + b"\r\n1;x=" + b"y" * 5_000
+            assert status(await exchange(server, start, b"y" * 5_000)) == 413
+
+    run(scenario())
+
+
+def test_trailers_do_not_become_headers() -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo) as server, connected(server) as client:
+            await client.send(b"POST / " + HEAD + CHUNKED + b"\r\n1\r\nX\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+            assert status(await client.until(b"X")) == 200
+        assert b"authorization" not in dict(echo.headers)
+
+    run(scenario())
+
+
+# --- requests that two readers could understand differently ------------------------------------------
+
+POST_HOST = b"POST /a " + HEAD
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        pytest.param(b"GET /a HTTP/1.1\r\n\r\n", "http.host", id="no Host"),
+        pytest.param(b"GET /a " + HEAD + b"Host: other\r\n\r\n", "http.host", id="two Hosts"),
+        pytest.param(b"GET http://evil/a " + HEAD + b"\r\n", "http.target", id="target names another host"),
+        pytest.param(
+            POST_HOST + b"Content-Length: 4\r\n" + CHUNKED + b"\r\n0\r\n\r\nGET /b " + HEAD + b"\r\n",
+            "http.malformed",
+            id="length, then chunked",
+        ),
+        pytest.param(
+            POST_HOST + CHUNKED + b"Content-Length: 4\r\n\r\n0\r\n\r\n", "http.malformed", id="chunked, then length"
+        ),
+        pytest.param(
+            POST_HOST + b"Content-Length: 4\r\nContent-Length: 0\r\n\r\nAAAA", "http.malformed", id="two lengths"
+        ),
+        pytest.param(POST_HOST + b"Content-Length: +4\r\n\r\nAAAA", "http.malformed", id="signed length"),
+        pytest.param(POST_HOST + b"Content-Length: 0x4\r\n\r\nAAAA", "http.malformed", id="hexadecimal length"),
+        pytest.param(POST_HOST + b"Content-Length:\r\n\r\n", "http.malformed", id="empty length"),
+        pytest.param(POST_HOST + b"Content-Length : 4\r\n\r\nAAAA", "http.malformed", id="space before the colon"),
+        pytest.param(
+            POST_HOST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+            "http.malformed",
+            id="not chunked last",
+        ),
+        pytest.param(POST_HOST + CHUNKED + b"\r\n0x1\r\nA\r\n0\r\n\r\n", "http.malformed", id="bad chunk size"),
+        pytest.param(b"GET /a HTTP/1.1\nHost: x\n\n", "http.malformed", id="bare line feeds"),
+        pytest.param(b"GET /a " + HEAD + b"X-A: a\rX-B: b\r\n\r\n", "http.malformed", id="bare carriage return"),
+        pytest.param(b"GET /a " + HEAD + b"X-A: a\0b\r\n\r\n", "http.malformed", id="NUL in a value"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", "http.malformed", id="TLS to a plain port"),
+    ],
+)
+def test_an_ambiguous_request_is_refused(request_bytes: bytes, expected: str) -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo) as server:
+            answer = await exchange(server, request_bytes)
+        assert (status(answer), code(answer)) == (400, expected)
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert "answered" not in echo.ends
+
+    run(scenario())
+
+
+def test_a_refusal_is_not_written_into_an_answer_in_progress() -> None:
+    async def stream(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        held = EventStream(scope, receive, send, Streams())
+        await held.start()
+        held.push(b"data: 1\n\n")
+        await held.wait_closed()
+
+    async def scenario() -> None:
+        async with serving(stream) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            await client.until(b"data: 1\n\n")
+            await client.send(b"nonsense\r\n\r\n")
+            assert b"400" not in await client.rest()
+
+    run(scenario())
+
+
+def test_an_upgrade_nobody_offers_is_an_ordinary_request() -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            assert status(await client.until(b"\r\n\r\n")) == 200
+
+    run(scenario())
+
+
+# --- connections -------------------------------------------------------------------------------------
+
+
+def test_connections_beyond_the_cap_are_told_to_come_back() -> None:
+    async def scenario() -> None:
+        async with serving(Echo(), connections_max=2) as server:
+            async with connected(server) as first, connected(server) as second:
+                for client in (first, second):
+                    await client.send(b"GET / " + HEAD + b"\r\n")
+                    assert status(await client.until(b"\r\n\r\n")) == 200
+                answer = await exchange(server, b"GET / " + HEAD + b"\r\n")
+                assert (status(answer), code(answer)) == (503, "http.busy")
+                assert b"retry-after: 5" in answer
+                assert (server.connections, server.gate.shed) == (2, 1)
+                second.writer.close()
+                while server.connections > 1:
+                    await asyncio.sleep(0)
+            async with connected(server) as third:
+                await third.send(b"GET / " + HEAD + b"\r\n")
+                assert status(await third.until(b"\r\n\r\n")) == 200
+
+    run(scenario())
+
+
+def test_idle_connections_are_kept_a_shorter_time_under_pressure() -> None:
+    async def scenario() -> None:
+        limits = {"connections_max": 10, "keep_alive_seconds": 60, "keep_alive_pressed_seconds": 0.1}
+        for share, closes in ((0.0, True), (0.8, False)):
+            async with serving(Echo(), pressed_share=share, **limits) as server, connected(server) as client:
+                await client.send(b"GET / " + HEAD + b"\r\n")
+                await client.until(b"\r\n\r\n")
+                rest = asyncio.ensure_future(client.rest())
+                done, _ = await asyncio.wait({rest}, timeout=0.5)
+                assert bool(done) is closes
+                rest.cancel()
+
+    run(scenario())
+
+
+def test_the_application_learns_that_a_polling_client_went_away() -> None:
+    async def scenario() -> None:
+        waiting, gone = asyncio.Event(), asyncio.Event()
+
+        async def poll(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+            lost = disconnected(scope, receive)
+            waiting.set()
+            await lost
+            gone.set()
+
+        async with serving(poll) as server:
+            async with connected(server) as client:
+                await client.send(b"GET / " + HEAD + b"\r\n")
+                await waiting.wait()
+                assert not gone.is_set()
+            await gone.wait()
+
+    run(scenario())
+
+
+# --- the end -----------------------------------------------------------------------------------------
+
+
+class Held:
+    """Holds every request as an event stream."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+        self.opened: list[EventStream] = []
+        self.endings: list[Ending] = []
+
+    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        stream = EventStream(scope, receive, send, self.streams)
+        await stream.start()
+        self.opened.append(stream)
+        self.endings.append(await stream.wait_closed())
+
+
+def test_two_hundred_streams_end_cleanly_when_the_server_stops() -> None:
+    async def scenario() -> None:
+        streams = Streams()
+        app = Held(streams)
+
+        async def watch(server: Server) -> bytes:
+            async with connected(server) as client:
+                await client.send(b"GET / " + HEAD + b"\r\n")
+                await client.until(b"\r\n\r\n")
+                ready.append(client)
+                return await client.rest()
+
+        ready: list[object] = []
+        async with serving(app, streams.drain, grace_seconds=15) as server:
+            clients = [asyncio.ensure_future(watch(server)) for _ in range(200)]
+            while len(ready) < 200:
+                await asyncio.sleep(0.01)
+            assert len(streams) == 200
+            server.stop()
+            await server.wait()
+            assert await asyncio.gather(*clients) == [b"0\r\n\r\n"] * 200
+        assert app.endings == [Ending.COMPLETE] * 200
+        assert len(streams) == 0
+
+    run(scenario())
+
+
+def test_a_request_in_flight_is_answered_before_the_server_ends() -> None:
+    async def scenario() -> None:
+        started, release = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+            started.set()
+            await release.wait()
+            await json_response(send, 200, b"{}")
+
+        async def let_go(seconds: float) -> None:
+            release.set()
+
+        async with serving(slow, let_go) as server, connected(server) as client, connected(server) as idle:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            await started.wait()
+            server.stop()
+            answer = await client.rest()
+            assert status(answer) == 200
+            assert b"connection: close" in answer
+            assert await idle.rest() == b""
+            await server.wait()
+
+    run(scenario())
+
+
+def test_what_does_not_end_within_the_grace_is_dropped() -> None:
+    async def scenario() -> None:
+        started, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def stuck(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
+        async with serving(stuck, grace_seconds=0.1) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            await started.wait()
+            server.stop()
+            assert status(await client.rest()) == 0
+            await server.wait()
+            await cancelled.wait()
+
+    run(scenario())
+
+
+# --- listening ---------------------------------------------------------------------------------------
+
+
+def test_a_second_server_on_the_port_is_refused_in_two_lines() -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as server:
+            second = Server(Echo(), ServerSettings(port=server.port))
+            with pytest.raises(AddressInUseError) as caught:
+                await second.start()
+        first, hint = str(caught.value).split("\n")
+        assert first.startswith(f"error: 127.0.0.1:{server.port} is in use")
+        assert hint.startswith("try: ")
+
+    run(scenario())
+
+
+def test_two_servers_that_start_at_the_same_moment_cannot_share_a_port() -> None:
+    """The first has bound but the probe of the second came before: only the lock is left to tell."""
+
+    async def scenario() -> None:
+        async with serving(Echo()) as server:
+            from crossfade.inbound import listeners
+
+            with pytest.raises(OSError, match="in use"):
+                listeners._exclusive(("127.0.0.1", server.port))
+
+    run(scenario())
+
+
+def test_a_port_is_free_again_after_the_server_stopped() -> None:
+    async def scenario() -> None:
+        async with serving(Echo()) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            await client.until(b"\r\n\r\n")
+            server.stop()
+            await server.wait()
+            again = Server(Echo(), ServerSettings(port=server.port))
+            await again.start()
+            assert again.started.is_set()
+            again.stop()
+            await again.wait()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-name.invalid"])
+def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
+    async def scenario() -> None:
+        with pytest.raises(ListenError, match="(?s)error: .*try: "):
+            await Server(Echo(), ServerSettings(host=host, port=0)).start()
+
+    run(scenario())
+
+
+def test_accepted_connections_have_the_socket_options_of_their_listener() -> None:
+    seen: list[tuple[int, int]] = []
+
+    async def scenario() -> None:
+        async with serving(Echo()) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            await client.until(b"\r\n\r\n")
+            for connection in server._runner.server_state.connections:
+                sock = connection.transport.get_extra_info("socket")
+                user_timeout = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                seen.append((sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), user_timeout))
+
+    run(scenario())
+    assert seen == [(1, 30_000)]
+
+
+# --- what of uvicorn this rests on -------------------------------------------------------------------
+
+
+def test_uvicorn_still_has_the_insides_that_we_build_on() -> None:
+    assert uvicorn.__version__.startswith("0.54.")
+    signature = inspect.signature(HttpToolsProtocol.__init__)
+    assert list(signature.parameters) == ["self", "config", "server_state", "app_state", "_loop"]
+    methods = (
+        "connection_made connection_lost data_received on_message_begin on_headers_complete on_body "
+        "on_message_complete on_response_complete send_400_response shutdown _unset_keepalive_if_required"
+    )
+    for name in methods.split():
+        assert callable(getattr(HttpToolsProtocol, name)), name
+    for name in ("startup", "main_loop", "on_tick", "shutdown", "capture_signals", "serve"):
+        assert callable(getattr(uvicorn.Server, name)), name
+
+    async def scenario() -> None:
+        inside: list[HttpToolsProtocol] = []
+
+        async def app(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+            inside.extend(server._runner.server_state.connections)
+            protocol = inside[0]
+            assert isinstance(protocol.cycle, RequestResponseCycle)
+            for name in ("response_started", "response_complete", "disconnected", "message_event", "keep_alive"):
+                assert hasattr(protocol.cycle, name), name
+            assert protocol.flow.read_paused is False
+            assert not protocol.pipeline
+            assert protocol.timeout_keep_alive_task is None
+            assert isinstance(server._runner.server_state.tasks, set)
+            await json_response(send, 200, b"{}")
+
+        async with serving(app) as server, connected(server) as client:
+            await client.send(b"GET / " + HEAD + b"\r\n")
+            assert status(await client.until(b"{}")) == 200
+            assert len(server._runner.servers) == 2
+
+    run(scenario())
