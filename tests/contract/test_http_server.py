@@ -8,10 +8,10 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from crossfade.inbound.asgi import Ending, EventStream, Streams, disconnected, json_response
+from crossfade.inbound.asgi import Ending, EventStream, Receive, Scope, Send, Streams, disconnected, json_response
 from crossfade.inbound.listeners import AddressInUseError, ListenError
 from crossfade.inbound.server import Server, ServerSettings
-from tests.kit.http_server import HEAD, Echo, code, connected, exchange, run, serving, status
+from tests.kit.http_server import HEAD, Echo, code, connected, exchange, fewer_connections, run, serving, status
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -79,7 +79,7 @@ def test_the_deadline_holds_for_the_second_request_of_a_connection() -> None:
 def test_a_held_answer_is_not_subject_to_the_deadline() -> None:
     release = asyncio.Event()
 
-    async def held(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
         asyncio.get_running_loop().call_later(0.4, release.set)
         await release.wait()
         await json_response(send, 200, b"{}")
@@ -210,7 +210,7 @@ def test_an_ambiguous_request_is_refused(request_bytes: bytes, expected: str) ->
 
 
 def test_a_refusal_is_not_written_into_an_answer_in_progress() -> None:
-    async def stream(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
         held = EventStream(scope, receive, send, Streams())
         await held.start()
         held.push(b"data: 1\n\n")
@@ -250,8 +250,7 @@ def test_connections_beyond_the_cap_are_told_to_come_back() -> None:
                 assert b"retry-after: 5" in answer
                 assert (server.connections, server.gate.shed) == (2, 1)
                 second.writer.close()
-                while server.connections > 1:
-                    await asyncio.sleep(0)
+                await fewer_connections(server, 1)
             async with connected(server) as third:
                 await third.send(b"GET / " + HEAD + b"\r\n")
                 assert status(await third.until(b"\r\n\r\n")) == 200
@@ -261,9 +260,9 @@ def test_connections_beyond_the_cap_are_told_to_come_back() -> None:
 
 def test_idle_connections_are_kept_a_shorter_time_under_pressure() -> None:
     async def scenario() -> None:
-        limits = {"connections_max": 10, "keep_alive_seconds": 60, "keep_alive_pressed_seconds": 0.1}
         for share, closes in ((0.0, True), (0.8, False)):
-            async with serving(Echo(), pressed_share=share, **limits) as server, connected(server) as client:
+            limits = {"pressed_share": share, "keep_alive_seconds": 60, "keep_alive_pressed_seconds": 0.1}
+            async with serving(Echo(), None, 5.0, **limits) as server, connected(server) as client:
                 await client.send(b"GET / " + HEAD + b"\r\n")
                 await client.until(b"\r\n\r\n")
                 rest = asyncio.ensure_future(client.rest())
@@ -278,7 +277,7 @@ def test_the_application_learns_that_a_polling_client_went_away() -> None:
     async def scenario() -> None:
         waiting, gone = asyncio.Event(), asyncio.Event()
 
-        async def poll(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        async def poll(scope: Scope, receive: Receive, send: Send) -> None:
             lost = disconnected(scope, receive)
             waiting.set()
             await lost
@@ -305,7 +304,7 @@ class Held:
         self.opened: list[EventStream] = []
         self.endings: list[Ending] = []
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stream = EventStream(scope, receive, send, self.streams)
         await stream.start()
         self.opened.append(stream)
@@ -321,14 +320,14 @@ def test_two_hundred_streams_end_cleanly_when_the_server_stops() -> None:
             async with connected(server) as client:
                 await client.send(b"GET / " + HEAD + b"\r\n")
                 await client.until(b"\r\n\r\n")
-                ready.append(client)
+                ready.release()
                 return await client.rest()
 
-        ready: list[object] = []
+        ready = asyncio.Semaphore(0)
         async with serving(app, streams.drain, grace_seconds=15) as server:
             clients = [asyncio.ensure_future(watch(server)) for _ in range(200)]
-            while len(ready) < 200:
-                await asyncio.sleep(0.01)
+            for _ in range(200):
+                await ready.acquire()
             assert len(streams) == 200
             server.stop()
             await server.wait()
@@ -343,7 +342,7 @@ def test_a_request_in_flight_is_answered_before_the_server_ends() -> None:
     async def scenario() -> None:
         started, release = asyncio.Event(), asyncio.Event()
 
-        async def slow(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
             started.set()
             await release.wait()
             await json_response(send, 200, b"{}")
@@ -368,7 +367,7 @@ def test_what_does_not_end_within_the_grace_is_dropped() -> None:
     async def scenario() -> None:
         started, cancelled = asyncio.Event(), asyncio.Event()
 
-        async def stuck(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
             started.set()
             try:
                 await asyncio.Event().wait()
@@ -435,7 +434,7 @@ def test_a_port_is_free_again_after_the_server_stopped() -> None:
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-name.invalid"])
 def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
     async def scenario() -> None:
-        with pytest.raises(ListenError, match="(?s)error: .*try: "):
+        with pytest.raises(ListenError, match=r"(?s)error: .*try: "):
             await Server(Echo(), ServerSettings(host=host, port=0)).start()
 
     run(scenario())
@@ -474,11 +473,9 @@ def test_uvicorn_still_has_the_insides_that_we_build_on() -> None:
         assert callable(getattr(uvicorn.Server, name)), name
 
     async def scenario() -> None:
-        inside: list[HttpToolsProtocol] = []
-
-        async def app(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-            inside.extend(server._runner.server_state.connections)
-            protocol = inside[0]
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            (protocol,) = server._runner.server_state.connections
+            assert isinstance(protocol, HttpToolsProtocol)
             assert isinstance(protocol.cycle, RequestResponseCycle)
             for name in ("response_started", "response_complete", "disconnected", "message_event", "keep_alive"):
                 assert hasattr(protocol.cycle, name), name

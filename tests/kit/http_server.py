@@ -3,14 +3,24 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import msgspec
 import uvloop
 
-from crossfade.inbound.asgi import App, BodyTooLargeError, ClientGoneError, json_response, read_body
+from crossfade.inbound.asgi import (
+    App,
+    BodyTooLargeError,
+    ClientGoneError,
+    Receive,
+    Scope,
+    Send,
+    json_response,
+    read_body,
+)
 from crossfade.inbound.gate import ConnectionLimits
+from crossfade.inbound.protocol import BoundedProtocol
 from crossfade.inbound.server import OnDrain, Server, ServerSettings
 
 T = TypeVar("T")
@@ -86,11 +96,17 @@ async def connected(server: Server, receive_buffer_bytes: int = 0) -> AsyncItera
 async def exchange(server: Server, *parts: bytes) -> bytes:
     """Send bytes on a connection of its own; everything the server says until it closes."""
     async with connected(server) as client:
-        try:
+        with suppress(ConnectionError):
             await client.send(*parts)
-        except ConnectionError:
-            pass
         return await client.rest()
+
+
+async def fewer_connections(server: Server, count: int) -> None:
+    """Wait until the server has at most ``count`` connections."""
+    state = server._runner.server_state
+    while server.connections > count:
+        gone = [c.lost() for c in state.connections if isinstance(c, BoundedProtocol)]
+        await asyncio.wait(gone, return_when=asyncio.FIRST_COMPLETED)
 
 
 class Echo:
@@ -101,7 +117,7 @@ class Echo:
         self.headers: list[tuple[bytes, bytes]] = []
         self.ends: list[str] = []
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.paths.append(scope["path"])
         try:
             body = await read_body(receive, 2**24)

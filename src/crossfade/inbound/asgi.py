@@ -154,7 +154,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     queue_events: int = 256
     queue_bytes: int = 1_048_576
-    """An event that is larger on its own passes when nothing else is queued."""
+    """Without the event that is written next, so that one of any size can pass."""
     ping_seconds: float = 15.0
     """Longest silence; each stream keeps its own 75 to 100 % of it, so pings do not come in bursts."""
 
@@ -167,7 +167,7 @@ class Streams:
     def __init__(self, limits: StreamLimits | None = None) -> None:
         self.limits = limits or StreamLimits()
         self.draining = False
-        self._held: dict[object, tuple[Callable[[], None], Callable[[], None]]] = {}
+        self._held: dict[object, tuple[Callable[[], object], Callable[[], None]]] = {}
         self._opened = 0
         self._empty: asyncio.Event | None = None
 
@@ -176,7 +176,7 @@ class Streams:
         return len(self._held)
 
     @contextmanager
-    def holding(self, on_drain: Callable[[], None]) -> Iterator[None]:
+    def holding(self, on_drain: Callable[[], object]) -> Iterator[None]:
         """While the block runs, ``on_drain`` is called if the server stops; it must make the block end."""
         token = object()
         self.add(token, on_drain, _nothing)
@@ -199,7 +199,7 @@ class Streams:
             cut()
         return len(late)
 
-    def add(self, token: object, on_drain: Callable[[], None], cut: Callable[[], None]) -> float:
+    def add(self, token: object, on_drain: Callable[[], object], cut: Callable[[], None]) -> float:
         """Register; returns a number in [0, 1), spread evenly over what is opened."""
         self._held[token] = (on_drain, cut)
         if self.draining:
@@ -247,7 +247,7 @@ class EventStream:
     )  # fmt: skip
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, streams: Streams, on_drain: Callable[[], None] | None = None
+        self, scope: Scope, receive: Receive, send: Send, streams: Streams, on_drain: Callable[[], object] | None = None
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._send = send
@@ -281,7 +281,7 @@ class EventStream:
         if self._ending or self._cutting or self.closed.done():
             return False
         size = self._queued_bytes + len(data)
-        if self._queue and (len(self._queue) >= self._limits.queue_events or size > self._limits.queue_bytes):
+        if self._queue and self._overflows(size):
             self.cut()
             return False
         self._queue.append(data)
@@ -289,6 +289,11 @@ class EventStream:
         if self._writer is None and self._started:
             self._wake()
         return True
+
+    def _overflows(self, size_bytes: int) -> bool:
+        """Whether one event more, ``size_bytes`` with it, is too many; the next one to be written is let off."""
+        limits = self._limits
+        return len(self._queue) >= limits.queue_events or size_bytes - len(self._queue[0]) > limits.queue_bytes
 
     def event(self, data: bytes, event_id: str | None = None, event: str | None = None) -> bool:
         """Queue one event; as ``push``."""
