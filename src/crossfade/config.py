@@ -279,19 +279,18 @@ def _parse(path: Path) -> tuple[dict[str, object], str]:
     """The file as a table and as text. Raises ConfigError with line and column."""
     try:
         text = path.read_text("utf-8")
-        return tomllib.loads(text), text
     except OSError as error:
-        raise ConfigError(
-            "config.unreadable", f"{path}: {error.strerror}", "check the path and its permissions"
-        ) from None
+        what = f"{path}: {error.strerror}"
+        raise ConfigError("config.unreadable", what, "check the path and its permissions") from None
     except UnicodeDecodeError:
         raise ConfigError("config.damaged", f"{path}: not UTF-8 text", "write the file again as UTF-8") from None
+    try:
+        return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
-        place = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)", str(error))
-        line, column = (place[1], place[2]) if place and place[1] else (str(text.count("\n") + 1), "1")
-        what = re.sub(r" \(at .*\)", "", str(error))
-        hint = "correct the file, then: crossfade config check"
-        raise ConfigError("config.damaged", f"{path}:{line}:{column}: {what}", hint) from None
+        place = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        line, column = (place[1], place[2]) if place else (str(text.count("\n") + 1), "1")
+        what = f"{path}:{line}:{column}: {re.sub(r' [(]at .*[)]', '', str(error))}"
+        raise ConfigError("config.damaged", what, "correct the file, then: crossfade config check") from None
 
 
 def _file_values(path: Path) -> Iterator[tuple[Setting, Scalar, str]]:
@@ -341,10 +340,11 @@ def _check(config: Config, origins: Mapping[str, str]) -> None:
     """What no single setting can say. Raises ConfigError."""
     limits = config.limits
     ordered = (
-        ("limits.wait_seconds_default", limits.wait_seconds_default, "limits.wait_seconds_max", limits.wait_seconds_max),
-        ("limits.deadline_seconds_default", limits.deadline_seconds_default, "limits.deadline_seconds_max", limits.deadline_seconds_max),
-    )  # fmt: skip
-    for name, value, bound_name, bound in ordered:
+        ("wait_seconds", limits.wait_seconds_default, limits.wait_seconds_max),
+        ("deadline_seconds", limits.deadline_seconds_default, limits.deadline_seconds_max),
+    )
+    for stem, value, bound in ordered:
+        name, bound_name = f"limits.{stem}_default", f"limits.{stem}_max"
         if value > bound:
             message = f"{origins[name]}: {name} is {value}, above {bound_name} = {bound} ({origins[bound_name]})"
             raise ConfigError("config.value", message, f"lower {name} or raise {bound_name}")

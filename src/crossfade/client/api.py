@@ -1,0 +1,162 @@
+"""Every call of the hub's HTTP API as one typed method. Paths are here and nowhere else in the SDK.
+
+Not here: what an agent does with them (agent.py, inlet.py).
+Calls that change something carry an idempotency key, made here when the caller gives none, so that a retry
+after a lost reply is safe.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+
+import msgspec
+
+from crossfade.client.host import fresh_key
+from crossfade.client.transport import Event, Query, Transport
+from crossfade.client.views import (
+    AgentView,
+    Batch,
+    IssuedToken,
+    Object,
+    QuestionView,
+    RecordView,
+    RolloutView,
+    SentView,
+    TokenView,
+)
+
+
+class Ask(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A question to be asked; exactly one of ``schema`` and ``choices``."""
+
+    to: str
+    message: str
+    schema: Object | None = None
+    choices: tuple[str, ...] | None = None
+    deadline_seconds: float | None = None
+    wait_seconds: float = 0.0
+    reply_to: str | None = None
+    metadata: Object = {}
+    key: str = msgspec.field(default_factory=fresh_key)
+
+
+class Reply(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An answer: ``accept`` with content that fits the shape, or ``decline``."""
+
+    action: str
+    content: Object | None = None
+    reason: str = ""
+    channel: str = "inbox"
+    """How the question was received: stream, poll or inbox."""
+    key: str = msgspec.field(default_factory=fresh_key)
+
+
+class Send(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message. ``to`` may be empty when ``reply_to`` says where it goes."""
+
+    to: tuple[str, ...] = ()
+    body: str
+    reply_to: str | None = None
+    metadata: Object = {}
+    key: str = msgspec.field(default_factory=fresh_key)
+
+
+class Api:
+    """The HTTP API of one hub. Every method raises CrossfadeError."""
+
+    def __init__(self, transport: Transport) -> None:
+        """Use ``transport``; leaving the context closes it."""
+        self.transport = transport
+
+    async def __aenter__(self) -> "Api":
+        """Give itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.transport.close()
+
+    # questions
+
+    async def ask(self, ask: Ask) -> QuestionView:
+        """Ask; returns when it is durable, or ended, or ``wait_seconds`` are over."""
+        return await self.transport.post(QuestionView, "/v1/questions", ask, ask.wait_seconds)
+
+    async def question(self, question_id: str, wait_seconds: float = 0.0) -> QuestionView:
+        """Read a question, waiting at most so long for its end."""
+        query = {"wait_seconds": wait_seconds}
+        return await self.transport.get(QuestionView, f"/v1/questions/{question_id}", query, wait_seconds)
+
+    async def open_questions(self, limit: int = 100) -> list[QuestionView]:
+        """Open questions addressed to the caller, oldest first."""
+        page = await self.transport.get(dict[str, list[QuestionView]], "/v1/questions", {"limit": limit})
+        return page["questions"]
+
+    async def answer(self, question_id: str, reply: Reply) -> QuestionView:
+        """Answer or decline a question addressed to the caller."""
+        return await self.transport.post(QuestionView, f"/v1/questions/{question_id}/answer", reply)
+
+    async def withdraw(self, question_id: str, reason: str = "") -> QuestionView:
+        """Take a question back."""
+        body = {"reason": reason, "key": fresh_key()}
+        return await self.transport.post(QuestionView, f"/v1/questions/{question_id}/withdraw", body)
+
+    # messages
+
+    async def send(self, message: Send) -> SentView:
+        """Send a message."""
+        return await self.transport.post(SentView, "/v1/messages", message)
+
+    async def receive(self, *, after: int | None = None, wait_seconds: float = 0.0, limit: int = 100) -> Batch:
+        """Wait for what is addressed to the caller; ``after`` acknowledges everything up to it."""
+        query = {"after": after, "wait_seconds": wait_seconds, "limit": limit}
+        return await self.transport.get(Batch, "/v1/messages", query, wait_seconds)
+
+    def stream(self, last_event_id: str = "") -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """The event stream of the caller, resumed after ``last_event_id``."""
+        return self.transport.stream("/v1/stream", last_event_id=last_event_id)
+
+    # agents and credentials
+
+    async def agents(self, query: str = "", limit: int = 100) -> list[AgentView]:
+        """Agents whose name contains ``query``."""
+        page = await self.transport.get(dict[str, list[AgentView]], "/v1/agents", {"query": query, "limit": limit})
+        return page["agents"]
+
+    async def retire(self, name: str) -> AgentView:
+        """Retire an agent."""
+        return await self.transport.post(AgentView, f"/v1/agents/{name}/retire", {})
+
+    async def tokens(self) -> list[TokenView]:
+        """Every credential, without its secret."""
+        return (await self.transport.get(dict[str, list[TokenView]], "/v1/tokens"))["tokens"]
+
+    async def issue_token(self, body: Object) -> IssuedToken:
+        """Mint a credential: ``name``, ``kind``, ``scopes``, ``expires_seconds``, ``label``."""
+        return await self.transport.post(IssuedToken, "/v1/tokens", body)
+
+    async def revoke_token(self, token_id: str) -> TokenView:
+        """Revoke a credential at once."""
+        return await self.transport.post(TokenView, f"/v1/tokens/{token_id}/revoke", {})
+
+    # rollout and log
+
+    async def rollout(self) -> RolloutView:
+        """Where the rollout stands."""
+        return await self.transport.get(RolloutView, "/v1/rollout")
+
+    async def steer(self, action: str, body: Object) -> RolloutView:
+        """Change the rollout: start, share, hold, resume, kill, deprecate or remove."""
+        return await self.transport.post(RolloutView, f"/v1/rollout/{action}", body)
+
+    async def records(self, shard: int, query: Query) -> list[RecordView]:
+        """Records of a shard ``after`` a sequence, at most ``limit``."""
+        wait_seconds = float(query.get("wait_seconds") or 0.0)
+        page = await self.transport.get(dict[str, list[RecordView]], f"/v1/log/{shard}", query, wait_seconds)
+        return page["records"]
+
+    async def log_head(self) -> list[Object]:
+        """The end of every shard."""
+        return (await self.transport.get(dict[str, list[Object]], "/v1/log"))["shards"]
