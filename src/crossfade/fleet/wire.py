@@ -142,8 +142,8 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint, seed: int) -> None:
         self.endpoint = endpoint
-        self.reconnects = 0
-        """Times a connection had to be made anew after the first."""
+        self.connections = 0
+        """Connections made so far; more than one means that one was lost."""
         self._dice = Dice(seed)
         self._socket: Socket | None = None
         self._session: bytes | None = None
@@ -154,14 +154,7 @@ class Wire:
         """Call ``tool`` until the hub has answered. Raises CallError; cancel to give up."""
         params: dict[str, object] = {"name": tool, "arguments": arguments}
         async with self._lock:
-            attempt = 0
-            while True:
-                try:
-                    return await self._rounds(tool, params, on_question)
-                except (LostError, TimeoutError, _BusyError):
-                    self.close()
-                    attempt += 1
-                    await asyncio.sleep(self._backoff(attempt))
+            return await self._rounds(tool, params, on_question)
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
@@ -175,7 +168,7 @@ class Wire:
         """Call, answer what is asked, call again … until the result is complete."""
         elicited: list[str] = []
         for _ in range(ROUNDS_MAX):
-            result = await self._result(tool, params, on_question, elicited)
+            result = await self._surely(tool, params, on_question, elicited)
             if result.result_type != "input_required":
                 text = "".join(part.text for part in result.content)
                 return Outcome(result.is_error, result.structured_content, text, tuple(elicited))
@@ -185,6 +178,19 @@ class Wire:
                 elicited.append(question_id)
             params = {**params, "inputResponses": responses, "requestState": result.request_state}
         raise CallError(0, f"more than {ROUNDS_MAX} rounds of input_required")
+
+    async def _surely(
+        self, tool: str, params: Mapping[str, object], on_question: OnQuestion | None, elicited: list[str]
+    ) -> _Result:
+        """Send the same request until there is a result: its answers and its key stay the same."""
+        attempt = 0
+        while True:
+            try:
+                return await self._result(tool, params, on_question, elicited)
+            except (LostError, TimeoutError, _BusyError):
+                self.close()
+                attempt += 1
+                await asyncio.sleep(self._backoff(attempt))
 
     async def _result(
         self, tool: str, params: Mapping[str, object], on_question: OnQuestion | None, elicited: list[str]
@@ -260,7 +266,7 @@ class Wire:
         if self._socket is not None:
             self.close()
         self._socket = await connect(self.endpoint.host, self.endpoint.port)
-        self.reconnects += 1
+        self.connections += 1
         if self.endpoint.revision is Revision.SESSION and self._session is None:
             await self._initialize(self._socket)
         return self._socket
