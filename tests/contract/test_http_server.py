@@ -1,14 +1,20 @@
 """The HTTP server over real sockets: every bound is reached, and the end is orderly."""
 
 import asyncio
+import gc
 import inspect
+import os
+import signal
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from crossfade.inbound.asgi import Ending, EventStream, Receive, Scope, Send, Streams, disconnected, json_response
+from crossfade.inbound.collector import FREEZE_EVERY, THRESHOLDS
 from crossfade.inbound.listeners import AddressInUseError, ListenError
 from crossfade.inbound.server import Server, ServerSettings
 from tests.kit.http_server import HEAD, Echo, code, connected, exchange, fewer_connections, run, serving, status
@@ -65,12 +71,13 @@ def test_bytes_trickling_in_do_not_extend_the_deadline() -> None:
     run(scenario())
 
 
-def test_the_deadline_holds_for_the_second_request_of_a_connection() -> None:
+@pytest.mark.parametrize("fragment", [b"GET / HTTP/1.1\r\nHo", b"POST / " + HEAD + b"Content-Length: 9\r\n\r\n1"])
+def test_the_deadline_holds_for_the_second_request_of_a_connection(fragment: bytes) -> None:
     async def scenario() -> None:
         async with serving(Echo(), request_seconds=0.2) as server, connected(server) as client:
             await client.send(b"GET / " + HEAD + b"\r\n")
             await client.until(b"\r\n\r\n")
-            await client.send(b"GET / HTTP/1.1\r\nHo")
+            await client.send(fragment)
             assert await client.rest() in (b"", b"<reset>")
 
     run(scenario())
@@ -489,5 +496,73 @@ def test_uvicorn_still_has_the_insides_that_we_build_on() -> None:
             await client.send(b"GET / " + HEAD + b"\r\n")
             assert status(await client.until(b"{}")) == 200
             assert len(server._runner.servers) == 2
+
+    run(scenario())
+
+
+# --- as a process of its own -------------------------------------------------------------------------
+
+ECHO_PROGRAM = Path(__file__).parents[2] / "bench" / "http_echo.py"
+
+
+async def started_program(port: int) -> asyncio.subprocess.Process:
+    environment = dict(os.environ, PYTHONPATH=str(ECHO_PROGRAM.parents[1] / "src"))
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, str(ECHO_PROGRAM), "--port", str(port))
+    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+
+
+def test_sigterm_ends_the_streams_of_a_process_and_then_the_process() -> None:
+    async def scenario() -> None:
+        program = await started_program(0)
+        assert program.stdout is not None
+        port = int((await program.stdout.readline()).rsplit(b":", 1)[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /stream " + HEAD + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        program.send_signal(signal.SIGTERM)
+        assert await reader.read() == b"0\r\n\r\n"
+        writer.close()
+        _, errors = await program.communicate()
+        assert (program.returncode, errors) == (0, b"")
+
+    run(scenario())
+
+
+def test_of_two_processes_started_together_on_one_port_one_serves() -> None:
+    async def scenario() -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        both = [await started_program(port) for _ in range(2)]
+        ends = [asyncio.ensure_future(program.wait()) for program in both]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        refused = next(n for n, end in enumerate(ends) if end.done())
+        serving_one = both[1 - refused]
+        assert serving_one.stdout is not None
+        assert b":%d" % port in await serving_one.stdout.readline()
+        serving_one.terminate()
+        outcomes = [await program.communicate() for program in both]
+        assert b"AddressInUseError" in outcomes[refused][1]
+        assert (serving_one.returncode, outcomes[1 - refused][1]) == (0, b"")
+
+    run(scenario())
+
+
+def test_the_collector_is_told_off_while_a_server_owns_the_process_and_back_afterwards() -> None:
+    async def scenario() -> None:
+        before = gc.get_threshold(), gc.get_freeze_count()
+        server = Server(Echo(), ServerSettings(port=0, listeners=1, own_process=True))
+        await server.start()
+        try:
+            frozen = gc.get_freeze_count()
+            assert gc.get_threshold() == THRESHOLDS
+            for _ in range(FREEZE_EVERY):
+                server.gate.admitted()
+            assert gc.get_freeze_count() > frozen > before[1]
+        finally:
+            server.stop()
+            await server.wait()
+        assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
     run(scenario())
