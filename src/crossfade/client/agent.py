@@ -213,7 +213,7 @@ class Agent:
                 await self._read(arrival)
             elif self._answerer is not None:
                 await places.acquire()
-                task = asyncio.create_task(self._answer(self._answerer, arrival, inlet.channel))
+                task = asyncio.create_task(self._answer(self._answerer, arrival))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
                 task.add_done_callback(lambda _: places.release())
@@ -224,17 +224,17 @@ class Agent:
             if error is not None:
                 logger.error("%s: the reader failed on message %s", self.name, item.id, exc_info=error)
 
-    async def _answer(self, answerer: Answerer, question: QuestionView, channel: str) -> None:
+    async def _answer(self, answerer: Answerer, question: QuestionView) -> None:
         value, error = await _outcome(answerer, question)
         identifier = question.question_id
         try:
             if isinstance(error, Decline):
-                reply = Reply(action="decline", reason=error.reason, channel=channel)
+                reply = Reply(action="decline", reason=error.reason)
             elif error is not None:
                 logger.error("%s: the handler failed, %s stays open", self.name, identifier, exc_info=error)
                 return
             else:
-                reply = Reply(action="accept", content=content_of(value, question.schema), channel=channel)
+                reply = Reply(action="accept", content=content_of(value, question.schema))
             await self.api.answer(identifier, reply)
         except ConflictError as closed:
             logger.info("%s: %s has its end already: %s", self.name, identifier, closed.message)

@@ -15,9 +15,10 @@ from crossfade.client.host import fresh_key
 from crossfade.client.transport import Event, Query, Transport
 from crossfade.client.views import (
     AgentView,
-    Batch,
     IssuedToken,
+    Me,
     Object,
+    Page,
     QuestionView,
     RecordView,
     RolloutView,
@@ -46,8 +47,6 @@ class Reply(msgspec.Struct, kw_only=True, omit_defaults=True):
     action: str
     content: Object | None = None
     reason: str = ""
-    channel: str = "inbox"
-    """How the question was received: stream, poll or inbox."""
     key: str = msgspec.field(default_factory=fresh_key)
 
 
@@ -109,16 +108,25 @@ class Api:
         """Send a message."""
         return await self.transport.post(SentView, "/v1/messages", message)
 
-    async def receive(self, *, after: int | None = None, wait_seconds: float = 0.0, limit: int = 100) -> Batch:
-        """Wait for what is addressed to the caller; ``after`` acknowledges everything up to it."""
+    async def poll(self, *, after: int | None = None, wait_seconds: float = 0.0, limit: int = 100) -> Page:
+        """Wait on the polling lane; ``after`` acknowledges everything up to it. Refused once the lane is removed."""
         query = {"after": after, "wait_seconds": wait_seconds, "limit": limit}
-        return await self.transport.get(Batch, "/v1/messages", query, wait_seconds)
+        return await self.transport.get(Page, "/v1/messages", query, wait_seconds)
+
+    async def inbox(self, *, after: int | None = None, wait_seconds: float = 0.0, limit: int = 100) -> Page:
+        """Wait for what is addressed to the caller, on either lane; the cursor is that of ``poll``."""
+        query = {"after": after, "wait_seconds": wait_seconds, "limit": limit}
+        return await self.transport.get(Page, "/v1/inbox", query, wait_seconds)
 
     def stream(self, last_event_id: str = "") -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """The event stream of the caller, resumed after ``last_event_id``."""
         return self.transport.stream("/v1/stream", last_event_id=last_event_id)
 
     # agents and credentials
+
+    async def me(self) -> Me:
+        """Who the caller is."""
+        return await self.transport.get(Me, "/v1/me")
 
     async def agents(self, query: str = "", limit: int = 100) -> list[AgentView]:
         """Agents whose name contains ``query``."""
@@ -127,7 +135,7 @@ class Api:
 
     async def retire(self, name: str) -> AgentView:
         """Retire an agent."""
-        return await self.transport.post(AgentView, f"/v1/agents/{name}/retire", {})
+        return await self.transport.delete(AgentView, f"/v1/agents/{name}")
 
     async def tokens(self) -> list[TokenView]:
         """Every credential, without its secret."""
@@ -139,7 +147,7 @@ class Api:
 
     async def revoke_token(self, token_id: str) -> TokenView:
         """Revoke a credential at once."""
-        return await self.transport.post(TokenView, f"/v1/tokens/{token_id}/revoke", {})
+        return await self.transport.delete(TokenView, f"/v1/tokens/{token_id}")
 
     # rollout and log
 
@@ -148,7 +156,7 @@ class Api:
         return await self.transport.get(RolloutView, "/v1/rollout")
 
     async def steer(self, action: str, body: Object) -> RolloutView:
-        """Change the rollout: start, share, hold, resume, kill, deprecate or remove."""
+        """Change the rollout: start, set, hold, resume, kill, deprecate or remove."""
         return await self.transport.post(RolloutView, f"/v1/rollout/{action}", body)
 
     async def records(self, shard: int, query: Query) -> list[RecordView]:
@@ -159,4 +167,4 @@ class Api:
 
     async def log_head(self) -> list[Object]:
         """The end of every shard."""
-        return (await self.transport.get(dict[str, list[Object]], "/v1/log"))["shards"]
+        return (await self.transport.get(dict[str, list[Object]], "/v1/log/head"))["shards"]

@@ -39,6 +39,7 @@ ACKNOWLEDGE_EVERY: Final = 50
 POLLING: Final = "polling"
 ELICITATION: Final = "elicitation"
 SPACE_SHARD: Final = 1
+PAGE_ITEMS: Final = 100
 
 Arrival = QuestionView | Item
 
@@ -94,40 +95,41 @@ class Inlet:
                     yield arrival
             except UnreachableError as error:
                 await self._pause(error)
-
-    @property
-    def channel(self) -> str:
-        """The carrier in use, as an answer reports it."""
-        return "stream" if self.lane == ELICITATION else "poll"
+            except RefusedError as error:
+                await self._forget_place(error)
 
     async def _carrier(self) -> AsyncIterator[Arrival]:
-        """Arrivals until the lane changes."""
-        if not self.lane:
-            await self._first_contact()
-        for question in await self.api.open_questions():
-            if self._is_fresh(question.question_id):
+        """Arrivals until the lane changes. The stream's greeting says which lane it is, so it is opened first."""
+        if self.lane:
+            async for question in self._left_open():
                 yield question
-        source = self._streamed() if self.lane == ELICITATION else self._polled()
+        source = self._polled() if self.lane == POLLING else self._streamed()
         async for arrival in source:
             yield arrival
 
-    async def _first_contact(self) -> None:
-        """Learn the lane. A hub without polling says so with a refusal."""
-        try:
-            self.lane = (await self.api.receive(limit=1)).lane
-        except RefusedError as error:
-            self._leave_polling(error)
-
-    def _leave_polling(self, error: RefusedError) -> None:
-        if error.code != "polling.removed":
-            raise error
-        self.lane = ELICITATION
+    async def _left_open(self) -> AsyncIterator[QuestionView]:
+        """Open questions that have not come up in this process; a page at a time while there are more."""
+        fresh, page = True, await self.api.open_questions(PAGE_ITEMS)
+        while fresh:
+            fresh = False
+            for question in page:
+                if self._is_fresh(question.question_id):
+                    fresh = len(page) == PAGE_ITEMS
+                    yield question
+            page = await self.api.open_questions(PAGE_ITEMS) if fresh else []
 
     async def _pause(self, error: CrossfadeError) -> None:
         pause = pause_seconds(self._failures)
         logger.warning("%s: %s; trying again in %.1f s", self.name, error.message, pause)
         self._failures += 1
         await asyncio.sleep(pause)
+
+    async def _forget_place(self, error: RefusedError) -> None:
+        """Go on from the hub's own cursor when ours is not of this log; raise any other refusal."""
+        if not error.code.startswith("cursor.") or self.place.cursor is None:
+            raise error
+        self.place.cursor, self.lane = None, ""
+        await self._pause(error)
 
     def _is_fresh(self, identifier: str) -> bool:
         if identifier in self._known:
@@ -142,16 +144,18 @@ class Inlet:
     async def _polled(self) -> AsyncIterator[Arrival]:
         while self.lane == POLLING:
             try:
-                batch = await self.api.receive(after=self.place.cursor, wait_seconds=WAIT_SECONDS)
+                page = await self.api.poll(after=self.place.cursor, wait_seconds=WAIT_SECONDS)
             except RefusedError as error:
-                self._leave_polling(error)
+                if error.code != "polling.removed":
+                    raise
+                self.lane = ELICITATION
                 return
             self._failures = 0
-            for arrival in map(_arrival, batch.items):
+            for arrival in map(_arrival, page.messages):
                 if arrival is not None and self._is_fresh(_identifier(arrival)):
                     yield arrival
-            self.place.move(batch.cursor)
-            self.lane = batch.lane
+            self.place.move(page.cursor)
+            self.lane = page.lane
 
     # --- stream ---
 
@@ -160,27 +164,24 @@ class Inlet:
         taken = 0
         async with self.api.stream("" if cursor is None else f"{SPACE_SHARD}-{cursor}") as events:
             async for event in events:
-                arrival = self._read(event)
+                if event.name in ("hello", "lane") and self._greeted(decoded(event.data, _Lane)):
+                    return
+                arrival = _read(event)
                 if arrival is not None and self._is_fresh(_identifier(arrival)):
                     yield arrival
-                if moved := self._moved(event):
-                    taken += 1
-                if moved and taken % ACKNOWLEDGE_EVERY == 0:
-                    await self._acknowledge()
-                if self.lane != ELICITATION:
-                    return
+                taken += self._moved(event)
+                if taken >= ACKNOWLEDGE_EVERY:
+                    taken = 0
+                    await self.api.inbox(after=self.place.cursor, limit=1)
         raise UnreachableError("client.stream_ended", "the hub ended the stream")
 
-    def _read(self, event: Event) -> Arrival | None:
-        if event.name == "question":
-            return decoded(event.data, QuestionView)
-        if event.name == "message":
-            return _arrival(decoded(event.data, Item))
-        if event.name in ("hello", "lane"):
-            said = decoded(event.data, _Lane)
-            self._check_name(said.agent)
-            self.lane = said.lane
-        return None
+    def _greeted(self, said: _Lane) -> bool:
+        """Take note of identity, cursor and lane; True if this carrier should be left."""
+        self._check_name(said.agent)
+        if self.place.cursor is None and said.cursor is not None:
+            self.place.move(said.cursor)
+        first, self.lane = not self.lane, said.lane
+        return first or self.lane == POLLING
 
     def _check_name(self, agent: str) -> None:
         if agent and agent != self.name:
@@ -191,12 +192,11 @@ class Inlet:
         shard, _, sequence = event.id.partition("-")
         return shard == str(SPACE_SHARD) and sequence.isdigit() and self.place.move(int(sequence))
 
-    async def _acknowledge(self) -> None:
-        """Tell the hub how far we got; what it sends along is dropped, the stream brings it too."""
-        try:
-            await self.api.receive(after=self.place.cursor, limit=1)
-        except RefusedError as error:
-            self._leave_polling(error)
+
+def _read(event: Event) -> Arrival | None:
+    if event.name == "question":
+        return decoded(event.data, QuestionView)
+    return _arrival(decoded(event.data, Item)) if event.name == "message" else None
 
 
 def _arrival(item: Item) -> Arrival | None:

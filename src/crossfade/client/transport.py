@@ -89,6 +89,10 @@ class Transport:
         """Send ``body`` and read the answer as ``kind``."""
         return decoded(await self.call("POST", path, body=body, wait_seconds=wait_seconds), kind)
 
+    async def delete(self, kind: type[T], path: str) -> T:
+        """Remove what is at ``path``; the answer says what it was."""
+        return decoded(await self.call("DELETE", path), kind)
+
     @asynccontextmanager
     async def stream(
         self, path: str, *, query: Query | None = None, last_event_id: str = ""

@@ -52,11 +52,10 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"})
     question: QuestionView | None = None
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What a wait for messages brought."""
 
-    items: tuple[Item, ...] = ()
-    questions: tuple[QuestionView, ...] = ()
+    messages: tuple[Item, ...] = ()
     has_more: bool = False
     cursor: int = 0
     lane: str = "polling"
@@ -70,6 +69,18 @@ class SentView(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     delivery: dict[str, str]
     conversation: str
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the credential says the caller is."""
+
+    name: str
+    kind: str
+    scopes: tuple[str, ...]
+    guest: bool
+    lane: str | None
+    status: str
+    open_questions: int
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,26 @@
+"""The command ``crossfade``: the way in, and the one place where a failure becomes two lines and an exit code.
+
+``--version`` is answered before anything is imported; help imports no command.
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+from crossfade import __version__
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line; exits with a code of exits.py."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given in (["--version"], ["-V"], ["version"]):
+        sys.stdout.write(f"crossfade {__version__}\n")
+        sys.exit(0)
+    from crossfade.cli.failing import guarded
+
+    code = guarded(given)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

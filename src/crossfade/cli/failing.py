@@ -1,0 +1,47 @@
+"""Runs a command and says what went wrong: ``error:`` and ``try:`` on stderr, or one JSON line with ``--json``."""
+
+import json
+import os
+import sys
+
+from cyclopts import CycloptsError
+
+from crossfade.cli.exits import CommandError, Exit, exit_of
+from crossfade.config import ConfigError
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run ``arguments``; the exit code."""
+    from crossfade.cli.app import build
+
+    machine = any(word in ("--json", "--jsonl") for word in arguments)
+    app = build()
+    try:
+        outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return report(_usage(error, arguments), machine=machine)
+    except (CommandError, ConfigError) as error:
+        return report(error, machine=machine)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    return int(outcome) if isinstance(outcome, int) else Exit.OK
+
+
+def report(error: CommandError | ConfigError, *, machine: bool) -> int:
+    """Say it on stderr; the exit code."""
+    if machine:
+        said = {"code": error.code, "message": error.message, "try": error.hint}
+        sys.stderr.write(json.dumps({"error": said}, ensure_ascii=False) + "\n")
+    else:
+        sys.stderr.write(f"error: {error.message}\ntry: {error.hint}\n")
+    return error.exit_code if isinstance(error, CommandError) else exit_of(error.code)
+
+
+def _usage(error: CycloptsError, arguments: list[str]) -> CommandError:
+    words = [word for word in arguments if not word.startswith("-")][:2]
+    chain = error.command_chain or words[:0]
+    text = " ".join(str(error).split()) or "the arguments cannot be understood"
+    return CommandError("usage", text, " ".join(["crossfade", *chain, "--help"]), Exit.USAGE)
