@@ -146,6 +146,24 @@ def test_a_chunked_body_beyond_its_bound_is_refused_and_the_application_sees_a_d
     run(scenario())
 
 
+def test_the_application_sees_the_disconnect_while_the_refused_client_is_still_sending() -> None:
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            ended.set()
+
+        async with serving(app, body_bytes=10, linger_seconds=60) as server, connected(server) as client:
+            await client.send(b"POST / " + HEAD + CHUNKED + b"\r\n", b"14\r\n" + b"x" * 20 + b"\r\n")
+            await client.until(b"http.body_too_large")
+            await ended.wait()
+            assert server.connections == 1
+
+    run(scenario())
+
+
 def test_chunk_extensions_count_although_they_are_no_body() -> None:
     async def scenario() -> None:
         async with serving(Echo(), body_bytes=1_000, header_bytes=1_000) as server:
@@ -389,6 +407,40 @@ def test_what_does_not_end_within_the_grace_is_dropped() -> None:
             assert status(await client.rest()) == 0
             await server.wait()
             await cancelled.wait()
+
+    run(scenario())
+
+
+def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
+    """What is frozen is never collected, so a cycle left behind by each connection would be a leak."""
+
+    async def scenario() -> None:
+        streams = Streams()
+        app = Held(streams)
+
+        async def visit(server: Server, request: bytes) -> None:
+            async with connected(server) as client:
+                await client.send(request)
+                await client.until(b"\r\n\r\n")
+            await fewer_connections(server, 0)
+
+        async with serving(Echo()) as echo, serving(app, streams.drain) as held:
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(20):
+                    await visit(echo, b"POST / " + HEAD + b"Content-Length: 1\r\n\r\nx")
+                    await visit(echo, b"nonsense\r\n\r\n")
+                    await visit(held, b"GET / " + HEAD + b"\r\n")
+                app.opened.clear()
+                gc.set_debug(gc.DEBUG_SAVEALL)
+                gc.collect()
+                ours = [o for o in gc.garbage if type(o).__module__.startswith(("crossfade", "uvicorn", "httptools"))]
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+        assert ours == []
 
     run(scenario())
 

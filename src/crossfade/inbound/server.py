@@ -198,11 +198,13 @@ class _Runner(uvicorn.Server):
         self._gate.emptied.clear()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # closes the idle ones; the others close after their answer
-        if self._on_drain is not None:
-            await self._until(self._on_drain(self._grace_seconds), deadline)
-        if self.server_state.connections:
-            await self._until(self._gate.emptied.wait(), deadline)
-        self._drop()
+        try:
+            if self._on_drain is not None:
+                await self._until(self._on_drain(self._grace_seconds), deadline)
+            if self.server_state.connections:
+                await self._until(self._gate.emptied.wait(), deadline)
+        finally:
+            self._drop()
         tasks = set(self.server_state.tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=max(DATE_SECONDS, deadline - loop.time()))
