@@ -14,7 +14,7 @@ from crossfade.core.values import Instant, Sequence, Shard, StreamName
 # --- the log ---------------------------------------------------------------------------------------
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into the log. The log gives it sequence, version and chain hash."""
 
     stream: StreamName
@@ -25,7 +25,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     payload: bytes
 
 
-class Tx(msgspec.Struct, frozen=True):
+class Tx(msgspec.Struct, frozen=True, gc=False):
     """One to ``events_per_tx_max`` events, stored all or none."""
 
     key: bytes
@@ -35,21 +35,21 @@ class Tx(msgspec.Struct, frozen=True):
     events: tuple[NewEvent, ...]
 
 
-class Committed(msgspec.Struct, frozen=True):
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """Stored and durable: the events took the sequences ``first`` to ``last``."""
 
     first: Sequence
     last: Sequence
 
 
-class Duplicate(msgspec.Struct, frozen=True):
+class Duplicate(msgspec.Struct, frozen=True, gc=False):
     """The key was used before; its events have the sequences ``first`` to ``last``."""
 
     first: Sequence
     last: Sequence
 
 
-class Conflict(msgspec.Struct, frozen=True):
+class Conflict(msgspec.Struct, frozen=True, gc=False):
     """A stream was not at the expected version; nothing of this Tx was stored."""
 
     stream: StreamName
@@ -60,7 +60,7 @@ class Conflict(msgspec.Struct, frozen=True):
 Result = Committed | Duplicate | Conflict
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """A row of the log, every column of which is covered by ``chain``."""
 
     sequence: Sequence
@@ -76,7 +76,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
     """SHA-256 over the previous row's chain and all columns of this row (logs/codec.py)."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The end of a shard."""
 
     epoch: int

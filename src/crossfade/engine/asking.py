@@ -1,0 +1,325 @@
+"""Asking and answering: the use cases of a question, from either end."""
+
+import asyncio
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from crossfade.core import questions, shapes
+from crossfade.core.decider import Refusal
+from crossfade.core.questions import Dismissal, Exposure
+from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Lane, QuestionId, Sequence, stream_of
+from crossfade.engine.context import Context, too_long
+from crossfade.engine.dispatcher import Applied
+from crossfade.engine.requests import AnswerRequest, AskRequest, NativeReply, QuestionView
+from crossfade.engine.streams import recorded
+from crossfade.engine.views.directory import Member
+from crossfade.engine.views.questions import Entry, view
+
+Chain = tuple[str, int, Lane | None]
+"""Conversation, hops so far, and the lane it is pinned to (None: free)."""
+
+
+def scoped_key(caller: Caller, verb: str, key: str | None) -> bytes | None:
+    """The log's key for a caller's own: two callers, or two verbs, never share one."""
+    if key is None:
+        return None
+    return blake2b(f"{caller.name}\0{verb}\0{key}".encode(), digest_size=16).digest()
+
+
+class Asking:
+    """Ask, read, withdraw, answer, decline, dismiss."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    # --- the asker's side -----------------------------------------------------------------------------
+
+    async def ask(self, caller: Caller, request: AskRequest, cause: str) -> QuestionView | Refusal:
+        """Put a question; returns as soon as it is durable. The same key gives the first question."""
+        command = self._c.allow(caller) or await self._command(caller, request)
+        if isinstance(command, Refusal):
+            return self._c.refuse(command)
+        question_id = self._c.ids.new("q")
+        stream = stream_of("question", question_id)
+        key = scoped_key(caller, "ask", request.key)
+        outcome = await self._c.dispatcher.run(SPACE, stream, command, by=caller.name, key=key, cause=cause, fresh=True)
+        if isinstance(outcome, Refusal):
+            return self._c.refuse(outcome)
+        if not outcome.duplicate:
+            return view(self._c.views.questions[question_id])
+        return await self._first(outcome, command)
+
+    async def _first(self, outcome: Applied, command: questions.Ask) -> QuestionView | Refusal:
+        """The question that the same key asked before; refused if this is not the same question."""
+        rows = await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1)
+        entry = await self.entry(questions.question_id(rows[0].stream))
+        if isinstance(entry, Refusal):
+            return entry
+        if (entry.state.addressee, entry.state.message) != (command.addressee, command.message):
+            return self._c.refuse(
+                Refusal("key.reused", "This key was used for another question.", "Use a fresh key for each question.")
+            )
+        return view(entry)
+
+    async def _command(self, caller: Caller, request: AskRequest) -> questions.Ask | Refusal:
+        limits = self._c.limits
+        refusal = _sizes(request, limits.message_bytes_max, limits.metadata_bytes_max, limits.schema_bytes_max)
+        shape = refusal or _shape(request)
+        if isinstance(shape, Refusal):
+            return shape
+        addressee = self._addressee(caller, request.to)
+        if isinstance(addressee, Refusal):
+            return addressee
+        seconds = limits.deadline_seconds_default if request.deadline_seconds is None else request.deadline_seconds
+        if not 0 < seconds <= limits.deadline_seconds_max:
+            return Refusal(
+                "question.deadline_past" if seconds <= 0 else "question.deadline_far",
+                f"deadline_seconds is {seconds:g}.",
+                f"Give a number above 0 and at most {limits.deadline_seconds_max}.",
+                {"field": "deadline_seconds"},
+            )
+        chain = await self.chain(request.reply_to)
+        if isinstance(chain, Refusal):
+            return chain
+        deadline = Instant(self._c.dispatcher.now() + int(seconds * SECOND))
+        return self._placed(caller, request, addressee, shape[1], deadline, chain)
+
+    def _placed(
+        self, caller: Caller, request: AskRequest, addressee: Member, schema: msgspec.Raw, deadline: Instant, chain: Chain
+    ) -> questions.Ask:
+        conversation, hops, pinned = chain
+        lane = pinned or self._c.lane_of(addressee)
+        asker_lane = self._c.lane_of(self._c.views.directory.member(caller.name))
+        return questions.Ask(
+            asker=caller.name,
+            addressee=addressee.state.name,
+            message=request.message,
+            schema=schema,
+            deadline=deadline,
+            lane=lane,
+            epoch=self._c.views.programme.rollout.epoch,
+            exposure=exposure(asker_lane, lane),
+            conversation=conversation,
+            hops=hops,
+            reply_to=request.reply_to or "",
+            metadata=request.metadata,
+        )
+
+    def _addressee(self, caller: Caller, name: str) -> Member | Refusal:
+        directory = self._c.views.directory
+        limit = self._c.limits.open_questions_per_agent_max
+        member = directory.get(name)
+        if member is None or not member.addressable:
+            return unknown_recipient(name, directory.similar(name))
+        if name == caller.name:
+            return Refusal("question.to_self", "A question to oneself has no answerer.", "Name somebody else.")
+        if len(member.open) >= limit or directory.member(caller.name).asked_open >= limit:
+            return Refusal(
+                "limit.open_questions", f"There are {limit} open questions already.", "Wait for answers, or withdraw some."
+            )
+        return member
+
+    async def chain(self, reply_to: str | None) -> Chain | Refusal:
+        """Where a reply to a question or message belongs, or refuse with reply.unknown or limit.hops."""
+        if not reply_to:
+            return "", 0, None
+        pinned: Lane | None = None
+        if reply_to.startswith("q_"):
+            slot = await self._c.dispatcher.load(SPACE, stream_of("question", reply_to))
+            parent = slot.state
+            epoch = self._c.views.programme.rollout.epoch
+            if not self._c.views.programme.killed and parent.epoch == epoch:
+                pinned = parent.lane
+        else:
+            slot = await self._c.dispatcher.load(SPACE, stream_of("message", reply_to))
+            parent = slot.state
+        if slot.version == 0:
+            return Refusal("reply.unknown", f"There is no {reply_to!r} to reply to.", "Check reply_to.")
+        if parent.hops + 1 > self._c.limits.hops_max:
+            return Refusal(
+                "limit.hops",
+                f"This conversation is {parent.hops + 1} replies long.",
+                "Two agents may be answering each other without end; begin a new conversation.",
+            )
+        return parent.conversation or reply_to, parent.hops + 1, pinned
+
+    async def withdraw(self, caller: Caller, question_id: str, reason: str, key: str | None) -> QuestionView | Refusal:
+        """End the caller's own question."""
+        command = questions.Withdraw(by=caller.name, reason=reason)
+        return await self._end(caller, question_id, command, scoped_key(caller, "withdraw", key), "")
+
+    async def read(self, caller: Caller, question_id: str, wait_seconds: float) -> QuestionView | Refusal:
+        """The question, after waiting for its end at most ``wait_seconds``; only its two ends may read it."""
+        entry = await self.entry(question_id)
+        if isinstance(entry, Refusal):
+            return self._c.refuse(entry)
+        mine = caller.name == entry.state.asker
+        if not mine and caller.name != entry.state.addressee and not oversees(caller):
+            return self._c.refuse(_unknown())
+        if entry.open and wait_seconds > 0:
+            await self._wait(entry, min(wait_seconds, self._c.limits.wait_seconds_max), collect=mine)
+        if mine and not entry.open:
+            self._c.views.directory.member(caller.name).mailbox.drop_answer(question_id)
+        return view(entry)
+
+    async def _wait(self, entry: Entry, seconds: float, *, collect: bool) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._c.timers.at(self._c.later(seconds), lambda: waiter.done() or waiter.set_result(None))
+        entry.waiters.add(waiter)
+        entry.collectors += collect
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            entry.waiters.discard(waiter)
+            entry.collectors -= collect
+
+    async def entry(self, question_id: str) -> Entry | Refusal:
+        """The question from memory, else folded from the log."""
+        entry = self._c.views.questions.get(question_id)
+        if entry is not None:
+            return entry
+        if not question_id.startswith("q_") or len(question_id) > 64:
+            return _unknown()
+        rows = await self._c.log.read_stream(SPACE, stream_of("question", question_id))
+        if not rows:
+            return _unknown()
+        records = [recorded(SPACE, row) for row in rows]
+        state = questions.DECIDER.fold(record.event for record in records)
+        entry = Entry(QuestionId(question_id), state, records[0].sequence, records[0].at)
+        entry.ended_at = None if entry.open else records[-1].at
+        return entry
+
+    # --- the addressee's side ---------------------------------------------------------------------------
+
+    async def answer(self, caller: Caller, request: AnswerRequest, cause: str) -> QuestionView | Refusal:
+        """Accept with content, or decline. A second answer is refused; the same key gives the first result."""
+        refusal = self._c.allow(caller)
+        if refusal is not None:
+            return refusal
+        command: questions.Answer | questions.Decline
+        if request.action == "decline":
+            command = questions.Decline(by=caller.name, channel=request.channel, reason=request.reason)
+        else:
+            content = msgspec.Raw(b"{}") if request.content is None else request.content
+            if len(bytes(content)) > self._c.limits.content_bytes_max:
+                return self._c.refuse(too_long("content", len(bytes(content)), self._c.limits.content_bytes_max))
+            command = questions.Answer(by=caller.name, content=content, channel=request.channel)
+        return await self._end(caller, request.question_id, command, scoped_key(caller, "answer", request.key), cause)
+
+    async def native_reply(self, caller: Caller, reply: NativeReply, cause: str) -> QuestionView | Refusal:
+        """Take what a client sent back to an elicitation, and decide what it means.
+
+        A decline or cancel within a blink by a client that faces a person and never accepted anything
+        was made by a machine: the question goes on to the next channel. Other declines are decisions.
+        """
+        entry = await self.entry(reply.question_id)
+        if isinstance(entry, Refusal):
+            return self._c.refuse(entry)
+        if reply.action == "accept":
+            return await self._accept_native(caller, entry, reply, cause)
+        if self._made_by_machine(caller, entry):
+            return await self.dismiss(caller, entry, Dismissal.CLIENT_AUTO_DECLINE)
+        if reply.action == "cancel":
+            return await self.dismiss(caller, entry, Dismissal.CANCELLED)
+        command = questions.Decline(by=caller.name, channel=Channel.NATIVE)
+        return await self._end(caller, entry.question_id, command, None, cause)
+
+    async def _accept_native(self, caller: Caller, entry: Entry, reply: NativeReply, cause: str) -> QuestionView | Refusal:
+        content = msgspec.Raw(b"{}") if reply.content is None else reply.content
+        command = questions.Answer(by=caller.name, content=content, channel=Channel.NATIVE)
+        # The same reply twice (a retried call) is one answer, so its key is what it says.
+        key = scoped_key(caller, "native", f"{entry.question_id}\0{bytes(content)!r}")
+        outcome = await self._end(caller, entry.question_id, command, key, cause)
+        if isinstance(outcome, Refusal) and outcome.code.startswith("answer."):
+            return await self.dismiss(caller, entry, Dismissal.INVALID_CONTENT)
+        return outcome
+
+    def _made_by_machine(self, caller: Caller, entry: Entry) -> bool:
+        member = self._c.views.directory.get(caller.name)
+        if not caller.faces_person or member is None or member.accepted or entry.claimed_at is None:
+            return False
+        return self._c.clock.now() - entry.claimed_at < self._c.limits.blink_seconds * SECOND
+
+    async def dismiss(self, caller: Caller, entry: Entry, reason: Dismissal) -> QuestionView | Refusal:
+        """The native channel brought no end: record it, and offer the question as text."""
+        command = questions.Dismiss(by=caller.name, channel=Channel.NATIVE, reason=reason)
+        return await self._end(caller, entry.question_id, command, None, "")
+
+    async def seen(self, caller: Caller, question_id: str, channel: Channel) -> None:
+        """Record that the addressee has the question in front of them."""
+        entry = self._c.views.questions.get(question_id)
+        if entry is not None and entry.open and entry.state.addressee == caller.name:
+            stream = stream_of("question", question_id)
+            self._c.dispatcher.post(SPACE, stream, questions.Offer(channel=channel), by=caller.name)
+            self._c.dispatcher.post(SPACE, stream, questions.See(channel=channel), by=caller.name)
+
+    async def _end(self, caller: Caller, question_id: str, command: Any, key: bytes | None, cause: str) -> QuestionView | Refusal:
+        if not question_id.startswith("q_") or len(question_id) > 64:
+            return self._c.refuse(_unknown())
+        stream = stream_of("question", question_id)
+        outcome = await self._c.dispatcher.run(SPACE, stream, command, by=caller.name, key=key, cause=cause)
+        if isinstance(outcome, Refusal):
+            return self._c.refuse(outcome)
+        entry = await self.entry(question_id)
+        return entry if isinstance(entry, Refusal) else view(entry)
+
+
+def exposure(asker: Lane, addressee: Lane) -> Exposure:
+    """The class of a conversation between these two lanes."""
+    if asker is not addressee:
+        return Exposure.MIXED
+    return Exposure.NEW if asker is Lane.ELICITATION else Exposure.OLD
+
+
+def oversees(caller: Caller) -> bool:
+    """May read what is not addressed to it."""
+    return bool(caller.scopes & {"operator", "admin"})
+
+
+def unknown_recipient(name: str, similar: list[str]) -> Refusal:
+    """Nobody has that name; never queued for ever in the hope that somebody will."""
+    hint = f"Did you mean {', '.join(similar)}?" if similar else "The tool `agents` lists who is there."
+    return Refusal("recipient.unknown", f"There is nobody named {name!r} here.", hint, {"recipient": name[:80]})
+
+
+def _unknown() -> Refusal:
+    return Refusal("question.unknown", "There is no such question, or it is not yours.", "Check the question_id.")
+
+
+def _sizes(request: AskRequest, message_max: int, metadata_max: int, schema_max: int) -> Refusal | None:
+    if not request.message.strip():
+        return Refusal("question.empty", "The message is empty.", "Say what you want to know.", {"field": "message"})
+    sizes = (
+        ("message", len(request.message.encode()), message_max),
+        ("metadata", len(bytes(request.metadata)), metadata_max),
+        ("schema", 0 if request.schema is None else len(bytes(request.schema)), schema_max),
+    )
+    return next((too_long(*size) for size in sizes if size[1] > size[2]), None)
+
+
+def _shape(request: AskRequest) -> tuple[shapes.Shape, msgspec.Raw] | Refusal:
+    if request.schema is not None and request.choices is None:
+        return _from_schema(bytes(request.schema))
+    if request.choices is not None and request.schema is None:
+        return _from_choices(request.choices)
+    return Refusal("shape.missing", "Give either a schema or choices.", 'For a yes/no question: choices ["yes","no"].')
+
+
+# Agents ask with the same few schemas again and again; reading one costs more than all else in `ask`.
+@lru_cache(maxsize=1_024)
+def _from_schema(schema: bytes) -> tuple[shapes.Shape, msgspec.Raw] | Refusal:
+    try:
+        shape = shapes.parse(msgspec.json.decode(schema))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Refusal("shape.not_json", "The schema is not JSON.", "Send a JSON Schema object.")
+    return shape if isinstance(shape, Refusal) else (shape, shapes.canonical(shape))
+
+
+@lru_cache(maxsize=1_024)
+def _from_choices(choices: tuple[str, ...]) -> tuple[shapes.Shape, msgspec.Raw] | Refusal:
+    shape = shapes.from_choices(choices)
+    return shape if isinstance(shape, Refusal) else (shape, shapes.canonical(shape))

@@ -1,0 +1,126 @@
+"""Committer: group commit. Everything queued for a shard goes to the log as one durable batch.
+
+While one batch is being made durable the next one gathers, so the disk is never idle and one sync
+serves many. Order in the shard is order of submission. Whoever waits is told only after the batch is
+durable and the projector has seen it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence as Seq
+
+from crossfade.core.records import Event, Recorded
+from crossfade.core.values import Sequence, Shard
+from crossfade.engine.limits import Limits
+from crossfade.engine.ports import Committed, Log, LogError, Result, Tx, UnavailableError
+
+Told = Callable[[Result | LogError], None]
+Pending = tuple[Tx, tuple[Event, ...], tuple[int, ...], Told]
+"""A Tx, its events as objects, their versions in their streams, and whom to tell."""
+
+
+class Committer:
+    """The only writer of one shard in this process."""
+
+    def __init__(
+        self, log: Log, shard: Shard, limits: Limits, project: Callable[[Seq[Recorded]], None], head: Sequence
+    ) -> None:
+        """``project`` gets every committed record exactly once, in order; ``head`` is what it has seen."""
+        self._log = log
+        self._shard = shard
+        self._limits = limits
+        self._project = project
+        self._queue: deque[Pending] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self.head = head
+        self.failed: LogError | None = None
+        """The last fault of the log; None again after the next success."""
+
+    @property
+    def pending(self) -> int:
+        """Commands waiting for the disk."""
+        return len(self._queue)
+
+    async def submit(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...]) -> Result:
+        """Store ``tx`` and return once it is durable and projected.
+
+        Raises UnavailableError when too many wait already, and what the log raises. A cancelled
+        caller does not undo its Tx: the same key tells what became of it.
+        """
+        if len(self._queue) >= self._limits.pending_commits_max:
+            raise UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def told(result: Result | LogError) -> None:
+            if future.done():
+                return
+            if isinstance(result, LogError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self._enqueue((tx, events, versions, told))
+        return await future
+
+    def post(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...], told: Told) -> None:
+        """Store ``tx`` without anybody waiting; ``told`` gets the result or the fault."""
+        if len(self._queue) >= self._limits.pending_commits_max:
+            told(UnavailableError(f"{len(self._queue)} commands are waiting for the disk"))
+            return
+        self._enqueue((tx, events, versions, told))
+
+    def _enqueue(self, pending: Pending) -> None:
+        self._queue.append(pending)
+        if self._worker is None:
+            self._worker = asyncio.ensure_future(self._drain())
+
+    async def flush(self) -> None:
+        """Return when nothing is waiting."""
+        while self._worker is not None:
+            await asyncio.wait((self._worker,))
+
+    async def _drain(self) -> None:
+        try:
+            # One turn of the loop lets commands that arrived together share the first batch.
+            await asyncio.sleep(0)
+            while self._queue:
+                size = min(len(self._queue), self._limits.events_per_batch_max)
+                await self._commit([self._queue.popleft() for _ in range(size)])
+        finally:
+            self._worker = None
+
+    async def _commit(self, batch: list[Pending]) -> None:
+        try:
+            results = await self._log.append(self._shard, [pending[0] for pending in batch])
+        except LogError as fault:
+            self.failed = fault
+            for *_, told in batch:
+                told(fault)
+            return
+        self.failed = None
+        self._project(self._recorded(batch, results))
+        for (*_, told), result in zip(batch, results, strict=True):
+            told(result)
+
+    def _recorded(self, batch: list[Pending], results: list[Result]) -> list[Recorded]:
+        out: list[Recorded] = []
+        for (tx, events, versions, _), result in zip(batch, results, strict=True):
+            if not isinstance(result, Committed):
+                continue
+            if result.first != self.head + 1:
+                raise AssertionError(f"shard {self._shard}: expected {self.head + 1}, got {result.first}")
+            for new, event, version in zip(tx.events, events, versions, strict=True):
+                self.head = Sequence(self.head + 1)
+                out.append(
+                    Recorded(
+                        shard=self._shard,
+                        sequence=self.head,
+                        stream=new.stream,
+                        version=version,
+                        at=new.at,
+                        actor=new.actor,
+                        cause=new.cause,
+                        event=event,
+                    )
+                )
+        return out

@@ -1,0 +1,78 @@
+"""Context: the parts of the engine that its use cases share. Built once by the hub; holds no logic."""
+
+from collections.abc import Callable
+from typing import Final
+
+from crossfade.core.decider import Refusal
+from crossfade.core.values import SECOND, Caller, Instant, Lane, Shard
+from crossfade.engine.background import Background
+from crossfade.engine.committer import Committer
+from crossfade.engine.dispatcher import Dispatcher
+from crossfade.engine.limits import Limits
+from crossfade.engine.ports import Clock, Ids, Log
+from crossfade.engine.projector import Views
+from crossfade.engine.timers import Timers
+from crossfade.engine.views.directory import Member
+
+BURST_SECONDS: Final = 2.0
+"""A token bucket holds this many seconds' worth of commands."""
+
+
+class Context:
+    """What a use case needs: clock, ids, log, views, dispatcher, timers, limits."""
+
+    def __init__(
+        self, log: Log, clock: Clock, ids: Ids, limits: Limits, views: Views, dispatcher: Dispatcher,
+        committers: dict[Shard, Committer],
+    ) -> None:  # fmt: skip
+        self.log = log
+        self.clock = clock
+        self.ids = ids
+        self.limits = limits
+        self.views = views
+        self.dispatcher = dispatcher
+        self.committers = committers
+        self.timers = Timers(clock)
+        self.background = Background()
+
+    def later(self, seconds: float) -> Instant:
+        """The instant ``seconds`` from now."""
+        return Instant(self.clock.now() + int(seconds * SECOND))
+
+    def again(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once after ``seconds``."""
+        self.timers.at(self.later(seconds), call)
+
+    def lane_of(self, member: Member) -> Lane:
+        """The lane of an identity now."""
+        return self.views.programme.lane_of(member.state.name, member.state.label)
+
+    def allow(self, caller: Caller) -> Refusal | None:
+        """Take one command from the caller's allowance, or refuse with limit.rate or agent.unknown."""
+        member = self.views.directory.get(caller.name)
+        if member is None or not member.addressable:
+            return Refusal("agent.unknown", f"{caller.name} is not registered here.", "Register it with a token.")
+        rate = self.limits.commands_per_second_max
+        now = self.clock.now()
+        passed = (now - member.allowance_at) / SECOND
+        member.allowance = min(rate * BURST_SECONDS, member.allowance + passed * rate)
+        member.allowance_at = now
+        if member.allowance < 1:
+            return self.refuse(Refusal("limit.rate", f"More than {rate:g} commands a second.", "Wait a second and retry."))
+        member.allowance -= 1
+        return None
+
+    def refuse(self, refusal: Refusal) -> Refusal:
+        """Count a refusal and hand it on."""
+        self.views.measures.refused[refusal.code] += 1
+        return refusal
+
+
+def too_long(what: str, size_bytes: int, size_bytes_max: int) -> Refusal:
+    """The refusal of something beyond its maximum."""
+    return Refusal(
+        "limit.size",
+        f"The {what} has {size_bytes} bytes, at most {size_bytes_max} are allowed.",
+        f"Shorten the {what}, or put a reference in it.",
+        {"field": what},
+    )

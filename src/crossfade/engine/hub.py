@@ -1,0 +1,324 @@
+"""The hub: every use case one typed method. What all entry points call, and nothing else of the engine.
+
+A Refusal is an ordinary value. The faults of engine/ports.py are raised: UnavailableError and
+UnknownOutcomeError mean "come back with the same key". Identity comes from the Caller alone.
+"""
+
+import asyncio
+from collections.abc import Sequence as Seq
+
+import msgspec
+
+from crossfade.core.decider import Refusal
+from crossfade.core.questions import Dismissal
+from crossfade.core.values import PROGRAMME, SPACE, Caller, Channel, Instant, Kind, Scope, Sequence, Shard
+from crossfade.engine.asking import Asking
+from crossfade.engine.committer import Committer
+from crossfade.engine.context import Context
+from crossfade.engine.dispatcher import Dispatcher
+from crossfade.engine.identity import Identity
+from crossfade.engine.limits import Limits
+from crossfade.engine.mail import Mail
+from crossfade.engine.measures import Measures
+from crossfade.engine.migration import Migration
+from crossfade.engine.ports import Clock, Ids, Log
+from crossfade.engine.projector import Projector, Views
+from crossfade.engine.reactor import Reactor
+from crossfade.engine.requests import (
+    AgentView,
+    AnswerRequest,
+    AskRequest,
+    Batch,
+    IssuedToken,
+    NativeReply,
+    QuestionView,
+    ReceiveRequest,
+    RecordView,
+    RolloutView,
+    SendRequest,
+    SentView,
+    TokenView,
+)
+from crossfade.engine.streams import Streams, recorded
+from crossfade.engine.subscriptions import Subscription
+from crossfade.engine.views.instants import iso
+from crossfade.engine.views.questions import view
+
+REPLAY_RECORDS = 5_000
+"""Records read at a time while starting."""
+
+
+class Hub:
+    """One hub on one log. Build it, ``start`` it, call it, ``stop`` it."""
+
+    def __init__(self, log: Log, clock: Clock, ids: Ids, limits: Limits, *, guests: bool = False) -> None:
+        """``guests``: admit callers without a token, named from their client (development on loopback only)."""
+        self.limits = limits
+        self._log = log
+        self._views = Views()
+        self._streams = Streams(log, limits.ended_questions_kept)
+        self._projector = Projector(self._streams, self._views)
+        self._committers = {
+            shard: Committer(log, shard, limits, self._projector.apply, Sequence(0)) for shard in (PROGRAMME, SPACE)
+        }
+        dispatcher = Dispatcher(log, clock, ids, limits, self._streams, self._committers)
+        self._c = Context(log, clock, ids, limits, self._views, dispatcher, self._committers)
+        self._asking = Asking(self._c)
+        self._mail = Mail(self._c, self._asking)
+        self._identity = Identity(self._c, guests=guests)
+        self._migration = Migration(self._c)
+        self._reactor = Reactor(self._c)
+        self._subscriptions: set[Subscription] = set()
+        self._started = False
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Replay the log, then go live. Raises CorruptLogError or UnknownEventError rather than serve a part."""
+        for shard in (PROGRAMME, SPACE):
+            await self._replay(shard)
+        self._projector.listeners.append(self._reactor.react)
+        self._c.background.spawn(self._c.timers.run(), "timers")
+        self._identity.watch_present()
+        self._reactor.start()
+        self._started = True
+
+    async def _replay(self, shard: Shard) -> None:
+        committer = self._committers[shard]
+        while rows := await self._log.read(shard, committer.head, REPLAY_RECORDS):
+            self._projector.apply([recorded(shard, row) for row in rows])
+            committer.head = rows[-1].sequence
+            self._c.dispatcher.seen(rows[-1].at)
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """End the streams, wake every wait, finish what is being written; the log stays open."""
+        self.drain()
+        for committer in self._committers.values():
+            await committer.flush()
+        await self._c.background.stop()
+
+    def drain(self) -> None:
+        """Let go of all who wait: streams end, waits come back empty."""
+        self._mail.draining = True
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
+        for member in self._views.directory:
+            member.mailbox.wake()
+        for entry in self._views.questions.values():
+            entry.wake()
+
+    @property
+    def ready(self) -> bool:
+        """The replay is done and the last write that was tried went through."""
+        return self._started and all(committer.failed is None for committer in self._committers.values())
+
+    @property
+    def stopping(self) -> bool:
+        """Waits come back empty at once, because the hub is going down."""
+        return self._mail.draining
+
+    # --- questions ----------------------------------------------------------------------------------------
+
+    async def ask(self, caller: Caller, request: AskRequest, *, cause: str = "") -> QuestionView | Refusal:
+        """Put a question to somebody; returns as soon as it is durable. The same key gives the first one."""
+        return await self._asking.ask(caller, request, cause)
+
+    async def question(self, caller: Caller, question_id: str, wait_seconds: float = 0.0) -> QuestionView | Refusal:
+        """Read a question, after waiting for its end at most ``wait_seconds``."""
+        return await self._asking.read(caller, question_id, wait_seconds)
+
+    async def withdraw(
+        self, caller: Caller, question_id: str, *, reason: str = "", key: str | None = None
+    ) -> QuestionView | Refusal:
+        """End one's own question."""
+        return await self._asking.withdraw(caller, question_id, reason, key)
+
+    async def answer(self, caller: Caller, request: AnswerRequest, *, cause: str = "") -> QuestionView | Refusal:
+        """Answer or decline a question addressed to the caller."""
+        return await self._asking.answer(caller, request, cause)
+
+    async def native_reply(self, caller: Caller, reply: NativeReply, *, cause: str = "") -> QuestionView | Refusal:
+        """Take what a client sent back to an elicitation."""
+        return await self._asking.native_reply(caller, reply, cause)
+
+    async def dismiss(self, caller: Caller, question_id: str, reason: Dismissal) -> QuestionView | Refusal:
+        """The native channel brought no end; the question goes on as text."""
+        entry = await self._asking.entry(question_id)
+        return entry if isinstance(entry, Refusal) else await self._asking.dismiss(caller, entry, reason)
+
+    async def seen(self, caller: Caller, question_id: str, channel: Channel) -> None:
+        """Record that the addressee has the question in front of them on this channel."""
+        await self._asking.seen(caller, question_id, channel)
+
+    async def open_questions(self, caller: Caller, limit: int = 100) -> list[QuestionView]:
+        """Open questions addressed to the caller, oldest first."""
+        member = self._views.directory.get(caller.name)
+        entries = [] if member is None else list(member.open.values())[: min(limit, self.limits.page_items_max)]
+        return [view(entry) for entry in entries]
+
+    # --- messages and waits -------------------------------------------------------------------------------
+
+    async def send(self, caller: Caller, request: SendRequest, *, cause: str = "") -> SentView | Refusal:
+        """Send a message, or answer a question by replying to it."""
+        return await self._mail.send(caller, request, cause)
+
+    async def receive(self, caller: Caller, request: ReceiveRequest) -> Batch | Refusal:
+        """Wait for what is addressed to the caller."""
+        return await self._mail.receive(caller, request)
+
+    def acknowledge(self, caller: Caller, through: int) -> Refusal | None:
+        """Say that everything up to ``through`` was received; refuses with cursor.ahead, cursor.bad, agent.unknown."""
+        return self._mail.confirm(caller, through)
+
+    def release(self, caller: Caller, question_ids: Seq[str]) -> None:
+        """The carrier is gone before it replied: offer again what it had."""
+        self._mail.release(caller, tuple(question_ids))
+
+    async def subscribe(self, caller: Caller, after: int | None) -> Subscription | Refusal:
+        """Open the caller's event stream after a sequence (None: after its cursor)."""
+        subscription = self._mail.subscribable(caller, after)
+        if isinstance(subscription, Refusal):
+            return subscription
+        member, position = subscription
+        stream = Subscription(self._c, self._mail, member, position, on_close=self._subscriptions.discard)
+        self._subscriptions.add(stream)
+        return stream
+
+    # --- identity -----------------------------------------------------------------------------------------
+
+    def authenticate(self, token: str) -> Caller | Refusal:
+        """The caller that a token stands for."""
+        return self._identity.authenticate(token)
+
+    async def admit(self, client_name: str, *, faces_person: bool = False) -> Caller | Refusal:
+        """A guest named after its client; refused with auth.required where guests are not admitted."""
+        return await self._identity.admit(client_name, faces_person=faces_person)
+
+    def touch(self, caller: Caller, *, native: bool) -> None:
+        """Note that the caller was heard from, with a client that can elicit or cannot."""
+        self._identity.touch(caller, native=native)
+
+    async def agents(self, caller: Caller, query: str = "", limit: int = 100) -> list[AgentView]:
+        """Who is here; present ones first."""
+        return self._identity.search(query, min(limit, self.limits.page_items_max))
+
+    async def issue_token(
+        self, caller: Caller, name: str, kind: Kind, scopes: Seq[Scope], *, expires_seconds: float | None = None, label: str = ""
+    ) -> IssuedToken | Refusal:
+        """Make a token; needs scope admin."""
+        refusal = needs(caller, Scope.ADMIN)
+        return refusal or await self._identity.issue(name, kind, scopes, expires_seconds, label, caller.name)
+
+    async def revoke_token(self, caller: Caller, token_id: str) -> TokenView | Refusal:
+        """End a token and the streams of whoever holds it; needs scope admin."""
+        refusal = needs(caller, Scope.ADMIN)
+        outcome = refusal or await self._identity.revoke(token_id, caller.name)
+        if isinstance(outcome, TokenView):
+            for subscription in tuple(self._subscriptions):
+                if subscription.name == outcome.name:
+                    subscription.close()
+        return outcome
+
+    async def tokens(self, caller: Caller) -> list[TokenView] | Refusal:
+        """Every token without its secret; needs scope admin."""
+        return needs(caller, Scope.ADMIN) or self._identity.tokens()
+
+    async def retire(self, caller: Caller, name: str) -> AgentView | Refusal:
+        """Take an identity out for good; needs scope admin."""
+        return needs(caller, Scope.ADMIN) or await self._identity.retire(name, caller.name)
+
+    # --- the rollout ----------------------------------------------------------------------------------------
+
+    def rollout(self) -> RolloutView:
+        """The rollout as it stands."""
+        return self._migration.view()
+
+    async def rollout_start(self, caller: Caller, name: str, *, salt: str | None = None) -> RolloutView | Refusal:
+        """Begin the rollout with a salt that orders the clusters; needs scope operator, as all below."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.start(caller.name, name, salt)
+
+    async def rollout_set(self, caller: Caller, share: float, reason: str) -> RolloutView | Refusal:
+        """Put this share of the weight (0 to 1) on the elicitation lane."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.set_share(caller.name, share, reason)
+
+    async def rollout_hold(self, caller: Caller, reason: str) -> RolloutView | Refusal:
+        """Let the share rise no further."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.hold(caller.name, reason)
+
+    async def rollout_resume(self, caller: Caller, reason: str) -> RolloutView | Refusal:
+        """Let it rise again."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.resume(caller.name, reason)
+
+    async def rollout_kill(self, caller: Caller, reason: str, source: str = "http") -> RolloutView | Refusal:
+        """Put everybody on polling at once, also when the log cannot be written now."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.kill(caller.name, reason, source)
+
+    async def rollout_deprecate(self, caller: Caller, sunset_seconds: float, notice: str) -> RolloutView | Refusal:
+        """Tell those still polling until when they can."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.deprecate(caller.name, sunset_seconds, notice)
+
+    async def rollout_remove(self, caller: Caller) -> RolloutView | Refusal:
+        """Refuse ``wait_for_messages`` from now on."""
+        return needs(caller, Scope.OPERATOR) or await self._migration.remove(caller.name)
+
+    def kill_file(self, present: bool, reason: str = "") -> None:
+        """The kill file is there, or is gone: put everybody on polling while it is."""
+        self._migration.kill_file(present, reason)
+
+    def polling_removed(self) -> Refusal | None:
+        """Why ``wait_for_messages`` is refused, once it is removed."""
+        return self._migration.polling_removed()
+
+    def deprecation(self) -> tuple[Instant, Instant | None, str] | None:
+        """(Deprecated since, sunset, notice) once polling is deprecated."""
+        return self._migration.deprecation()
+
+    # --- the log and the measures ---------------------------------------------------------------------------
+
+    async def records(
+        self, caller: Caller, shard: int, after: int, limit: int, wait_seconds: float = 0.0
+    ) -> list[RecordView] | Refusal:
+        """Records of a shard after a sequence; needs scope operator."""
+        refusal = needs(caller, Scope.OPERATOR)
+        if refusal is not None:
+            return refusal
+        if shard not in self._committers or after < 0:
+            return Refusal("log.unknown", f"There is no shard {shard} or sequence {after}.", "`crossfade log head` lists the shards.")
+        place = Shard(shard)
+        if wait_seconds > 0:
+            await self._log.wait(place, Sequence(after), min(wait_seconds, self.limits.wait_seconds_max))
+        rows = await self._log.read(place, Sequence(after), max(1, min(limit, 1_000)))
+        return [
+            RecordView(
+                shard=shard, sequence=row.sequence, stream=row.stream, version=row.version, type=row.type, at=iso(row.at),
+                actor=row.actor, cause=row.cause, event=msgspec.Raw(row.payload), chain=row.chain.hex(),
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    async def log_head(self, caller: Caller) -> list[dict[str, int | str]] | Refusal:
+        """Epoch, sequence and chain of each shard; needs scope operator."""
+        refusal = needs(caller, Scope.OPERATOR)
+        if refusal is not None:
+            return refusal
+        heads = [(shard, await self._log.head(shard)) for shard in self._committers]
+        return [
+            {"shard": shard, "epoch": head.epoch, "sequence": head.sequence, "chain": head.chain.hex()} for shard, head in heads
+        ]
+
+    def measures(self) -> Measures:
+        """Counters and histograms since the start, the replay included."""
+        return self._views.measures
+
+    @property
+    def pending_commits(self) -> int:
+        """Commands waiting for the disk."""
+        return sum(committer.pending for committer in self._committers.values())
+
+
+def needs(caller: Caller, scope: Scope) -> Refusal | None:
+    """Refuse whoever has neither the scope nor admin."""
+    if scope in caller.scopes or Scope.ADMIN in caller.scopes:
+        return None
+    return Refusal("auth.scope", f"This needs the scope {scope}.", "Use a token that has it; `crossfade token new --scope`.")

@@ -1,0 +1,339 @@
+"""Sending and receiving: messages, and the waits in which everything addressed to somebody arrives.
+
+Carriers are universal: whichever call an identity holds open gets whatever is addressed to it. The
+lane a question is pinned to decides only the form, native elicitation or text, so that a switch while
+a question is open can neither lose nor double it.
+"""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from crossfade.core import messages, questions, shapes
+from crossfade.core.decider import Refusal
+from crossfade.core.questions import Dismissal
+from crossfade.core.values import SECOND, SPACE, AgentName, Caller, Channel, Lane, MessageId, Sequence, stream_of
+from crossfade.engine.asking import Asking, scoped_key, unknown_recipient
+from crossfade.engine.backlog import Backlog
+from crossfade.engine.context import Context, too_long
+from crossfade.engine.requests import AnswerRequest, Batch, ReceiveRequest, SendRequest, SentView
+from crossfade.engine.streams import recorded
+from crossfade.engine.views.directory import Member
+from crossfade.engine.views.instants import iso
+from crossfade.engine.views.mailboxes import Mailbox, item
+from crossfade.engine.views.questions import Entry, view
+
+RECLAIM_SECONDS: Final = 5.0
+"""A question taken natively by a call that ended without a reply may be taken again after this long."""
+
+
+class Mail:
+    """Send, receive, acknowledge."""
+
+    def __init__(self, context: Context, asking: Asking) -> None:
+        self._c = context
+        self._asking = asking
+        self.backlog = Backlog(context, asking)
+        self.draining = False
+        """The hub is going down: waits come back empty at once."""
+
+    # --- sending ----------------------------------------------------------------------------------------
+
+    async def send(self, caller: Caller, request: SendRequest, cause: str) -> SentView | Refusal:
+        """Send a message; with ``reply_to`` a question that the caller was asked, answer it."""
+        size = len(request.body.encode())
+        if size > self._c.limits.message_bytes_max:
+            return self._c.refuse(too_long("body", size, self._c.limits.message_bytes_max))
+        answer = await self._as_answer(caller, request, cause)
+        if answer is not None:
+            return answer
+        refusal = self._c.allow(caller)
+        if refusal is not None:
+            return refusal
+        command = await self._command(caller, request)
+        if isinstance(command, Refusal):
+            return self._c.refuse(command)
+        message_id = MessageId(self._c.ids.new("m"))
+        stream = stream_of("message", message_id)
+        key = scoped_key(caller, "send", request.key)
+        outcome = await self._c.dispatcher.run(SPACE, stream, command, by=caller.name, key=key, cause=cause, fresh=True)
+        if isinstance(outcome, Refusal):
+            return self._c.refuse(outcome)
+        if outcome.duplicate:
+            return await self._first(outcome.first, command)
+        return self._sent(message_id, outcome.first, command.to, command.conversation or message_id)
+
+    async def _as_answer(self, caller: Caller, request: SendRequest, cause: str) -> SentView | Refusal | None:
+        """The answer to a question that the caller was asked; None if this is a message."""
+        if not request.reply_to or not request.reply_to.startswith("q_"):
+            return None
+        entry = await self._asking.entry(request.reply_to)
+        if isinstance(entry, Refusal) or entry.state.addressee != caller.name:
+            return None
+        if request.to and set(request.to) != {entry.state.asker}:
+            return None  # about the question, to somebody else
+        content = shapes.from_text(shapes.from_raw(entry.state.schema), request.body)
+        if isinstance(content, Refusal):
+            return self._c.refuse(content)
+        command = AnswerRequest(
+            question_id=entry.question_id, content=msgspec.Raw(msgspec.json.encode(content)), key=request.key, channel=Channel.POLL
+        )
+        outcome = await self._asking.answer(caller, command, cause)
+        if isinstance(outcome, Refusal):
+            return outcome
+        return SentView(
+            message_id=entry.question_id,
+            sequence=outcome.sequence,
+            delivery={entry.state.asker: "answered"},
+            conversation=outcome.conversation or entry.question_id,
+        )
+
+    async def _command(self, caller: Caller, request: SendRequest) -> messages.Send | Refusal:
+        chain = await self._asking.chain(request.reply_to)
+        if isinstance(chain, Refusal):
+            return chain
+        to = request.to or await self._correspondent(caller, request.reply_to)
+        if len(to) > self._c.limits.fan_out_max:
+            return Refusal(
+                "limit.fan_out", f"{len(to)} recipients, at most {self._c.limits.fan_out_max}.", "Send in several messages."
+            )
+        refusal = next((refusal for name in to if (refusal := self._reachable(name)) is not None), None)
+        if refusal is not None:
+            return refusal
+        return messages.Send(
+            sender=caller.name,
+            to=tuple(dict.fromkeys(AgentName(name) for name in to)),
+            body=request.body,
+            conversation=chain[0],
+            hops=chain[1],
+            reply_to=request.reply_to or "",
+            metadata=request.metadata,
+        )
+
+    async def _correspondent(self, caller: Caller, reply_to: str | None) -> tuple[str, ...]:
+        """The other end of what is replied to."""
+        if not reply_to:
+            return ()
+        if reply_to.startswith("q_"):
+            entry = await self._asking.entry(reply_to)
+            ends = () if isinstance(entry, Refusal) else (entry.state.asker, entry.state.addressee)
+            return tuple(name for name in ends if name != caller.name) if caller.name in ends else ()
+        slot = await self._c.dispatcher.load(SPACE, stream_of("message", reply_to))
+        return (slot.state.sender,) if caller.name in slot.state.to else ()
+
+    def _reachable(self, name: str) -> Refusal | None:
+        member = self._c.views.directory.get(name)
+        if member is None or not member.addressable:
+            return unknown_recipient(name, self._c.views.directory.similar(name))
+        if len(member.mailbox.mail) >= self._c.limits.mailbox_items_max:
+            return Refusal("limit.mailbox", f"The mailbox of {name} is full.", "It has stopped reading; ask its owner.")
+        return None
+
+    def _sent(self, message_id: str, sequence: int, to: tuple[AgentName, ...], conversation: str) -> SentView:
+        directory = self._c.views.directory
+        return SentView(
+            message_id=message_id,
+            sequence=sequence,
+            delivery={name: _standing(directory.member(name)) for name in to},
+            conversation=conversation,
+        )
+
+    async def _first(self, sequence: Sequence, command: messages.Send) -> SentView | Refusal:
+        """The message that the same key sent before; refused if this is not the same message."""
+        record = recorded(SPACE, (await self._c.log.read(SPACE, Sequence(sequence - 1), 1))[0])
+        sent = record.event
+        if not isinstance(sent, messages.Sent) or (sent.to, sent.body) != (command.to, command.body):
+            return self._c.refuse(
+                Refusal("key.reused", "This key was used for something else.", "Use a fresh key for each message.")
+            )
+        message_id = record.stream.partition("/")[2]
+        return self._sent(message_id, record.sequence, sent.to, sent.conversation or message_id)
+
+    # --- receiving --------------------------------------------------------------------------------------
+
+    async def receive(self, caller: Caller, request: ReceiveRequest) -> Batch | Refusal:
+        """Wait for what is addressed to the caller; an empty batch with a cursor when nothing came."""
+        member = self._c.views.directory.get(caller.name)
+        if member is None:
+            return self._c.refuse(Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token."))
+        after = self._confirm(member, request)
+        if isinstance(after, Refusal):
+            return self._c.refuse(after)
+        if request.after is not None and request.after < member.mailbox.cursor:
+            old = await self.backlog.page(member, request.after, min(request.limit, self._c.limits.page_items_max))
+            if old.items:
+                return self._with_lane(member, old)
+        seconds = max(0.0, min(request.wait_seconds, float(self._c.limits.poll_seconds_max)))
+        batch = await self._wait(member, request, after, seconds)
+        outcome = "items" if batch.items or batch.questions else "empty"
+        measures = self._c.views.measures
+        measures.waits[request.channel, outcome] += 1
+        measures.delivered[request.channel] += len(batch.items) + len(batch.questions)
+        return self._with_lane(member, batch)
+
+    def confirm(self, caller: Caller, through: int) -> Refusal | None:
+        """Acknowledge everything up to ``through``; refuses with agent.unknown, cursor.ahead, cursor.bad."""
+        subscribable = self.subscribable(caller, through)
+        if isinstance(subscribable, Refusal):
+            return subscribable
+        self.acknowledge(subscribable[0], through, Channel.STREAM)
+        return None
+
+    def subscribable(self, caller: Caller, after: int | None) -> tuple[Member, int] | Refusal:
+        """The caller as a member, and the sequence its stream goes on from."""
+        member = self._c.views.directory.get(caller.name)
+        if member is None:
+            return self._c.refuse(Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token."))
+        refusal = None if after is None else self._misplaced(after)
+        return refusal or (member, member.mailbox.cursor if after is None else after)
+
+    def _misplaced(self, after: int) -> Refusal | None:
+        head = self._c.committers[SPACE].head
+        if 0 <= after <= head:
+            return None
+        return Refusal(
+            "cursor.ahead" if after > head else "cursor.bad",
+            f"{after} is not a sequence of this hub, whose last one is {head}.",
+            "Pass the cursor of the last result, or none to go on where you were.",
+        )
+
+    def _confirm(self, member: Member, request: ReceiveRequest) -> int | Refusal:
+        """Acknowledge what the request says was received; the sequence to go on from."""
+        mailbox = member.mailbox
+        refusal = None if request.after is None else self._misplaced(request.after)
+        if refusal is not None:
+            return refusal
+        through = mailbox.unconfirmed if request.after is None else request.after
+        mailbox.unconfirmed = 0
+        if through > mailbox.cursor:
+            self.acknowledge(member, through, request.channel)
+        return max(through, mailbox.cursor) if request.after is None else max(request.after, mailbox.cursor)
+
+    def acknowledge(self, member: Member, through: int, channel: Channel) -> None:
+        """Advance the cursor at once in memory, durably soon: a crash in between delivers again."""
+        name = member.state.name
+        for entry in member.mailbox.acknowledge(through):
+            self._c.dispatcher.post(SPACE, stream_of("question", entry.question_id), questions.See(channel=channel), by=name)
+        command = messages.Acknowledge(through=Sequence(through))
+        self._c.dispatcher.post(SPACE, stream_of("mailbox", name), command, by=name)
+
+    async def _wait(self, member: Member, request: ReceiveRequest, after: int, seconds: float) -> Batch:
+        mailbox = member.mailbox
+        deadline = self._c.later(seconds)
+        while True:
+            batch = self._collect(member, request, after)
+            if batch is not None or self.draining or self._c.clock.now() >= deadline:
+                return batch or Batch(cursor=after)
+            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def wake(future: "asyncio.Future[None]" = arrived) -> None:
+                if not future.done():
+                    future.set_result(None)
+
+            timer = self._c.timers.at(deadline, wake)
+            mailbox.wakers.add(wake)
+            try:
+                await arrived
+            finally:
+                timer.cancel()
+                mailbox.wakers.discard(wake)
+
+    def _collect(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
+        """What can be handed out now; None if there is nothing."""
+        native = self._take_native(member, request)
+        limit = max(1, min(request.limit, self._c.limits.page_items_max))
+        found, more = member.mailbox.page(after, limit)
+        if not found and not native:
+            return None
+        for mail in found:
+            if mail.kind == "question" and mail.entry is not None:
+                self.offered(mail.entry, request.channel)
+        cursor = found[-1].sequence if found else after
+        if request.after is None and found:
+            member.mailbox.unconfirmed = cursor
+        return Batch(
+            items=tuple(item(mail) for mail in found),
+            questions=tuple(view(entry) for entry in native),
+            has_more=more,
+            cursor=cursor,
+        )
+
+    def _take_native(self, member: Member, request: ReceiveRequest) -> list[Entry]:
+        mailbox = member.mailbox
+        if not mailbox.native:
+            return []
+        if not request.native:
+            self.give_up_native(member)
+            return []
+        now = self._c.clock.now()
+        for entry in mailbox.native.values():
+            if entry.claimed_at is None or now - entry.claimed_at > RECLAIM_SECONDS * SECOND:
+                self._claim(member, entry)
+                return [entry]
+        return []
+
+    def give_up_native(self, member: Member) -> None:
+        """The owner now calls with a client that cannot elicit: what waits for it becomes text.
+
+        Not while a client that can was heard from within a lease: then both are about.
+        """
+        if self._c.clock.now() - member.native_at < self._c.limits.lease_seconds * SECOND:
+            return
+        for entry in tuple(member.mailbox.native.values()):
+            command = questions.Requeue(reason="no_native_client")
+            self._c.dispatcher.post(SPACE, stream_of("question", entry.question_id), command, by="system")
+
+    def _claim(self, member: Member, entry: Entry) -> None:
+        """Mark the question as being elicited; if nothing comes of it, it is offered as text too."""
+        now = self._c.clock.now()
+        entry.claimed_at = now
+        self.offered(entry, Channel.NATIVE)
+        if entry.patience is None:
+            left = (entry.state.deadline - now) / SECOND
+            patience = min(self._c.limits.native_patience_seconds, left / 2)
+            entry.patience = self._c.timers.at(self._c.later(patience), lambda: self._impatient(member, entry))
+
+    def _impatient(self, member: Member, entry: Entry) -> None:
+        command = questions.Dismiss(by=member.state.name, channel=Channel.NATIVE, reason=Dismissal.NO_REPLY)
+        stream = stream_of("question", entry.question_id)
+        self._c.dispatcher.post(SPACE, stream, command, by="system", on_fault=lambda: self._c.again(1.0, lambda: self._impatient(member, entry)))
+
+    def release(self, caller: Caller, question_ids: tuple[str, ...]) -> None:
+        """The carrier is gone: the next one may take its questions, and gets its unconfirmed items again."""
+        member = self._c.views.directory.get(caller.name)
+        if member is not None:
+            member.mailbox.unconfirmed = 0
+        for question_id in question_ids:
+            entry = None if member is None else member.mailbox.native.get(question_id)
+            if member is not None and entry is not None:
+                entry.claimed_at = None
+                member.mailbox.wake()
+
+    def offered(self, entry: Entry, channel: Channel) -> None:
+        """Record that the question was shown on this channel, the first time."""
+        if channel not in entry.state.offered:
+            stream = stream_of("question", entry.question_id)
+            self._c.dispatcher.post(SPACE, stream, questions.Offer(channel=channel), by="system")
+
+    def _with_lane(self, member: Member, batch: Batch) -> Batch:
+        rollout = self._c.views.programme.rollout
+        notice = rollout.notice if rollout.status == "deprecated" else ""
+        return Batch(
+            items=batch.items,
+            questions=batch.questions,
+            has_more=batch.has_more,
+            cursor=batch.cursor,
+            lane=self._c.lane_of(member),
+            notice=notice,
+        )
+
+
+def _standing(member: Member) -> str:
+    """How a message to this recipient stands when it has just been stored."""
+    if member.state.status == "present":
+        return "queued"
+    seen = max(member.seen_at, member.state.seen_at)
+    return f"queued, away since {iso(seen)}" if seen else "queued, never seen"
+
+

@@ -1,0 +1,166 @@
+"""Projector: folds committed records into the views, in the order of the log.
+
+The same code serves the replay at start and the live tail; nothing here decides, waits or fails for
+a reason that is not a bug. What follows from a record (further commands) is the reactor's.
+"""
+
+from collections.abc import Callable, Sequence as Seq
+from typing import Any, Final
+
+from crossfade.core import agents, credentials, messages, questions, rollouts
+from crossfade.core.records import Recorded
+from crossfade.core.values import Lane, QuestionId
+from crossfade.engine.measures import Measures
+from crossfade.engine.streams import Streams
+from crossfade.engine.views.directory import Directory
+from crossfade.engine.views.mailboxes import Mail
+from crossfade.engine.views.programme import Programme
+from crossfade.engine.views.questions import Entry
+
+PAIRS_MAX: Final = 1_000_000
+"""Pairs of who talks to whom that are told apart."""
+_MS: Final = 1_000_000
+
+
+class Views:
+    """Everything that is read, in one place."""
+
+    def __init__(self) -> None:
+        self.directory = Directory()
+        self.questions: dict[str, Entry] = {}
+        """Open questions and those that ended lately."""
+        self.programme = Programme()
+        self.measures = Measures()
+
+
+class Projector:
+    """Applies records; each exactly once."""
+
+    def __init__(self, streams: Streams, views: Views) -> None:
+        self._streams = streams
+        self._views = views
+        self._folds: dict[str, Callable[[Recorded, Any, Any], None]] = {
+            "agent": self._agent,
+            "mailbox": self._mailbox,
+            "message": self._message,
+            "question": self._question,
+            "rollout": self._rollout,
+            "token": self._token,
+        }
+        self.listeners: list[Callable[[Recorded], None]] = []
+        """Called after each record is in the views; they must be quick."""
+
+    def apply(self, records: Seq[Recorded]) -> None:
+        """Fold ``records`` into the views, then tell the listeners."""
+        for record in records:
+            before, after = self._streams.evolve(record)
+            self._folds[record.stream.partition("/")[0]](record, before, after)
+            for listener in self.listeners:
+                listener(record)
+
+    # --- identities and the programme ---------------------------------------------------------------
+
+    def _agent(self, record: Recorded, before: agents.State, after: agents.State) -> None:
+        self._views.directory.put(after.name, after)
+        present = agents.Status.PRESENT
+        self._views.measures.agents_present += (after.status is present) - (before.status is present)
+
+    def _token(self, record: Recorded, before: Any, after: credentials.State) -> None:
+        self._views.programme.tokens[after.digest] = (record.stream.partition("/")[2], after)
+
+    def _rollout(self, record: Recorded, before: rollouts.State, after: rollouts.State) -> None:
+        programme = self._views.programme
+        programme.rollout = after
+        if after.status is not before.status or not programme.since:
+            programme.since[after.status] = record.at
+        if isinstance(record.event, rollouts.Killed):
+            programme.killed = False  # from here on the log says so
+        for member in self._views.directory:
+            member.mailbox.wake()
+
+    # --- messages -------------------------------------------------------------------------------------
+
+    def _mailbox(self, record: Recorded, before: messages.Cursor, after: messages.Cursor) -> None:
+        member = self._views.directory.get(record.stream.partition("/")[2])
+        if member is not None:
+            member.mailbox.acknowledge(after.through)
+
+    def _message(self, record: Recorded, before: Any, after: messages.State) -> None:
+        views = self._views
+        views.measures.messages += 1
+        views.measures.fan_out.add(len(after.to))
+        for name in after.to:
+            views.directory.member(name).mailbox.put(Mail(record.sequence, "message", record))
+            views.programme.count_talk(after.sender, name, PAIRS_MAX)
+
+    # --- questions ------------------------------------------------------------------------------------
+
+    def _question(self, record: Recorded, before: questions.State, after: questions.State) -> None:
+        match record.event:
+            case questions.Asked():
+                self._asked(record, after)
+            case questions.Offered(channel=channel):
+                self._offered(self._entry(record, after), record, channel)
+            case questions.Dismissed() | questions.Requeued():
+                self._as_text(self._entry(record, after), record)
+            case questions.Seen():
+                self._entry(record, after)
+            case _:
+                self._ended(self._entry(record, after), record)
+
+    def _entry(self, record: Recorded, after: questions.State) -> Entry:
+        entry = self._views.questions[questions.question_id(record.stream)]
+        entry.state = after
+        return entry
+
+    def _asked(self, record: Recorded, state: questions.State) -> None:
+        views = self._views
+        entry = Entry(QuestionId(questions.question_id(record.stream)), state, record.sequence, record.at)
+        views.questions[entry.question_id] = entry
+        addressee = views.directory.member(state.addressee)
+        addressee.open[entry.question_id] = entry
+        views.directory.member(state.asker).asked_open += 1
+        views.programme.count_talk(state.asker, state.addressee, PAIRS_MAX)
+        views.measures.asked[state.lane, state.exposure] += 1
+        views.measures.open[state.lane] += 1
+        if state.lane is Lane.ELICITATION and addressee.state.native:
+            addressee.mailbox.shelve(entry)
+        else:
+            addressee.mailbox.put(Mail(record.sequence, "question", record, entry))
+
+    def _offered(self, entry: Entry, record: Recorded, channel: str) -> None:
+        measures = self._views.measures
+        measures.offered[entry.state.lane, channel] += 1
+        if entry.offered_at is None:
+            entry.offered_at = record.at
+            measures.delivery_ms[entry.state.lane].add((record.at - entry.asked_at) / _MS)
+
+    def _as_text(self, entry: Entry, record: Recorded) -> None:
+        if isinstance(record.event, questions.Dismissed):
+            self._views.measures.dismissed[record.event.reason] += 1
+        else:
+            self._views.measures.requeued += 1
+        mailbox = self._views.directory.member(entry.state.addressee).mailbox
+        mailbox.native.pop(entry.question_id, None)
+        mailbox.put(Mail(record.sequence, "question", record, entry))
+
+    def _ended(self, entry: Entry, record: Recorded) -> None:
+        views = self._views
+        state = entry.state
+        views.measures.ended[state.lane, state.status] += 1
+        views.measures.open[state.lane] -= 1
+        if state.status is questions.Status.ANSWERED:
+            views.measures.answer_ms[state.lane].add((record.at - entry.asked_at) / _MS)
+        addressee = views.directory.member(state.addressee)
+        addressee.open.pop(entry.question_id, None)
+        addressee.mailbox.native.pop(entry.question_id, None)
+        if state.ended_channel == "native" and state.status is questions.Status.ANSWERED:
+            addressee.accepted += 1
+        asker = views.directory.member(state.asker)
+        asker.asked_open -= 1
+        collected = entry.collectors > 0
+        entry.end(record.at)
+        if not collected:
+            asker.mailbox.put(Mail(record.sequence, "answer", record, entry))
+        for gone in self._streams.retire(record.stream):
+            views.questions.pop(questions.question_id(gone), None)

@@ -1,0 +1,103 @@
+"""Streams: the present state of every live stream, folded from the log.
+
+One fold for both readers of state, the dispatcher (which decides against it) and the views. Ended
+questions leave memory after a while and are folded again from the log when somebody asks for them.
+"""
+
+from collections import OrderedDict
+from typing import Any, Final
+
+from crossfade.core import agents, credentials, messages, questions, rollouts
+from crossfade.core.decider import Decider
+from crossfade.core.records import Recorded, decode
+from crossfade.core.values import Shard, StreamName
+from crossfade.engine.ports import Log, StoredEvent
+
+DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
+    "agent": agents.DECIDER,
+    "mailbox": messages.MAILBOX,
+    "message": messages.DECIDER,
+    "question": questions.DECIDER,
+    "rollout": rollouts.DECIDER,
+    "token": credentials.DECIDER,
+}
+"""The machine of each kind of stream: the part of the stream's name before the slash."""
+
+
+class Slot:
+    """A stream's version and state."""
+
+    __slots__ = ("state", "version")
+
+    def __init__(self, version: int, state: Any) -> None:
+        self.version = version
+        self.state = state
+
+
+def decider_of(stream: str) -> Decider[Any, Any, Any]:
+    """The machine that rules ``stream``. Raises KeyError for a kind that does not exist."""
+    return DECIDERS[stream.partition("/")[0]]
+
+
+def recorded(shard: Shard, row: StoredEvent) -> Recorded:
+    """The row as a record with its event decoded. Raises UnknownEventError for a later release's type."""
+    return Recorded(
+        shard=shard,
+        sequence=row.sequence,
+        stream=row.stream,
+        version=row.version,
+        at=row.at,
+        actor=row.actor,
+        cause=row.cause,
+        event=decode(row.type, row.payload),
+    )
+
+
+class Streams:
+    """States by stream name; bounded for the kinds that grow without end."""
+
+    def __init__(self, log: Log, ended_questions_kept: int) -> None:
+        self._log = log
+        self._slots: dict[str, Slot] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended_kept = ended_questions_kept
+
+    def peek(self, stream: str) -> Slot | None:
+        """The slot if it is in memory."""
+        return self._slots.get(stream)
+
+    async def load(self, shard: Shard, stream: StreamName) -> Slot:
+        """The slot from memory or from the log; version 0 and the initial state if there is no such stream."""
+        slot = self._slots.get(stream)
+        if slot is not None:
+            return slot
+        decider = decider_of(stream)
+        rows = await self._log.read_stream(shard, stream)
+        # Read only: a stream that is not in memory has its end and takes no further events.
+        return Slot(len(rows), decider.fold(decode(row.type, row.payload) for row in rows))
+
+    def evolve(self, record: Recorded) -> tuple[Any, Any]:
+        """Fold one record in; the states before and after it."""
+        decider = decider_of(record.stream)
+        slot = self._slots.get(record.stream)
+        before = decider.initial if slot is None else slot.state
+        if record.version != (0 if slot is None else slot.version) + 1:
+            raise AssertionError(f"{record.stream}: version {record.version} does not follow")
+        after = decider.evolve(before, record.event)
+        if slot is None:
+            if not isinstance(after, messages.State):  # a message is a single fact; nothing can follow
+                self._slots[record.stream] = Slot(record.version, after)
+        else:
+            slot.version = record.version
+            slot.state = after
+        return before, after
+
+    def retire(self, stream: str) -> list[str]:
+        """Note that ``stream`` has its end; the names of those that left memory for it."""
+        self._ended[stream] = None
+        gone: list[str] = []
+        while len(self._ended) > self._ended_kept:
+            oldest, _ = self._ended.popitem(last=False)
+            self._slots.pop(oldest, None)
+            gone.append(oldest)
+        return gone

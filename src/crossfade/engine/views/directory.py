@@ -1,0 +1,76 @@
+"""The directory: who exists, who is there, what their client can do, and what waits for them."""
+
+from collections.abc import Iterator
+
+from crossfade.core.agents import State, Status
+from crossfade.core.values import AgentName, Instant
+from crossfade.engine.timers import Timer
+from crossfade.engine.views.mailboxes import Mailbox
+from crossfade.engine.views.questions import Entry
+
+
+class Member:
+    """One identity: its state, its mailbox and its presence."""
+
+    __slots__ = (
+        "accepted", "allowance", "allowance_at", "asked_open", "lapse", "mailbox", "native_at", "open", "seen_at", "state",
+    )  # fmt: skip
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.mailbox = Mailbox()
+        self.open: dict[str, Entry] = {}
+        """Open questions addressed to it, oldest first."""
+        self.asked_open = 0
+        """Open questions that it has asked."""
+        self.accepted = 0
+        """Native elicitations it has accepted, ever; a client that never did may be declining by itself."""
+        self.seen_at = Instant(0)
+        self.native_at = Instant(0)
+        """Last heard from with a client that declared elicitation."""
+        self.lapse: Timer | None = None
+        self.allowance = 0.0
+        """Commands it may issue now (token bucket)."""
+        self.allowance_at = Instant(0)
+
+    @property
+    def addressable(self) -> bool:
+        """Questions and messages can be addressed to it."""
+        return self.state.status is not Status.RETIRED
+
+
+class Directory:
+    """Members by name."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+
+    def get(self, name: str) -> Member | None:
+        """The member, or None if the name was never registered."""
+        return self._members.get(name)
+
+    def member(self, name: str) -> Member:
+        """The member. Raises KeyError if the name was never registered."""
+        return self._members[name]
+
+    def put(self, name: AgentName, state: State) -> Member:
+        """Take over a changed state."""
+        member = self._members.get(name)
+        if member is None:
+            member = self._members[name] = Member(state)
+        else:
+            member.state = state
+        return member
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def similar(self, name: str, limit: int = 3) -> list[str]:
+        """Names that the writer of ``name`` may have meant, nearest first."""
+        # Imported late: difflib is needed only when somebody mistypes.
+        from difflib import get_close_matches
+
+        return get_close_matches(name, self._members, n=limit, cutoff=0.6)

@@ -1,0 +1,38 @@
+"""The programme's view: the rollout's state, who is on which lane, and the credentials by digest."""
+
+from typing import Final
+
+from crossfade.core import credentials, rollouts
+from crossfade.core.values import AgentName, Lane, stream_of
+
+ROLLOUT: Final = stream_of("rollout", "main")
+"""The one rollout of a hub."""
+
+
+class Programme:
+    """Lanes and credentials, as the log says; ``killed`` comes before the log says anything."""
+
+    def __init__(self) -> None:
+        self.rollout = rollouts.State()
+        self.killed = False
+        """The kill switch was thrown and the log may not have it yet: everybody is on polling."""
+        self.killed_by_file = False
+        """The kill file is there; the rollout cannot go forward until it is removed."""
+        self.since: dict[str, int] = {}
+        """Status of the rollout → instant at which it was reached last."""
+        self.tokens: dict[str, tuple[str, credentials.State]] = {}
+        """Digest of a token → its id and state."""
+        self.talk: dict[tuple[str, str], int] = {}
+        """(sender, recipient) → questions and messages between them, for computing clusters."""
+
+    def lane_of(self, name: AgentName, label: str) -> Lane:
+        """The lane of an identity now."""
+        if self.killed:
+            return Lane.POLLING
+        return rollouts.lane_of_agent(self.rollout, name, label)
+
+    def count_talk(self, sender: str, recipient: str, pairs_max: int) -> None:
+        """Note that one talked to the other; pairs beyond ``pairs_max`` are not told apart any more."""
+        pair = (sender, recipient)
+        if pair in self.talk or len(self.talk) < pairs_max:
+            self.talk[pair] = self.talk.get(pair, 0) + 1

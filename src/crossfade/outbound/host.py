@@ -1,0 +1,89 @@
+"""What the machine gives: time, randomness, the key on disk. The only caller of time and secrets."""
+
+import asyncio
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+from crossfade.core.values import Instant
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32, in lower case."""
+_MONOTONIC: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, where there is such a clock."""
+
+
+class HostClock:
+    """Wall time that never jumps: read once at start, then carried on by the monotonic clock.
+
+    An operator who sets the clock therefore shifts no deadline of a running hub; the hub follows at
+    its next start, and never goes back before the last record of its log.
+    """
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.clock_gettime_ns(_MONOTONIC)
+
+    def now(self) -> Instant:
+        """The present instant."""
+        return Instant(time.clock_gettime_ns(_MONOTONIC) + self._offset)
+
+    def monotonic(self) -> int:
+        """Nanoseconds; only differences mean something."""
+        return time.clock_gettime_ns(_MONOTONIC)
+
+    async def sleep_until(self, instant: Instant) -> None:
+        """Return at ``instant`` or soon after."""
+        while (left := instant - self.now()) > 0:
+            await asyncio.sleep(min(left / 1e9, 3600.0))
+
+
+class HostIds:
+    """Ids from the machine's randomness: 48 bits of milliseconds, 80 of chance."""
+
+    def new(self, prefix: str) -> str:
+        """``prefix_`` and 26 characters; later ones sort after earlier ones to the millisecond."""
+        number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+        return f"{prefix}_{base32(number)}"
+
+    def key(self) -> bytes:
+        """16 random bytes."""
+        return secrets.token_bytes(16)
+
+    def secret(self) -> str:
+        """43 URL-safe characters holding 32 random bytes."""
+        return secrets.token_urlsafe(32)
+
+
+def base32(number: int) -> str:
+    """26 characters for a number below 2**130, big end first."""
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def seal_key(folder: Path) -> bytes:
+    """The hub's own 32-byte key, made at the first start and kept readable by the owner alone."""
+    path = folder / "seal.key"
+    if not path.exists():
+        write_private(path, secrets.token_bytes(32))
+    key = path.read_bytes()
+    if len(key) != 32:
+        raise ValueError(f"{path} does not hold 32 bytes")
+    return key
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, all or nothing, and durably."""
+    temporary = path.with_name(path.name + ".part")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
