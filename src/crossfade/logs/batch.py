@@ -44,6 +44,19 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
     return done
 
 
+def named(txs: Seq[Tx]) -> tuple[set[bytes], set[StreamName]]:
+    """The keys and the streams that ``resolve`` has to know of."""
+    keys: set[bytes] = set()
+    streams: set[StreamName] = set()
+    for tx in txs:
+        keys.add(tx.key)
+        for stream, _ in tx.expect:
+            streams.add(stream)
+        for event in tx.events:
+            streams.add(event.stream)
+    return keys, streams
+
+
 def _refusal(tx: Tx, known: Known) -> Result | None:
     used = known.keys.get(tx.key)
     if used is not None:

@@ -36,10 +36,14 @@ _HEAD: Final = struct.Struct(">BQQQqIIIIII")
 def link(shard: Shard, prev: bytes, row: Columns) -> bytes:
     """The chain of ``row`` when it follows a row whose chain is ``prev``; 32 bytes."""
     sequence, stream, version, event_type, at, actor, cause, key, payload = row
-    a, b, c, d = stream.encode(), event_type.encode(), actor.encode(), cause.encode()
-    sizes = len(a), len(b), len(c), len(d), len(key), len(payload)
-    head = _HEAD.pack(DOMAIN, shard, sequence, version, at, *sizes)
-    return sha256(b"".join((head, prev, a, b, c, d, key, payload))).digest()
+    text = stream + event_type + actor + cause
+    texts = text.encode()
+    if len(texts) == len(text):  # plain ASCII, so one encoding gives the sizes of all four
+        sizes = len(stream), len(event_type), len(actor), len(cause)
+    else:
+        sizes = len(stream.encode()), len(event_type.encode()), len(actor.encode()), len(cause.encode())
+    head = _HEAD.pack(DOMAIN, shard, sequence, version, at, *sizes, len(key), len(payload))
+    return sha256(b"".join((head, prev, texts, key, payload))).digest()
 
 
 def verify(shard: Shard, rows: Iterable[StoredEvent], after: Sequence, prev: bytes) -> Sequence | None:

@@ -28,14 +28,14 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from crossfade.logs.batch import Known, Resolved, resolve
+from crossfade.logs.batch import Known, Resolved, named, resolve
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.startup import FolderLock, connect, make_folder
 
 STREAMS_REMEMBERED_MAX: Final = 100_000
 """Stream versions kept in memory for each shard; one that is not is looked up."""
 CHECKPOINT_PAGES: Final = 4_000
-"""The write-ahead log is copied into the file when it has so many pages of 4 KiB."""
+"""The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
 ROWS_PER_STATEMENT_MAX: Final = 256
 
 _COLUMNS: Final = "stream, version, type, at, actor, cause, key, payload, chain"
@@ -107,6 +107,7 @@ class Database:
             committing = True
             self._connection.execute("COMMIT")
         except (apsw.FullError, apsw.BusyError, apsw.ConstraintError) as fault:
+            self._versions.clear()
             raise self._rolled_back(fault) from fault
         except (apsw.Error, MemoryError) as fault:
             # A sync that failed once may seem to succeed when tried again: it is final.
@@ -114,7 +115,7 @@ class Database:
             raise (UnknownOutcomeError if committing else UnavailableError)(self.broken) from fault
         for resolved in done.values():
             self.heads[resolved.shard] = resolved.head
-            self._remember(resolved)
+            self._forget_oldest(resolved.shard)
         return done
 
     def checkpoint_if_due(self) -> None:
@@ -179,15 +180,13 @@ class Database:
             raise UnavailableError(self.broken)
 
     def _resolve(self, shard: Shard, txs: Seq[Tx]) -> Resolved:
-        remembered = self._versions.setdefault(shard, {})
-        named = {stream for tx in txs for stream, _ in tx.expect}
-        named.update(event.stream for tx in txs for event in tx.events)
-        versions = {stream: remembered[stream] for stream in named if stream in remembered}
-        sought = tuple(named.difference(versions))
-        if sought:
-            versions.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(sought))))
-        known = Known(self._used(shard, tuple({tx.key for tx in txs})), versions)
-        return resolve(shard, self.head(shard), txs, known)
+        keys, streams = named(txs)
+        versions = self._versions.setdefault(shard, {})
+        unknown = tuple(stream for stream in streams if stream not in versions)
+        if unknown:
+            versions.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(unknown))))
+        # The versions are changed in place, ahead of the commit: they are forgotten if it fails.
+        return resolve(shard, self.head(shard), txs, Known(self._used(shard, tuple(keys)), versions))
 
     def _used(self, shard: Shard, keys: tuple[bytes, ...]) -> dict[bytes, tuple[Sequence, Sequence]]:
         if not keys:
@@ -213,17 +212,12 @@ class Database:
                 self._connection.execute("ROLLBACK")
         except apsw.Error as worse:
             self.broken = f"the log stopped after a fault of the disk: {worse}"
-        if not isinstance(fault, apsw.FullError):
-            self._versions.clear()
         return UnavailableError(f"nothing was stored: {fault}")
 
-    def _remember(self, done: Resolved) -> None:
-        remembered = self._versions[done.shard]
-        for row in done.rows:
-            remembered.pop(row.stream, None)  # to the young end
-            remembered[row.stream] = row.version
-        while len(remembered) > STREAMS_REMEMBERED_MAX:
-            del remembered[next(iter(remembered))]
+    def _forget_oldest(self, shard: Shard) -> None:
+        versions = self._versions[shard]
+        while len(versions) > STREAMS_REMEMBERED_MAX:
+            del versions[next(iter(versions))]
 
     def _events(self, sql: str, bindings: tuple[object, ...], shard: Shard, after: Sequence) -> list[StoredEvent]:
         rows: list[StoredEvent] = []

@@ -54,8 +54,8 @@ class SqliteLog:
     async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
         """Store each Tx independently; returns when all is durable."""
         self._writer.refuse_if_closed()
-        check_txs(shard, txs)
-        return await self._writer.append(shard, txs) if txs else []
+        payload_bytes = check_txs(shard, txs)
+        return await self._writer.append(shard, txs, payload_bytes) if txs else []
 
     async def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
         """Records ``after + 1`` …, contiguous, at most ``limit``; empty at the end of the shard."""

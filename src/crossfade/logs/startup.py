@@ -23,11 +23,13 @@ FORMAT: Final = 1
 APPLICATION_ID: Final = 0x43724644
 """``application_id`` of the file: the letters CrFD."""
 JOURNAL_SIZE_LIMIT_BYTES: Final = 64 * 1024 * 1024
+PAGE_BYTES: Final = 4_096
 CACHE_KIB: Final = 64 * 1024
 STATEMENTS_CACHED: Final = 64
 
 _SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (
     # name, what is set, what must be read back
+    ("page_size", PAGE_BYTES, PAGE_BYTES),
     ("locking_mode", "EXCLUSIVE", "exclusive"),
     ("synchronous", "EXTRA", 3),
     ("journal_mode", "WAL", "wal"),

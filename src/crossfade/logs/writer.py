@@ -35,6 +35,7 @@ class Append(msgspec.Struct, frozen=True, eq=False):
 
     shard: Shard
     txs: Seq[Tx]
+    payload_bytes: int
     future: "asyncio.Future[list[Result]]"
 
 
@@ -66,10 +67,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="crossfade-log", daemon=True)
         self._thread.start()
 
-    async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
+    async def append(self, shard: Shard, txs: Seq[Tx], payload_bytes: int) -> list[Result]:
         """Store ``txs``. A caller that is cancelled does not hear, but its transactions may be stored."""
         future = self._future()
-        self._jobs.put(Append(shard, txs, future))
+        self._jobs.put(Append(shard, txs, payload_bytes, future))
         results: list[Result] = await future
         return results
 
@@ -126,7 +127,7 @@ class Writer:
                 job = jobs[-1]
                 if isinstance(job, Append):
                     txs += len(job.txs)
-                    size_bytes += sum(len(event.payload) for tx in job.txs for event in tx.events)
+                    size_bytes += job.payload_bytes
                 if txs >= TXS_PER_COMMIT_MAX or size_bytes >= PAYLOAD_BYTES_PER_COMMIT_MAX:
                     break
                 jobs.append(self._jobs.get_nowait())

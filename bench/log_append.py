@@ -1,0 +1,196 @@
+"""Durable appends: the SQLite log against an append-only file, paired in one run.
+
+N coroutines each await their own append, through one group committer: what is queued goes to the
+log as one batch, one batch under way. The file is the least a durable log can do: length, CRC-32
+and bytes of each event, one write and one fdatasync a batch, on a thread, without versions, chain,
+index or any check. ``--frame fields`` gives it all that the caller hands over (stream, type, at,
+actor, cause, key, payload), ``--frame payload`` the payload alone. Both use the same committer.
+
+Usage: python bench/log_append.py [--writers 64 1000] [--rounds 5] [--seconds 2] [--keys random|ordered]
+       [--frame fields|payload] [--preload RECORDS] [--folder FOLDER] [--json]
+
+``--keys ordered`` gives keys that begin with a counter, as time-ordered ids do. ``--preload`` starts
+with a log of so many records. The file system under ``--folder`` must be a disk, not memory.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import statistics
+import struct
+import tempfile
+import threading
+import time
+import zlib
+from pathlib import Path
+from queue import SimpleQueue
+
+from crossfade.core.values import SPACE, Instant, StreamName
+from crossfade.engine.ports import Committed, NewEvent, Tx
+from crossfade.logs.sqlite import open_sqlite
+
+PAYLOAD = os.urandom(500)
+
+
+def payload(_tx, event):
+    return event.payload
+
+
+def fields(tx, event):
+    texts = "\0".join((event.stream, event.type, event.actor, event.cause)).encode()
+    return b"".join((struct.pack(">qI", event.at, len(texts)), texts, tx.key, event.payload))
+
+
+class FileLog:
+    """An append-only file: one write and one fdatasync for each batch."""
+
+    def __init__(self, folder, frame):
+        self._frame = fields if frame == "fields" else payload
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / "log.bin", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._jobs = SimpleQueue()
+        self._sequence = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    async def append(self, _shard, txs):
+        future = asyncio.get_running_loop().create_future()
+        self._jobs.put((txs, future))
+        return await future
+
+    async def close(self):
+        self._jobs.put(None)
+        self._thread.join()
+        os.close(self._file)
+
+    def _run(self):
+        while (job := self._jobs.get()) is not None:
+            txs, future = job
+            parts = []
+            for tx in txs:
+                for event in tx.events:
+                    body = self._frame(tx, event)
+                    parts += (struct.pack(">II", len(body), zlib.crc32(body)), body)
+            os.write(self._file, b"".join(parts))
+            os.fdatasync(self._file)
+            results = []
+            for tx in txs:
+                first, self._sequence = self._sequence + 1, self._sequence + len(tx.events)
+                results.append(Committed(first, self._sequence))
+            future.get_loop().call_soon_threadsafe(future.set_result, results)
+
+
+class Group:
+    """The same group commit for both: everything queued in one append, one append under way."""
+
+    def __init__(self, log):
+        self._log, self._queue, self._task = log, [], None
+
+    async def submit(self, tx):
+        future = asyncio.get_running_loop().create_future()
+        self._queue.append((tx, future))
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._drain())
+        return await future
+
+    async def _drain(self):
+        await asyncio.sleep(0)
+        while self._queue:
+            batch, self._queue = self._queue[:5_000], self._queue[5_000:]
+            results = await self._log.append(SPACE, [tx for tx, _ in batch])
+            for (_, future), result in zip(batch, results, strict=True):
+                future.set_result(result)
+        self._task = None
+
+
+def transactions(ordered):
+    """Pairs: a question is asked (its stream must not exist), then answered (it must be at 1)."""
+    run = os.urandom(4).hex()
+    for number in itertools.count():
+        stream = StreamName(f"question/q_01J{run}{number // 2:015d}")
+        key = struct.pack(">Q", time.time_ns()) + os.urandom(8) if ordered else os.urandom(16)
+        at = Instant(1_790_000_000_000_000_000 + number)
+        event = NewEvent(stream, "question.asked/1", at, "agent-0017", "01J-trace-0001", PAYLOAD)
+        yield Tx(key, ((stream, number % 2),), (event,))
+
+
+async def _writer(group, source, until, taken):
+    while time.perf_counter() < until:
+        for tx in (next(source), next(source)):  # its own pair, so the answer follows the question
+            began = time.perf_counter()
+            if not isinstance(await group.submit(tx), Committed):
+                raise TypeError("an append of the benchmark was refused")
+            taken.append(time.perf_counter() - began)
+
+
+async def measure(log, writers, seconds, ordered):
+    group, source, taken = Group(log), transactions(ordered), []
+    began = time.perf_counter()
+    await asyncio.gather(*(_writer(group, source, began + seconds, taken) for _ in range(writers)))
+    rate = len(taken) / (time.perf_counter() - began)
+    taken.sort()
+    return rate, taken[len(taken) // 2] * 1e3, taken[len(taken) * 99 // 100] * 1e3
+
+
+async def preload(log, records, ordered):
+    source = transactions(ordered)
+    for _ in range(0, records, 2_000):
+        await log.append(SPACE, list(itertools.islice(source, 2_000)))
+
+
+async def compare(options, folder, writers):
+    """Rounds of file, log, file: the ratio of each round is against the mean of the files around it."""
+    rows = []
+    log = open_sqlite(folder / f"log-{writers}")
+    await preload(log, options.preload, options.keys == "ordered")
+    for number in range(options.rounds):
+        files = []
+        for side in ("before", "after"):
+            file = FileLog(folder / f"file-{writers}-{number}-{side}", options.frame)
+            if side == "after":
+                ours = await measure(log, writers, options.seconds, options.keys == "ordered")
+            files.append(await measure(file, writers, options.seconds / 2, options.keys == "ordered"))
+            await file.close()
+        rate = statistics.mean(file[0] for file in files)
+        rows.append({"file": rate, "log": ours[0], "ratio": ours[0] / rate, "p50_ms": ours[1], "p99_ms": ours[2]})
+    head = await log.head(SPACE)
+    await log.close()
+    return {
+        "writers": writers,
+        "keys": options.keys,
+        "frame": options.frame,
+        "records_at_end": head.sequence,
+        "rounds": len(rows),
+        **{name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]},
+        "ratios": [round(row["ratio"], 2) for row in rows],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--writers", type=int, nargs="+", default=[64, 1000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--keys", choices=("random", "ordered"), default="random")
+    parser.add_argument("--frame", choices=("fields", "payload"), default="fields")
+    parser.add_argument("--preload", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="bench-log-", dir=options.folder))
+    try:
+        for writers in options.writers:
+            found = asyncio.run(compare(options, folder, writers))
+            if options.json:
+                print(json.dumps(found), flush=True)
+            else:
+                print("  ".join(f"{name} {value}" for name, value in found.items()), flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
