@@ -111,6 +111,17 @@ def test_a_slow_reader_is_cut_while_another_keeps_receiving() -> None:
     run(scenario())
 
 
+def test_too_many_queued_events_cut_however_small_they_are() -> None:
+    async def scenario() -> None:
+        stage = Stage(queue_events=4)
+        async with serving(stage) as server, connected(server) as client:
+            stream = await opened(stage, client)
+            assert [stream.event(b"x") for _ in range(6)] == [True] * 4 + [False] * 2
+            assert await stream.wait_closed() is Ending.CUT
+
+    run(scenario())
+
+
 def test_too_many_queued_bytes_cut_as_well_but_one_large_event_passes() -> None:
     async def scenario() -> None:
         stage = Stage(queue_bytes=1_000)

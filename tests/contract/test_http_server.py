@@ -148,15 +148,18 @@ def test_a_chunked_body_beyond_its_bound_is_refused_and_the_application_sees_a_d
 
 def test_the_application_sees_the_disconnect_while_the_refused_client_is_still_sending() -> None:
     async def scenario() -> None:
-        ended = asyncio.Event()
+        waiting, ended = asyncio.Event(), asyncio.Event()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            waiting.set()
             while (await receive())["type"] != "http.disconnect":
                 pass
             ended.set()
 
         async with serving(app, body_bytes=10, linger_seconds=60) as server, connected(server) as client:
-            await client.send(b"POST / " + HEAD + CHUNKED + b"\r\n", b"14\r\n" + b"x" * 20 + b"\r\n")
+            await client.send(b"POST / " + HEAD + CHUNKED + b"\r\n")
+            await waiting.wait()
+            await client.send(b"14\r\n" + b"x" * 20 + b"\r\n")
             await client.until(b"http.body_too_large")
             await ended.wait()
             assert server.connections == 1
