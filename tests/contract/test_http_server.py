@@ -376,7 +376,7 @@ def test_a_request_in_flight_is_answered_before_the_server_ends() -> None:
             await json_response(send, 200, b"{}")
 
         async def let_go(seconds: float) -> None:
-            release.set()
+            asyncio.get_running_loop().call_later(0.1, release.set)  # draining is over by then
 
         async with serving(slow, let_go) as server, connected(server) as client, connected(server) as idle:
             await client.send(b"GET / " + HEAD + b"\r\n")
