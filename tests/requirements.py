@@ -9,13 +9,13 @@ from typing import Final
 
 PROVEN: Final[dict[str, str]] = {
     "P8": "A first share of 5 % of the fleet moves to elicitation, whole clusters at a time, and stays where it is.",
-    "P9": "The share goes 25, 50, 75 % by rising thresholds; exposure is recorded as new, old or mixed, for comparison.",
+    "P9": "The share goes 25, 50, 75 % by rising thresholds; exposure is recorded as new, old or mixed.",
     "P10": "At 100 % agents that still call wait_for_messages are served, natively where their client can.",
     "P12": "In state removed wait_for_messages is not listed, and a call is refused with the name of its replacement.",
-    "P22": "Coordination is measured: delivery, answer and registration time, open and ended questions, polls, wake-ups.",
-    "P24": "wait_for_messages(agent_id, timeout_seconds up to 300, since_sequence) works, wakes at once, loses nothing.",
+    "P22": "Coordination is measured: delivery, answer and registration time, questions, polls, wake-ups.",
+    "P24": "wait_for_messages(agent_id, timeout_seconds up to 300, since_sequence) wakes at once, loses nothing.",
     "P25": "Official MCP clients ask and answer by elicitation on 2026-07-28, 2025-11-25 and 2025-06-18.",
-    "P26": "Every message, question, answer and change of share is an event in one durable, ordered, tamper-evident log.",
+    "P26": "Every message, question, answer and change of share is an event in a durable, ordered, tamper-evident log.",
 }
 """True today: id to behaviour. P8, P9, P10 and P12 in their mechanics; gates and sign-offs are ahead."""
 

@@ -1,0 +1,79 @@
+"""Whatever the documentation tells a reader to type exists, and its programs run as they stand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit.snippets import blocks, commands
+from tests.kit.tree import ROOT
+
+MAKE, CROSSFADE = commands("make"), commands("crossfade")
+PROGRAMS = blocks(frozenset({"python"}))
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def verb_of(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before the first option or free text, and the options."""
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    plain = words[: next((place for place, word in enumerate(words) if word.startswith("-")), len(words))]
+    return plain, options
+
+
+@pytest.mark.parametrize(("place", "words"), MAKE, ids=[f"{place} make {' '.join(words)}" for place, words in MAKE])
+def test_every_make_command_in_the_docs_is_a_verb(place: str, words: list[str]) -> None:
+    listed = run("make", "help").stdout
+    verbs = [word for word in words if "=" not in word]
+    assert [verb for verb in verbs if f"make {verb} " not in listed] == [], place
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), CROSSFADE, ids=[f"{place} {' '.join(words)}" for place, words in CROSSFADE]
+)
+def test_every_crossfade_command_in_the_docs_exists_with_its_options(place: str, words: list[str]) -> None:
+    plain, options = verb_of(words)
+    for length in (2, 1, 0):
+        shown = run(sys.executable, "-m", "crossfade", *plain[:length], "--help")
+        if shown.returncode == 0 and length <= len(plain):
+            break
+    assert shown.returncode == 0, shown.stderr
+    assert not plain or length > 0, f"{place}: no such command: {plain[0]}"
+    assert [option for option in options if option not in shown.stdout] == [], place
+
+
+@pytest.mark.parametrize(("place", "program"), PROGRAMS, ids=[place for place, _ in PROGRAMS])
+def test_every_python_program_in_the_docs_compiles_and_finds_its_imports(place: str, program: str) -> None:
+    compile(program, place, "exec")
+    imports = [line for line in program.splitlines() if line.startswith(("import ", "from "))]
+    done = run(sys.executable, "-c", "\n".join(imports))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_docs_hold_commands_and_programs_at_all() -> None:
+    assert MAKE
+    assert PROGRAMS
+
+
+def test_the_readme_asker_gets_the_answer_of_the_readme_answerer(tmp_path: Path, hub_url: str) -> None:
+    asker, answerer = (text for place, text in PROGRAMS if place.startswith("README.md"))
+    environment = {"CROSSFADE_URL": hub_url, "PATH": "", "HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", answerer], env=environment, cwd=tmp_path) as waiting:
+        try:
+            assert_answered(asker, environment, tmp_path)
+        finally:
+            waiting.terminate()
+
+
+def assert_answered(asker: str, environment: dict[str, str], folder: Path) -> None:
+    """Until the answerer has registered its name, the asker is refused with agent.unknown: ask again."""
+    for _ in range(50):
+        done = subprocess.run(
+            [sys.executable, "-c", asker], env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        )
+        if "agent.unknown" not in done.stderr:
+            break
+    assert done.stdout.strip() == "answered {'choice': 'ship'}", done.stderr
