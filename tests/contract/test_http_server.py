@@ -477,6 +477,18 @@ def test_two_servers_that_start_at_the_same_moment_cannot_share_a_port() -> None
     run(scenario())
 
 
+def test_a_port_that_another_program_offers_to_share_is_not_taken() -> None:
+    async def scenario() -> None:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            with pytest.raises(AddressInUseError):
+                await Server(Echo(), ServerSettings(port=other.getsockname()[1])).start()
+
+    run(scenario())
+
+
 def test_a_port_is_free_again_after_the_server_stopped() -> None:
     async def scenario() -> None:
         async with serving(Echo()) as server, connected(server) as client:

@@ -176,7 +176,6 @@ class _Runner(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen and say so."""
         await super().startup(sockets)
-        await self.on_tick(0)  # the Date header, before the first answer needs it
         self._owner.started.set()
 
     async def main_loop(self) -> None:
