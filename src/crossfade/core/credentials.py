@@ -79,7 +79,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(state: State, command: Command, now: Instant) -> tuple[Issued | Revoked, ...] | Refusal:
-    """Accept ``command`` as events, or refuse it with token.exists, token.expiry_past, token.unknown, token.no_scope."""
+    """Accept ``command`` as events, or refuse it.
+
+    Refuses with: token.exists, token.expiry_past, token.unknown, token.no_scope.
+    """
     if isinstance(command, Issue):
         if state.status is not Status.ABSENT:
             return Refusal("token.exists", "A token with this id exists.")

@@ -271,7 +271,9 @@ def decide(state: State, command: Command, now: Instant) -> tuple[QuestionEvent,
     if isinstance(command, Expire):
         return (Expired(),) if due else Refusal("question.not_due", "The deadline is still ahead.")
     if due:
-        return Refusal("question.closed", "Its deadline has passed.", "Ask again with a later deadline.", {"status": "expired"})
+        return Refusal(
+            "question.closed", "Its deadline has passed.", "Ask again with a later deadline.", {"status": "expired"}
+        )
     return _open(state, command)
 
 

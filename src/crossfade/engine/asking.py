@@ -45,7 +45,7 @@ class Asking:
         question_id = self._c.ids.new("q")
         stream = stream_of("question", question_id)
         key = scoped_key(caller, "ask", request.key)
-        outcome = await self._c.dispatcher.run(SPACE, stream, command, by=caller.name, key=key, cause=cause, fresh=True)
+        outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause, fresh=True)
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
         if not outcome.duplicate:
@@ -88,7 +88,13 @@ class Asking:
         return self._placed(caller, request, addressee, shape[1], deadline, chain)
 
     def _placed(
-        self, caller: Caller, request: AskRequest, addressee: Member, schema: msgspec.Raw, deadline: Instant, chain: Chain
+        self,
+        caller: Caller,
+        request: AskRequest,
+        addressee: Member,
+        schema: msgspec.Raw,
+        deadline: Instant,
+        chain: Chain,
     ) -> questions.Ask:
         conversation, hops, pinned = chain
         lane = pinned or self._c.lane_of(addressee)
@@ -118,7 +124,9 @@ class Asking:
             return Refusal("question.to_self", "A question to oneself has no answerer.", "Name somebody else.")
         if len(member.open) >= limit or directory.member(caller.name).asked_open >= limit:
             return Refusal(
-                "limit.open_questions", f"There are {limit} open questions already.", "Wait for answers, or withdraw some."
+                "limit.open_questions",
+                f"There are {limit} open questions already.",
+                "Wait for answers, or withdraw some.",
             )
         return member
 
@@ -128,13 +136,13 @@ class Asking:
             return "", 0, None
         pinned: Lane | None = None
         if reply_to.startswith("q_"):
-            slot = await self._c.dispatcher.load(SPACE, stream_of("question", reply_to))
+            slot = await self._c.dispatcher.load(stream_of("question", reply_to))
             parent = slot.state
             epoch = self._c.views.programme.rollout.epoch
             if not self._c.views.programme.killed and parent.epoch == epoch:
                 pinned = parent.lane
         else:
-            slot = await self._c.dispatcher.load(SPACE, stream_of("message", reply_to))
+            slot = await self._c.dispatcher.load(stream_of("message", reply_to))
             parent = slot.state
         if slot.version == 0:
             return Refusal("reply.unknown", f"There is no {reply_to!r} to reply to.", "Check reply_to.")
@@ -167,7 +175,12 @@ class Asking:
 
     async def _wait(self, entry: Entry, seconds: float, *, collect: bool) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._c.timers.at(self._c.later(seconds), lambda: waiter.done() or waiter.set_result(None))
+
+        def give_up() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        timer = self._c.timers.at(self._c.later(seconds), give_up)
         entry.waiters.add(waiter)
         entry.collectors += collect
         try:
@@ -228,7 +241,9 @@ class Asking:
         command = questions.Decline(by=caller.name, channel=Channel.NATIVE)
         return await self._end(caller, entry.question_id, command, None, cause)
 
-    async def _accept_native(self, caller: Caller, entry: Entry, reply: NativeReply, cause: str) -> QuestionView | Refusal:
+    async def _accept_native(
+        self, caller: Caller, entry: Entry, reply: NativeReply, cause: str
+    ) -> QuestionView | Refusal:
         content = msgspec.Raw(b"{}") if reply.content is None else reply.content
         command = questions.Answer(by=caller.name, content=content, channel=Channel.NATIVE)
         # The same reply twice (a retried call) is one answer, so its key is what it says.
@@ -254,14 +269,16 @@ class Asking:
         entry = self._c.views.questions.get(question_id)
         if entry is not None and entry.open and entry.state.addressee == caller.name:
             stream = stream_of("question", question_id)
-            self._c.dispatcher.post(SPACE, stream, questions.Offer(channel=channel), by=caller.name)
-            self._c.dispatcher.post(SPACE, stream, questions.See(channel=channel), by=caller.name)
+            self._c.dispatcher.post(stream, questions.Offer(channel=channel), by=caller.name)
+            self._c.dispatcher.post(stream, questions.See(channel=channel), by=caller.name)
 
-    async def _end(self, caller: Caller, question_id: str, command: Any, key: bytes | None, cause: str) -> QuestionView | Refusal:
+    async def _end(
+        self, caller: Caller, question_id: str, command: Any, key: bytes | None, cause: str
+    ) -> QuestionView | Refusal:
         if not question_id.startswith("q_") or len(question_id) > 64:
             return self._c.refuse(_unknown())
         stream = stream_of("question", question_id)
-        outcome = await self._c.dispatcher.run(SPACE, stream, command, by=caller.name, key=key, cause=cause)
+        outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
         entry = await self.entry(question_id)

@@ -7,7 +7,8 @@ durable and the projector has seen it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 
 from crossfade.core.records import Event, Recorded
 from crossfade.core.values import Sequence, Shard

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from crossfade.core.decider import Refusal
-from crossfade.core.values import SECOND, Caller, Instant, Lane, Shard
+from crossfade.core.values import SECOND, Caller, Instant, Lane
 from crossfade.engine.background import Background
-from crossfade.engine.committer import Committer
 from crossfade.engine.dispatcher import Dispatcher
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import Clock, Ids, Log
@@ -23,7 +22,6 @@ class Context:
 
     def __init__(
         self, log: Log, clock: Clock, ids: Ids, limits: Limits, views: Views, dispatcher: Dispatcher,
-        committers: dict[Shard, Committer],
     ) -> None:  # fmt: skip
         self.log = log
         self.clock = clock
@@ -31,7 +29,6 @@ class Context:
         self.limits = limits
         self.views = views
         self.dispatcher = dispatcher
-        self.committers = committers
         self.timers = Timers(clock)
         self.background = Background()
 
@@ -58,7 +55,9 @@ class Context:
         member.allowance = min(rate * BURST_SECONDS, member.allowance + passed * rate)
         member.allowance_at = now
         if member.allowance < 1:
-            return self.refuse(Refusal("limit.rate", f"More than {rate:g} commands a second.", "Wait a second and retry."))
+            return self.refuse(
+                Refusal("limit.rate", f"More than {rate:g} commands a second.", "Wait a second and retry.")
+            )
         member.allowance -= 1
         return None
 

@@ -6,7 +6,7 @@ moved on so far that the command would now be refused.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,8 +15,19 @@ from crossfade.core.records import Event, encode, type_name
 from crossfade.core.values import Instant, Sequence, Shard, StreamName
 from crossfade.engine.committer import Committer
 from crossfade.engine.limits import Limits
-from crossfade.engine.ports import Clock, Conflict, Duplicate, Ids, Log, LogError, NewEvent, Result, Tx, UnavailableError
-from crossfade.engine.streams import Slot, Streams, decider_of
+from crossfade.engine.ports import (
+    Clock,
+    Conflict,
+    Duplicate,
+    Ids,
+    Log,
+    LogError,
+    NewEvent,
+    Result,
+    Tx,
+    UnavailableError,
+)
+from crossfade.engine.streams import Slot, Streams, decider_of, shard_of
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -28,7 +39,15 @@ class Applied(msgspec.Struct, frozen=True):
     """The key was used before; these are the records of that first time."""
 
 
-NOTHING = Applied(Sequence(1), Sequence(0))
+NOTHING: Final = Applied(Sequence(1), Sequence(0))
+
+
+class Envelope(NamedTuple):
+    """What is written around an event: when, by whom, because of what."""
+
+    at: Instant
+    by: str
+    cause: str
 
 
 class Dispatcher:
@@ -54,14 +73,24 @@ class Dispatcher:
         """Take note of a replayed record's instant."""
         self._last_at = max(self._last_at, at)
 
-    async def load(self, shard: Shard, stream: StreamName) -> Slot:
+    def head(self, shard: Shard) -> Sequence:
+        """The last sequence that the views have seen."""
+        return self._committers[shard].head
+
+    async def load(self, stream: StreamName) -> Slot:
         """Version and state of a stream; version 0 if there is no such stream."""
-        return await self._streams.load(shard, stream)
+        return await self._streams.load(stream)
 
     async def run(
-        self, shard: Shard, stream: StreamName, command: Any, *, by: str, key: bytes | None = None, cause: str = "",
+        self,
+        stream: StreamName,
+        command: Any,
+        *,
+        by: str,
+        key: bytes | None = None,
+        cause: str = "",
         fresh: bool = False,
-    ) -> Applied | Refusal:  # fmt: skip
+    ) -> Applied | Refusal:
         """Decide ``command`` and store its events; returns once they are durable.
 
         ``fresh`` says that the stream's id was made just now, so the log need not be asked for it.
@@ -70,31 +99,34 @@ class Dispatcher:
         for _ in range(self._limits.retries_max):
             slot = self._streams.peek(stream)
             if slot is None:
-                slot = Slot(0, decider_of(stream).initial) if fresh else await self._streams.load(shard, stream)
+                slot = Slot(0, decider_of(stream).initial) if fresh else await self._streams.load(stream)
             now = self.now()
             outcome = decider_of(stream).decide(slot.state, command, now)
             if isinstance(outcome, Refusal):
-                return await self._refused(shard, key, outcome)
+                return await self._refused(stream, key, outcome)
             if not outcome:
                 return NOTHING
-            tx, versions = self._tx(stream, slot, outcome, now, by=by, key=key, cause=cause)
-            result = await self._committers[shard].submit(tx, outcome, versions)
+            tx, versions = self._tx(stream, slot, outcome, Envelope(now, by, cause), key)
+            result = await self._committers[shard_of(stream)].submit(tx, outcome, versions)
             if not isinstance(result, Conflict):
                 return Applied(result.first, result.last, isinstance(result, Duplicate))
         raise UnavailableError(f"{stream} is too busy")
 
-    def post(
-        self, shard: Shard, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], None] | None = None
-    ) -> None:
+    def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], None] | None = None) -> None:
         """Record something nobody waits for, such as an offer or an expiry.
 
         A refusal drops it. So does a fault of the log, after ``on_fault`` was told: of an offer it
         is then simply not claimed that it was made, an expiry comes again.
         """
-        self._post(shard, stream, command, by, on_fault, self._limits.retries_max)
+        self._post(stream, command, by, on_fault, self._limits.retries_max)
 
     def _post(
-        self, shard: Shard, stream: StreamName, command: Any, by: str, on_fault: Callable[[], None] | None, attempts: int
+        self,
+        stream: StreamName,
+        command: Any,
+        by: str,
+        on_fault: Callable[[], None] | None,
+        attempts: int,
     ) -> None:
         slot = self._streams.peek(stream)
         if slot is None or attempts == 0:
@@ -103,26 +135,31 @@ class Dispatcher:
         outcome = decider_of(stream).decide(slot.state, command, now)
         if isinstance(outcome, Refusal) or not outcome:
             return
-        tx, versions = self._tx(stream, slot, outcome, now, by=by, key=None, cause="")
+        tx, versions = self._tx(stream, slot, outcome, Envelope(now, by, ""), None)
 
         def again(result: Result | LogError) -> None:
             if isinstance(result, Conflict):
-                self._post(shard, stream, command, by, on_fault, attempts - 1)
+                self._post(stream, command, by, on_fault, attempts - 1)
             elif isinstance(result, LogError) and on_fault is not None:
                 on_fault()
 
-        self._committers[shard].post(tx, outcome, versions, again)
+        self._committers[shard_of(stream)].post(tx, outcome, versions, again)
 
     def _tx(
-        self, stream: StreamName, slot: Slot, events: tuple[Event, ...], now: Instant, *, by: str, key: bytes | None, cause: str
+        self,
+        stream: StreamName,
+        slot: Slot,
+        events: tuple[Event, ...],
+        envelope: Envelope,
+        key: bytes | None,
     ) -> tuple[Tx, tuple[int, ...]]:
-        new = tuple(NewEvent(stream, type_name(event), now, by, cause, encode(event)) for event in events)
+        new = tuple(NewEvent(stream, type_name(event), *envelope, encode(event)) for event in events)
         versions = tuple(range(slot.version + 1, slot.version + 1 + len(events)))
         return Tx(key or self._ids.key(), ((stream, slot.version),), new), versions
 
-    async def _refused(self, shard: Shard, key: bytes | None, refusal: Refusal) -> Applied | Refusal:
+    async def _refused(self, stream: StreamName, key: bytes | None, refusal: Refusal) -> Applied | Refusal:
         """The refusal, unless the same key was accepted before."""
         if key is None:
             return refusal
-        first = await self._log.find(shard, key)
+        first = await self._log.find(shard_of(stream), key)
         return refusal if first is None else Applied(first.first, first.last, duplicate=True)

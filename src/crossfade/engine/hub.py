@@ -62,7 +62,7 @@ class Hub:
             shard: Committer(log, shard, limits, self._projector.apply, Sequence(0)) for shard in (PROGRAMME, SPACE)
         }
         dispatcher = Dispatcher(log, clock, ids, limits, self._streams, self._committers)
-        self._c = Context(log, clock, ids, limits, self._views, dispatcher, self._committers)
+        self._c = Context(log, clock, ids, limits, self._views, dispatcher)
         self._asking = Asking(self._c)
         self._mail = Mail(self._c, self._asking)
         self._identity = Identity(self._c, guests=guests)
@@ -204,7 +204,14 @@ class Hub:
         return self._identity.search(query, min(limit, self.limits.page_items_max))
 
     async def issue_token(
-        self, caller: Caller, name: str, kind: Kind, scopes: Seq[Scope], *, expires_seconds: float | None = None, label: str = ""
+        self,
+        caller: Caller,
+        name: str,
+        kind: Kind,
+        scopes: Seq[Scope],
+        *,
+        expires_seconds: float | None = None,
+        label: str = "",
     ) -> IssuedToken | Refusal:
         """Make a token; needs scope admin."""
         refusal = needs(caller, Scope.ADMIN)
@@ -284,14 +291,19 @@ class Hub:
         if refusal is not None:
             return refusal
         if shard not in self._committers or after < 0:
-            return Refusal("log.unknown", f"There is no shard {shard} or sequence {after}.", "`crossfade log head` lists the shards.")
+            return Refusal(
+                "log.unknown",
+                f"There is no shard {shard} or sequence {after}.",
+                "`crossfade log head` lists the shards.",
+            )
         place = Shard(shard)
         if wait_seconds > 0:
             await self._log.wait(place, Sequence(after), min(wait_seconds, self.limits.wait_seconds_max))
         rows = await self._log.read(place, Sequence(after), max(1, min(limit, 1_000)))
         return [
             RecordView(
-                shard=shard, sequence=row.sequence, stream=row.stream, version=row.version, type=row.type, at=iso(row.at),
+                shard=shard, sequence=row.sequence, stream=row.stream, version=row.version, type=row.type,
+                at=iso(row.at),
                 actor=row.actor, cause=row.cause, event=msgspec.Raw(row.payload), chain=row.chain.hex(),
             )
             for row in rows
@@ -304,7 +316,8 @@ class Hub:
             return refusal
         heads = [(shard, await self._log.head(shard)) for shard in self._committers]
         return [
-            {"shard": shard, "epoch": head.epoch, "sequence": head.sequence, "chain": head.chain.hex()} for shard, head in heads
+            {"shard": shard, "epoch": head.epoch, "sequence": head.sequence, "chain": head.chain.hex()}
+            for shard, head in heads
         ]
 
     def measures(self) -> Measures:
@@ -321,4 +334,6 @@ def needs(caller: Caller, scope: Scope) -> Refusal | None:
     """Refuse whoever has neither the scope nor admin."""
     if scope in caller.scopes or Scope.ADMIN in caller.scopes:
         return None
-    return Refusal("auth.scope", f"This needs the scope {scope}.", "Use a token that has it; `crossfade token new --scope`.")
+    return Refusal(
+        "auth.scope", f"This needs the scope {scope}.", "Use a token that has it; `crossfade token new --scope`."
+    )

@@ -7,7 +7,7 @@ from typing import Final
 
 from crossfade.core import agents, credentials
 from crossfade.core.decider import Refusal
-from crossfade.core.values import PROGRAMME, SECOND, SPACE, AgentName, Caller, Instant, Kind, Scope, stream_of
+from crossfade.core.values import SECOND, AgentName, Caller, Instant, Kind, Scope, stream_of
 from crossfade.engine.context import Context
 from crossfade.engine.requests import AgentView, IssuedToken, TokenView
 from crossfade.engine.views.directory import Member
@@ -33,7 +33,11 @@ class Identity:
     def authenticate(self, token: str) -> Caller | Refusal:
         """The caller that the token stands for, or auth.missing, auth.unknown, auth.expired, auth.revoked."""
         if not token:
-            return Refusal("auth.missing", "This needs a token.", "Send `Authorization: Bearer TOKEN`; `crossfade token new` makes one.")
+            return Refusal(
+                "auth.missing",
+                "This needs a token.",
+                "Send `Authorization: Bearer TOKEN`; `crossfade token new` makes one.",
+            )
         if len(token) > TOKEN_BYTES_MAX or not token.startswith(PREFIX):
             return _unknown_token()
         digest = sha256(token.encode()).hexdigest()
@@ -51,16 +55,20 @@ class Identity:
         return caller
 
     async def admit(self, client_name: str, *, faces_person: bool) -> Caller | Refusal:
-        """A guest named after its client program; only on a development hub, and never under a name that has a token."""
+        """A guest named after its client program: only on a development hub, never under a name with a token."""
         if not self._guests:
-            return Refusal("auth.required", "This hub admits nobody without a token.", "Send `Authorization: Bearer TOKEN`.")
+            return Refusal(
+                "auth.required", "This hub admits nobody without a token.", "Send `Authorization: Bearer TOKEN`."
+            )
         name = AgentName(_UNFIT.sub("-", client_name.lower()).strip("-._")[:64] or "guest")
         if any(state.name == name for _, state in self._c.views.programme.tokens.values()):
             return Refusal("auth.required", f"{name} has a token.", "Send it, or use another client name.")
         refusal = await self.register(name, Kind.PROGRAM, "")
         if refusal is not None:
             return refusal
-        return Caller(name=name, scopes=frozenset({Scope.AGENT}), client=client_name, faces_person=faces_person, guest=True)
+        return Caller(
+            name=name, scopes=frozenset({Scope.AGENT}), client=client_name, faces_person=faces_person, guest=True
+        )
 
     async def register(self, name: AgentName, kind: Kind, label: str) -> Refusal | None:
         """Make the identity addressable; nothing happens if it is already."""
@@ -71,7 +79,7 @@ class Identity:
             return Refusal("limit.agents", f"There are {self._c.limits.agents_max} agents already.", "Retire some.")
         began = self._c.clock.monotonic()
         command = agents.Register(name=name, kind=kind, label=label)
-        outcome = await self._c.dispatcher.run(SPACE, stream_of("agent", name), command, by=name)
+        outcome = await self._c.dispatcher.run(stream_of("agent", name), command, by=name)
         self._c.views.measures.registration_ms.add((self._c.clock.monotonic() - began) / 1e6)
         return outcome if isinstance(outcome, Refusal) else None
 
@@ -82,7 +90,9 @@ class Identity:
     ) -> IssuedToken | Refusal:
         """Make a token for an identity and register it."""
         if not agents.NAME.fullmatch(name):
-            return Refusal("agent.bad_name", f"{name!r} is not a name.", "Use 1 to 64 of a-z, 0-9, dot, dash and underscore.")
+            return Refusal(
+                "agent.bad_name", f"{name!r} is not a name.", "Use 1 to 64 of a-z, 0-9, dot, dash and underscore."
+            )
         token_id = self._c.ids.new("t")
         token = PREFIX + self._c.ids.secret()
         command = credentials.Issue(
@@ -96,7 +106,7 @@ class Identity:
         refusal = await self.register(AgentName(name), kind, label)
         if refusal is not None:
             return refusal
-        outcome = await self._c.dispatcher.run(PROGRAMME, stream_of("token", token_id), command, by=by)
+        outcome = await self._c.dispatcher.run(stream_of("token", token_id), command, by=by)
         if isinstance(outcome, Refusal):
             return outcome
         ends = None if command.expires_at is None else iso(command.expires_at)
@@ -104,7 +114,7 @@ class Identity:
 
     async def revoke(self, token_id: str, by: str) -> TokenView | Refusal:
         """End a token; it acts on nothing after this record."""
-        outcome = await self._c.dispatcher.run(PROGRAMME, stream_of("token", token_id[:64]), credentials.Revoke(), by=by)
+        outcome = await self._c.dispatcher.run(stream_of("token", token_id[:64]), credentials.Revoke(), by=by)
         if isinstance(outcome, Refusal):
             return outcome
         return next(token for token in self.tokens() if token.token_id == token_id)
@@ -174,13 +184,13 @@ class Identity:
                 self._watch(member)
 
     def _post(self, member: Member, command: agents.Command) -> None:
-        self._c.dispatcher.post(SPACE, stream_of("agent", member.state.name), command, by=member.state.name)
+        self._c.dispatcher.post(stream_of("agent", member.state.name), command, by=member.state.name)
 
     # --- the directory ----------------------------------------------------------------------------------------
 
     async def retire(self, name: str, by: str) -> AgentView | Refusal:
         """Take an identity out for good; its open questions run to their deadlines."""
-        outcome = await self._c.dispatcher.run(SPACE, stream_of("agent", name[:64]), agents.Retire(), by=by)
+        outcome = await self._c.dispatcher.run(stream_of("agent", name[:64]), agents.Retire(), by=by)
         if isinstance(outcome, Refusal):
             return outcome
         return self.view(self._c.views.directory.member(name))
@@ -191,7 +201,8 @@ class Identity:
         found = [
             member
             for member in self._c.views.directory
-            if member.addressable and needle in f"{member.state.name} {member.state.label} {member.state.client.lower()}"
+            if member.addressable
+            and needle in f"{member.state.name} {member.state.label} {member.state.client.lower()}"
         ]
         found.sort(key=lambda member: (member.state.status is not agents.Status.PRESENT, member.state.name))
         return [self.view(member) for member in found[:limit]]
@@ -214,7 +225,11 @@ class Identity:
 
 
 def _unknown_token() -> Refusal:
-    return Refusal("auth.unknown", "This token is not known here.", "Check that it belongs to this hub; `crossfade token ls` lists them.")
+    return Refusal(
+        "auth.unknown",
+        "This token is not known here.",
+        "Check that it belongs to this hub; `crossfade token ls` lists them.",
+    )
 
 
 def _token_status(state: credentials.State, now: Instant) -> str:

@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Open questions that one identity has asked, and that one identity has to answer."""
     mailbox_items_max: int = 100_000
     """Unacknowledged items of one recipient; the next send is refused."""
-    agents_max: int = 100_000
+    agents_max: int = 50_000
     commands_per_second_max: float = 2_000.0
     """Asks, sends and answers of one identity, as a token bucket holding two seconds' worth."""
     pending_commits_max: int = 50_000

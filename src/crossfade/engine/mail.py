@@ -13,7 +13,7 @@ import msgspec
 from crossfade.core import messages, questions, shapes
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
-from crossfade.core.values import SECOND, SPACE, AgentName, Caller, Channel, Lane, MessageId, Sequence, stream_of
+from crossfade.core.values import SECOND, SPACE, AgentName, Caller, Channel, MessageId, Sequence, stream_of
 from crossfade.engine.asking import Asking, scoped_key, unknown_recipient
 from crossfade.engine.backlog import Backlog
 from crossfade.engine.context import Context, too_long
@@ -21,7 +21,7 @@ from crossfade.engine.requests import AnswerRequest, Batch, ReceiveRequest, Send
 from crossfade.engine.streams import recorded
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.instants import iso
-from crossfade.engine.views.mailboxes import Mailbox, item
+from crossfade.engine.views.mailboxes import item
 from crossfade.engine.views.questions import Entry, view
 
 RECLAIM_SECONDS: Final = 5.0
@@ -57,7 +57,7 @@ class Mail:
         message_id = MessageId(self._c.ids.new("m"))
         stream = stream_of("message", message_id)
         key = scoped_key(caller, "send", request.key)
-        outcome = await self._c.dispatcher.run(SPACE, stream, command, by=caller.name, key=key, cause=cause, fresh=True)
+        outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause, fresh=True)
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
         if outcome.duplicate:
@@ -77,7 +77,10 @@ class Mail:
         if isinstance(content, Refusal):
             return self._c.refuse(content)
         command = AnswerRequest(
-            question_id=entry.question_id, content=msgspec.Raw(msgspec.json.encode(content)), key=request.key, channel=Channel.POLL
+            question_id=entry.question_id,
+            content=msgspec.Raw(msgspec.json.encode(content)),
+            key=request.key,
+            channel=Channel.POLL,
         )
         outcome = await self._asking.answer(caller, command, cause)
         if isinstance(outcome, Refusal):
@@ -96,7 +99,9 @@ class Mail:
         to = request.to or await self._correspondent(caller, request.reply_to)
         if len(to) > self._c.limits.fan_out_max:
             return Refusal(
-                "limit.fan_out", f"{len(to)} recipients, at most {self._c.limits.fan_out_max}.", "Send in several messages."
+                "limit.fan_out",
+                f"{len(to)} recipients, at most {self._c.limits.fan_out_max}.",
+                "Send in several messages.",
             )
         refusal = next((refusal for name in to if (refusal := self._reachable(name)) is not None), None)
         if refusal is not None:
@@ -119,7 +124,7 @@ class Mail:
             entry = await self._asking.entry(reply_to)
             ends = () if isinstance(entry, Refusal) else (entry.state.asker, entry.state.addressee)
             return tuple(name for name in ends if name != caller.name) if caller.name in ends else ()
-        slot = await self._c.dispatcher.load(SPACE, stream_of("message", reply_to))
+        slot = await self._c.dispatcher.load(stream_of("message", reply_to))
         return (slot.state.sender,) if caller.name in slot.state.to else ()
 
     def _reachable(self, name: str) -> Refusal | None:
@@ -156,7 +161,9 @@ class Mail:
         """Wait for what is addressed to the caller; an empty batch with a cursor when nothing came."""
         member = self._c.views.directory.get(caller.name)
         if member is None:
-            return self._c.refuse(Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token."))
+            return self._c.refuse(
+                Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token.")
+            )
         after = self._confirm(member, request)
         if isinstance(after, Refusal):
             return self._c.refuse(after)
@@ -184,12 +191,14 @@ class Mail:
         """The caller as a member, and the sequence its stream goes on from."""
         member = self._c.views.directory.get(caller.name)
         if member is None:
-            return self._c.refuse(Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token."))
+            return self._c.refuse(
+                Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token.")
+            )
         refusal = None if after is None else self._misplaced(after)
         return refusal or (member, member.mailbox.cursor if after is None else after)
 
     def _misplaced(self, after: int) -> Refusal | None:
-        head = self._c.committers[SPACE].head
+        head = self._c.dispatcher.head(SPACE)
         if 0 <= after <= head:
             return None
         return Refusal(
@@ -214,9 +223,9 @@ class Mail:
         """Advance the cursor at once in memory, durably soon: a crash in between delivers again."""
         name = member.state.name
         for entry in member.mailbox.acknowledge(through):
-            self._c.dispatcher.post(SPACE, stream_of("question", entry.question_id), questions.See(channel=channel), by=name)
+            self._c.dispatcher.post(stream_of("question", entry.question_id), questions.See(channel=channel), by=name)
         command = messages.Acknowledge(through=Sequence(through))
-        self._c.dispatcher.post(SPACE, stream_of("mailbox", name), command, by=name)
+        self._c.dispatcher.post(stream_of("mailbox", name), command, by=name)
 
     async def _wait(self, member: Member, request: ReceiveRequest, after: int, seconds: float) -> Batch:
         mailbox = member.mailbox
@@ -282,7 +291,7 @@ class Mail:
             return
         for entry in tuple(member.mailbox.native.values()):
             command = questions.Requeue(reason="no_native_client")
-            self._c.dispatcher.post(SPACE, stream_of("question", entry.question_id), command, by="system")
+            self._c.dispatcher.post(stream_of("question", entry.question_id), command, by="system")
 
     def _claim(self, member: Member, entry: Entry) -> None:
         """Mark the question as being elicited; if nothing comes of it, it is offered as text too."""
@@ -297,7 +306,12 @@ class Mail:
     def _impatient(self, member: Member, entry: Entry) -> None:
         command = questions.Dismiss(by=member.state.name, channel=Channel.NATIVE, reason=Dismissal.NO_REPLY)
         stream = stream_of("question", entry.question_id)
-        self._c.dispatcher.post(SPACE, stream, command, by="system", on_fault=lambda: self._c.again(1.0, lambda: self._impatient(member, entry)))
+        self._c.dispatcher.post(
+            stream,
+            command,
+            by="system",
+            on_fault=lambda: self._c.again(1.0, lambda: self._impatient(member, entry)),
+        )
 
     def release(self, caller: Caller, question_ids: tuple[str, ...]) -> None:
         """The carrier is gone: the next one may take its questions, and gets its unconfirmed items again."""
@@ -314,7 +328,7 @@ class Mail:
         """Record that the question was shown on this channel, the first time."""
         if channel not in entry.state.offered:
             stream = stream_of("question", entry.question_id)
-            self._c.dispatcher.post(SPACE, stream, questions.Offer(channel=channel), by="system")
+            self._c.dispatcher.post(stream, questions.Offer(channel=channel), by="system")
 
     def _with_lane(self, member: Member, batch: Batch) -> Batch:
         rollout = self._c.views.programme.rollout
@@ -335,5 +349,3 @@ def _standing(member: Member) -> str:
         return "queued"
     seen = max(member.seen_at, member.state.seen_at)
     return f"queued, away since {iso(seen)}" if seen else "queued, never seen"
-
-

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from crossfade.core import clusters, rollouts
 from crossfade.core.decider import Refusal
-from crossfade.core.values import PROGRAMME, Instant, Lane
+from crossfade.core.values import Instant, Lane
 from crossfade.engine.context import Context
 from crossfade.engine.ports import LogError
 from crossfade.engine.requests import RolloutView
@@ -36,9 +36,13 @@ class Migration:
         programme = self._programme
         if programme.killed_by_file and share > 0:
             return self._c.refuse(
-                Refusal("rollout.killed_by_file", "The kill file is there.", "Remove the file KILL from the data folder first.")
+                Refusal(
+                    "rollout.killed_by_file",
+                    "The kill file is there.",
+                    "Remove the file KILL from the data folder first.",
+                )
             )
-        if share > 0 and not programme.rollout.frozen and programme.rollout.status is not rollouts.Status.ABSENT:
+        if share > 0 and programme.rollout.started and not programme.rollout.frozen:
             frozen = await self._do(by, await asyncio.to_thread(self._freeze, self._snapshot()))
             if isinstance(frozen, Refusal):
                 return frozen
@@ -54,7 +58,7 @@ class Migration:
 
     async def kill(self, by: str, reason: str, source: str) -> RolloutView | Refusal:
         """Everybody on polling now; the record follows as soon as the log takes it."""
-        command = rollouts.Kill(reason=reason, source=source)
+        command = rollouts.Kill(reason=reason, source=rollouts.Source(source))
         refusal = rollouts.decide(self._programme.rollout, command, self._c.dispatcher.now())
         if isinstance(refusal, Refusal):
             return self._c.refuse(refusal)
@@ -92,7 +96,7 @@ class Migration:
         return await self._do(by, rollouts.Remove(undo_seconds=self._c.limits.undo_seconds))
 
     async def _do(self, by: str, command: Any) -> RolloutView | Refusal:
-        outcome = await self._c.dispatcher.run(PROGRAMME, ROLLOUT, command, by=by)
+        outcome = await self._c.dispatcher.run(ROLLOUT, command, by=by)
         return self._c.refuse(outcome) if isinstance(outcome, Refusal) else self.view()
 
     # --- clusters -----------------------------------------------------------------------------------------
@@ -100,8 +104,9 @@ class Migration:
     def _snapshot(self) -> tuple[dict[str, int], dict[str, str], dict[tuple[str, str], int]]:
         """Weights, labels and talk as they are now, safe to read in another thread."""
         talk = dict(self._programme.talk)
-        weights = {member.state.name: 1 for member in self._c.views.directory if member.addressable}
-        labels = {member.state.name: member.state.label for member in self._c.views.directory if member.state.label}
+        weights: dict[str, int] = {member.state.name: 1 for member in self._c.views.directory if member.addressable}
+        members = self._c.views.directory
+        labels: dict[str, str] = {member.state.name: member.state.label for member in members if member.state.label}
         for (sender, recipient), count in talk.items():
             for name in (sender, recipient):
                 if name in weights:
@@ -116,7 +121,7 @@ class Migration:
         return rollouts.Freeze(
             clusters=assigned,
             weights=clusters.weights_of(assigned, weights),
-            method="label" if len(labels) == len(weights) else "propagation",
+            method=rollouts.Method.LABEL if len(labels) == len(weights) else rollouts.Method.PROPAGATION,
             oversized=tuple(big.cluster for big in clusters.oversized(assigned, weights)),
         )
 

@@ -4,7 +4,8 @@ The same code serves the replay at start and the live tail; nothing here decides
 a reason that is not a bug. What follows from a record (further commands) is the reactor's.
 """
 
-from collections.abc import Callable, Sequence as Seq
+from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from typing import Any, Final
 
 from crossfade.core import agents, credentials, messages, questions, rollouts
@@ -73,7 +74,7 @@ class Projector:
         programme.rollout = after
         if after.status is not before.status or not programme.since:
             programme.since[after.status] = record.at
-        if isinstance(record.event, rollouts.Killed):
+        if isinstance(record.event, rollouts.Killed | rollouts.Restored):
             programme.killed = False  # from here on the log says so
         for member in self._views.directory:
             member.mailbox.wake()

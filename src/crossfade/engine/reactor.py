@@ -6,7 +6,7 @@ again after a crash in the middle does the rest and nothing twice.
 
 from crossfade.core import questions
 from crossfade.core.records import Recorded
-from crossfade.core.values import SPACE, Lane, stream_of
+from crossfade.core.values import Lane, stream_of
 from crossfade.engine.context import Context
 from crossfade.engine.views.questions import Entry
 
@@ -42,7 +42,7 @@ class Reactor:
         for entry in self._c.views.questions.values():
             if entry.open and self._stranded(entry):
                 self._c.dispatcher.post(
-                    SPACE, stream_of("question", entry.question_id), questions.Requeue(reason="lane"), by="system"
+                    stream_of("question", entry.question_id), questions.Requeue(reason="lane"), by="system"
                 )
 
     def _stranded(self, entry: Entry) -> bool:
@@ -59,7 +59,6 @@ class Reactor:
 
     def _expire(self, entry: Entry) -> None:
         stream = stream_of("question", entry.question_id)
-        self._c.dispatcher.post(
-            SPACE, stream, questions.Expire(), by="system",
+        self._c.dispatcher.post(stream, questions.Expire(), by="system",
             on_fault=lambda: self._c.again(BLINK_SECONDS, lambda: self._expire(entry)),
         )  # fmt: skip

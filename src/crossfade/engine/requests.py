@@ -125,7 +125,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...] = ()
     """Text items, oldest first, with sequences above the acknowledged one."""
     questions: tuple[QuestionView, ...] = ()
-    """To be elicited natively by the carrier (only when the request said ``native``); at most 1 unless asked in bulk."""
+    """To be elicited natively by the carrier (only when the request said ``native``); at most one."""
     has_more: bool = False
     cursor: int = 0
     """Pass this as ``after`` next time: the last sequence in ``items``, else the cursor already held."""
@@ -140,7 +140,7 @@ class SentView(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the message, or of the question that the body answered."""
     sequence: int
     delivery: dict[str, str]
-    """Recipient → ``queued`` (present) or ``queued, away since …`` / ``queued, never seen``; ``answered`` for an answer."""
+    """Recipient → ``queued`` (it is present), ``queued, away since …``, ``queued, never seen``, or ``answered``."""
     conversation: str
 
 

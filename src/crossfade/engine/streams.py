@@ -10,7 +10,7 @@ from typing import Any, Final
 from crossfade.core import agents, credentials, messages, questions, rollouts
 from crossfade.core.decider import Decider
 from crossfade.core.records import Recorded, decode
-from crossfade.core.values import Shard, StreamName
+from crossfade.core.values import PROGRAMME, SPACE, Shard, StreamName
 from crossfade.engine.ports import Log, StoredEvent
 
 DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
@@ -22,6 +22,13 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
     "token": credentials.DECIDER,
 }
 """The machine of each kind of stream: the part of the stream's name before the slash."""
+
+
+HOMES: Final[dict[str, Shard]] = {"rollout": PROGRAMME, "token": PROGRAMME}
+"""Kinds of streams that live in the programme's shard; all others live in the space's."""
+
+LEAVING: Final = frozenset({"message", "question"})
+"""Kinds that grow without end, and therefore leave memory."""
 
 
 class Slot:
@@ -37,6 +44,11 @@ class Slot:
 def decider_of(stream: str) -> Decider[Any, Any, Any]:
     """The machine that rules ``stream``. Raises KeyError for a kind that does not exist."""
     return DECIDERS[stream.partition("/")[0]]
+
+
+def shard_of(stream: str) -> Shard:
+    """The shard that holds ``stream``."""
+    return HOMES.get(stream.partition("/")[0], SPACE)
 
 
 def recorded(shard: Shard, row: StoredEvent) -> Recorded:
@@ -63,16 +75,19 @@ class Streams:
         self._ended_kept = ended_questions_kept
 
     def peek(self, stream: str) -> Slot | None:
-        """The slot if it is in memory."""
-        return self._slots.get(stream)
-
-    async def load(self, shard: Shard, stream: StreamName) -> Slot:
-        """The slot from memory or from the log; version 0 and the initial state if there is no such stream."""
+        """The slot if memory knows it; of the kinds that stay in memory, also the one that does not exist yet."""
         slot = self._slots.get(stream)
+        if slot is None and stream.partition("/")[0] not in LEAVING:
+            slot = Slot(0, decider_of(stream).initial)
+        return slot
+
+    async def load(self, stream: StreamName) -> Slot:
+        """The slot from memory or from the log; version 0 and the initial state if there is no such stream."""
+        slot = self.peek(stream)
         if slot is not None:
             return slot
         decider = decider_of(stream)
-        rows = await self._log.read_stream(shard, stream)
+        rows = await self._log.read_stream(shard_of(stream), stream)
         # Read only: a stream that is not in memory has its end and takes no further events.
         return Slot(len(rows), decider.fold(decode(row.type, row.payload) for row in rows))
 

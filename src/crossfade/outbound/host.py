@@ -35,8 +35,7 @@ class HostClock:
 
     async def sleep_until(self, instant: Instant) -> None:
         """Return at ``instant`` or soon after."""
-        while (left := instant - self.now()) > 0:
-            await asyncio.sleep(min(left / 1e9, 3600.0))
+        await asyncio.sleep(max(0, instant - self.now()) / 1e9)
 
 
 class HostIds:

@@ -1,6 +1,7 @@
 """The directory: who exists, who is there, what their client can do, and what waits for them."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from crossfade.core.agents import State, Status
 from crossfade.core.values import AgentName, Instant
@@ -13,7 +14,8 @@ class Member:
     """One identity: its state, its mailbox and its presence."""
 
     __slots__ = (
-        "accepted", "allowance", "allowance_at", "asked_open", "lapse", "mailbox", "native_at", "open", "seen_at", "state",
+        "accepted", "allowance", "allowance_at", "asked_open", "lapse", "mailbox", "native_at", "open", "seen_at",
+        "state",
     )  # fmt: skip
 
     def __init__(self, state: State) -> None:
@@ -70,7 +72,4 @@ class Directory:
 
     def similar(self, name: str, limit: int = 3) -> list[str]:
         """Names that the writer of ``name`` may have meant, nearest first."""
-        # Imported late: difflib is needed only when somebody mistypes.
-        from difflib import get_close_matches
-
         return get_close_matches(name, self._members, n=limit, cutoff=0.6)

@@ -104,8 +104,7 @@ def item(mail: Mail) -> Item:
     if mail.kind == "answer" and mail.entry is not None:
         return _answer(mail, mail.entry)
     sent = mail.record.event
-    if not isinstance(sent, Sent):
-        raise AssertionError(f"no item can be made of {mail.record.stream}")
+    assert isinstance(sent, Sent), mail.record.stream
     return Item(
         sequence=mail.sequence,
         id=mail.record.stream.partition("/")[2],

@@ -3,9 +3,9 @@
 from typing import Final
 
 from crossfade.core import credentials, rollouts
-from crossfade.core.values import AgentName, Lane, stream_of
+from crossfade.core.values import AgentName, Lane
 
-ROLLOUT: Final = stream_of("rollout", "main")
+ROLLOUT: Final = rollouts.STREAM
 """The one rollout of a hub."""
 
 
@@ -36,3 +36,7 @@ class Programme:
         pair = (sender, recipient)
         if pair in self.talk or len(self.talk) < pairs_max:
             self.talk[pair] = self.talk.get(pair, 0) + 1
+
+    def cluster_of(self, name: AgentName, label: str) -> str:
+        """The cluster whose lane the identity shares."""
+        return self.rollout.clusters.get(name) or label or name
