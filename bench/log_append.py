@@ -40,7 +40,7 @@ def payload(_tx, event):
 
 
 def fields(tx, event):
-    texts = "\0".join((event.stream, event.type, event.actor, event.cause)).encode()
+    texts = f"{event.stream}\0{event.type}\0{event.actor}\0{event.cause}".encode()
     return b"".join((struct.pack(">qI", event.at, len(texts)), texts, tx.key, event.payload))
 
 

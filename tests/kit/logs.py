@@ -5,12 +5,15 @@ Also a file layer of SQLite whose syncs can be made to fail.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import apsw
 
 from crossfade.core.values import SPACE, Instant, Shard, StreamName
 from crossfade.engine.ports import Log, NewEvent, StoredEvent, Tx
+from crossfade.logs import startup
+from crossfade.logs.sqlite import open_sqlite
 
 
 def key(number: int) -> bytes:
@@ -50,6 +53,25 @@ async def everything(log: Log, shard: Shard = SPACE) -> list[StoredEvent]:
     while found := await log.read(shard, rows[-1].sequence if rows else 0, 7):  # type: ignore[arg-type]
         rows += found
     return rows
+
+
+def fill(folder: Path, transactions: int) -> None:
+    """A closed log with one event for each transaction, written 500 at a time."""
+
+    async def check(log: Log) -> None:
+        for start in range(1, transactions + 1, 500):
+            numbers = range(start, min(start + 500, transactions + 1))
+            await log.append(SPACE, [tx(number, f"q/{number}") for number in numbers])
+
+    run(lambda: open_sqlite(folder), check)
+
+
+def tamper(folder: Path, sql: str) -> None:
+    """Change a closed log behind its back; exactly one row."""
+    connection = apsw.Connection(str(folder / startup.FILE_NAME))
+    connection.execute(sql)
+    assert connection.changes() == 1, "the change did not happen, so nothing would be tested"
+    connection.close()
 
 
 class FailingSyncs(apsw.VFS):

@@ -1,0 +1,126 @@
+"""A log that was changed behind its back says so, and names the first bad sequence."""
+
+import hashlib
+import struct
+
+import apsw
+import pytest
+
+from crossfade.core.values import SPACE
+from crossfade.engine.ports import CorruptLogError
+from crossfade.logs import startup
+from crossfade.logs.sqlite import open_sqlite
+from tests.kit.logs import everything, fill, run, tamper, tx
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "log"
+
+
+FLIPS = {
+    "stream": "stream = 'q/' || stream",
+    "version": "version = version + 1",
+    "type": "type = 'test.other/1'",
+    "at": "at = at + 1",
+    "actor": "actor = 'eve'",
+    "cause": "cause = ''",
+    "key": "key = CAST(x'01' || substr(key, 2) AS BLOB)",
+    "payload": "payload = CAST(payload || x'20' AS BLOB)",
+    "chain": "chain = CAST(x'01' || substr(chain, 2) AS BLOB)",
+    "sequence": "place = place + 1000",
+    "shard": f"place = place + {1 << 40}",
+}
+
+
+@pytest.mark.parametrize("column", FLIPS)
+def test_a_change_of_any_column_is_named_at_the_start(folder, column):
+    fill(folder, 20)
+    tamper(folder, "UPDATE events SET " + FLIPS[column] + " WHERE sequence = 13")
+    with pytest.raises(CorruptLogError, match="shard 1: sequence 13 "):
+        open_sqlite(folder)
+
+
+def test_every_column_has_its_flip(folder):
+    fill(folder, 1)
+    columns = {row[1] for row in apsw.Connection(str(folder / startup.FILE_NAME)).execute("PRAGMA table_xinfo(events)")}
+    assert columns == set(FLIPS) | {"place"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "sequence"),
+    [
+        ("DELETE FROM events WHERE sequence = 20", 20),
+        ("DELETE FROM events WHERE sequence = 13", 13),
+        ("DELETE FROM events WHERE sequence = 1", 1),
+        ("UPDATE heads SET sequence = 19", 20),
+        ("UPDATE heads SET sequence = 21", 21),
+        ("UPDATE heads SET chain = zeroblob(32)", 20),
+        ("DELETE FROM heads", 1),
+    ],
+)
+def test_a_head_and_records_that_disagree_are_named_at_the_start(folder, sql, sequence):
+    fill(folder, 20)
+    tamper(folder, sql)
+    with pytest.raises(CorruptLogError, match=f"shard 1: sequence {sequence} "):
+        open_sqlite(folder)
+
+
+def test_damage_further_back_than_the_start_looks_is_named_by_verify(folder):
+    fill(folder, 2_500)
+    tamper(folder, "UPDATE events SET payload = x'00' WHERE sequence = 777")
+
+    async def check(log):
+        assert await log.verify(SPACE) == 777
+
+    run(lambda: open_sqlite(folder), check)
+
+
+def test_a_text_that_is_no_longer_text_is_named_by_verify_and_by_read(folder):
+    fill(folder, 2_500)
+    tamper(folder, "UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE sequence = 600")
+
+    async def check(log):
+        assert await log.verify(SPACE) == 600
+        with pytest.raises(CorruptLogError, match="shard 1: sequence 600 "):
+            await log.read(SPACE, 500, 200)
+
+    run(lambda: open_sqlite(folder), check)
+
+
+def test_a_gap_is_never_read_over(folder):
+    fill(folder, 2_500)
+    tamper(folder, "DELETE FROM events WHERE sequence = 700")
+
+    async def check(log):
+        assert await log.verify(SPACE) == 700
+        with pytest.raises(CorruptLogError, match="shard 1: sequence 700 "):
+            await log.read(SPACE, 690, 20)
+
+    run(lambda: open_sqlite(folder), check)
+
+
+def test_a_refused_start_lets_go_of_the_folder(folder):
+    fill(folder, 3)
+    tamper(folder, "UPDATE events SET at = 5 WHERE sequence = 3")
+    with pytest.raises(CorruptLogError):
+        open_sqlite(folder)
+    tamper(folder, "UPDATE events SET at = 1 WHERE sequence = 3")
+    run(lambda: open_sqlite(folder), everything)
+
+
+def test_the_chain_can_be_recomputed_from_its_description_alone(folder):
+    """Written after the text in logs/codec.py, sharing nothing with its code."""
+
+    async def check(log):
+        await log.append(SPACE, [tx(1, "q/a", "frage/ä"), tx(2, "q/a")])
+        prev = b"\0" * 32
+        for row in await everything(log):
+            texts = [text.encode() for text in (row.stream, row.type, row.actor, row.cause)]
+            fields = [*texts, row.key, row.payload]
+            data = struct.pack(">BQQQq", 0, 1, row.sequence, row.version, row.at)
+            data += b"".join(struct.pack(">I", len(field)) for field in fields) + prev + b"".join(fields)
+            prev = hashlib.sha256(data).digest()
+            assert row.chain == prev
+
+    run(lambda: open_sqlite(folder), check)
