@@ -1,0 +1,213 @@
+"""Bootstrap: the composition root. Config in, running hub out; the only file that chooses adapters.
+
+Order of start: data folder and log (refused if another hub has it), replay, the operator's token, the
+listening sockets. Order of end: no new connections, streams and waits let go, writes finished, log closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from crossfade.config import Config
+from crossfade.core.decider import Refusal
+from crossfade.core.values import AgentName, Caller, Kind, Scope
+from crossfade.engine.hub import Hub
+from crossfade.engine.ports import Log
+from crossfade.inbound.app import build_app
+from crossfade.inbound.asgi import Streams
+from crossfade.inbound.auth import Door
+from crossfade.inbound.gate import ConnectionLimits
+from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
+from crossfade.inbound.mcp.settings import McpSettings
+from crossfade.inbound.mcp.tools import QuestionTools
+from crossfade.inbound.server import Server, ServerSettings
+from crossfade.inbound.settings import AppSettings
+from crossfade.logs.memory import MemoryLog
+from crossfade.logs.sqlite import open_sqlite
+from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
+
+OPERATOR: Final = AgentName("operator")
+ROOT: Final = Caller(name=AgentName("hub"), kind=Kind.SERVICE, scopes=frozenset(Scope))
+"""Acts for the process itself, e.g. when it makes the operator's token."""
+KILL_FILE_SECONDS: Final = 0.25
+"""How often the kill file is looked for."""
+
+logger = logging.getLogger("crossfade.bootstrap")
+
+
+class StartError(Exception):
+    """The hub cannot start like this. Two lines: what is wrong, and what to do."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint = code, message, hint
+
+
+class RunningHub(msgspec.Struct, frozen=True):
+    """A hub that accepts connections."""
+
+    hub: Hub
+    server: Server
+    operator_token: str
+    """Scopes of everything; also in the data folder, readable by its owner alone."""
+
+    @property
+    def url(self) -> str:
+        """Where it is reached on this machine."""
+        return self.server.url
+
+
+@asynccontextmanager
+async def opened_hub(config: Config) -> AsyncIterator[Hub]:
+    """A started hub that listens to nobody: for what an operator does to a stopped hub's folder.
+
+    Raises LogInUseError if a running hub has the folder, CorruptLogError if its log is damaged.
+    """
+    log = _open_log(config)
+    try:
+        hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests)
+        await hub.start()
+        try:
+            yield hub
+        finally:
+            await hub.stop()
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def running_hub(config: Config, *, handle_signals: bool = False) -> AsyncIterator[RunningHub]:
+    """A hub that serves until the block ends or, with ``handle_signals``, a signal stops it.
+
+    Raises ListenError for an address that cannot be had, and what ``opened_hub`` raises.
+    """
+    async with opened_hub(config) as hub:
+        _refuse_exposure(config, await hub.tokens(ROOT))
+        token = await _operator_token(hub, config)
+        server = _server(hub, config, token, handle_signals=handle_signals)
+        await server.start()
+        watch = asyncio.ensure_future(_watch_kill_file(hub, config.kill_path))
+        try:
+            yield RunningHub(hub, server, token)
+        finally:
+            watch.cancel()
+            server.stop()
+            await server.wait()
+
+
+async def run_hub(config: Config, *, on_ready: Callable[[RunningHub], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises as ``running_hub``."""
+    async with running_hub(config, handle_signals=True) as running:
+        if on_ready is not None:
+            on_ready(running)
+        await running.server.wait()
+
+
+def _open_log(config: Config) -> Log:
+    if config.log == "memory":
+        return MemoryLog()
+    return open_sqlite(config.data_path)
+
+
+def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bool) -> Server:
+    clock, streams = HostClock(), Streams()
+    door = _door(config)
+    host = Host(clock, HostIds(), _seal_key(config), streams)
+    mcp = McpEndpoint(
+        hub,
+        QuestionTools(hub),
+        host,
+        McpSettings(version=version("crossfade"), door=door, body_bytes=config.body_bytes_max),
+    )
+    settings = AppSettings(
+        version=version("crossfade"),
+        public_hosts=door.hosts,
+        public_origins=door.origins,
+        open_loopback=config.guests,
+        console_token=operator_token if config.guests else "",
+        https=config.public_url.startswith("https:"),
+        body_bytes_max=config.body_bytes_max,
+    )
+    app = build_app(hub, mcp, settings, clock=clock, streams=streams)
+
+    async def drain() -> None:
+        hub.drain()
+        await streams.drain(config.drain_seconds / 2)
+
+    return Server(
+        app,
+        ServerSettings(
+            host=config.host,
+            port=config.port,
+            listeners=config.listeners,
+            limits=ConnectionLimits(body_bytes=config.body_bytes_max, connections_max=config.connections_max),
+            grace_seconds=config.drain_seconds,
+            handle_signals=handle_signals,
+            own_process=handle_signals,
+        ),
+        drain,
+    )
+
+
+def _door(config: Config) -> Door:
+    public = urlsplit(config.public_url).hostname
+    hosts = {host.lower() for host in config.allowed_hosts} | ({public.lower()} if public else set())
+    return Door(hosts=frozenset(hosts), origins=frozenset(origin.lower() for origin in config.allowed_origins))
+
+
+def _seal_key(config: Config) -> bytes:
+    """32 bytes: from the setting, so that replicas share it, else the data folder's own."""
+    if config.seal_key:
+        return sha256(config.seal_key.encode()).digest()
+    return HostIds().key() * 2 if config.log == "memory" else seal_key(config.data_path)
+
+
+def _refuse_exposure(config: Config, tokens: object) -> None:
+    """Never open to the network without credentials."""
+    if config.loopback:
+        return
+    if config.guests:
+        raise StartError(
+            "serve.guests", f"Guests are admitted on loopback only, not on {config.host}.", "Leave out --guests."
+        )
+    if not tokens:
+        raise StartError(
+            "serve.no_tokens",
+            f"{config.host} is open to the network and there is no token yet.",
+            "Make one with `crossfade token new NAME`, then serve.",
+        )
+    if not config.public_url:
+        raise StartError(
+            "serve.no_public_url", f"{config.host} needs the name it is reached under.", "Give --public-url https://NAME."
+        )
+
+
+async def _operator_token(hub: Hub, config: Config) -> str:
+    """The local operator's token: the one in the data folder while it is valid, else a new one."""
+    path = config.operator_token_path
+    if config.log == "sqlite" and path.exists():
+        token = path.read_text("utf-8").strip()
+        if not isinstance(hub.authenticate(token), Refusal):
+            return token
+    issued = await hub.issue_token(ROOT, OPERATOR, Kind.PERSON, tuple(Scope))
+    if isinstance(issued, Refusal):
+        raise StartError(issued.code, issued.message, issued.hint)
+    if config.log == "sqlite":
+        write_private(path, issued.token.encode() + b"\n")
+    return issued.token
+
+
+async def _watch_kill_file(hub: Hub, path: Path) -> None:
+    """The third form of the kill switch: works for whoever can reach only the disk."""
+    while True:
+        present = await asyncio.to_thread(path.exists)
+        hub.kill_file(present, "kill file")
+        await asyncio.sleep(KILL_FILE_SECONDS)
