@@ -8,11 +8,12 @@ CROSSFADE_TOKEN or CROSSFADE_TOKEN_FILE. Without a token a development hub admit
 """
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
@@ -176,8 +177,9 @@ class Agent:
         asyncio.run(self._run())
 
     async def serve(self) -> None:
-        """Answer until ``stop`` is called; then let running handlers finish and return."""
-        receiving = asyncio.create_task(self._receive())
+        """Answer until ``stop`` is called; then let running handlers finish and return. Raises CrossfadeError."""
+        inlet = Inlet(self.api, self.name, Place(self.options.place))
+        receiving = asyncio.create_task(self._receive(inlet))
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         failed = receiving.done()
@@ -187,6 +189,8 @@ class Agent:
         await self._drain()
         if failed:
             receiving.result()
+        with contextlib.suppress(CrossfadeError):
+            await inlet.acknowledge()
 
     def stop(self) -> None:
         """Take no further question; ``serve`` returns when those in hand are answered."""
@@ -205,18 +209,22 @@ class Agent:
             for task in late:
                 task.cancel()
 
-    async def _receive(self) -> None:
-        inlet = Inlet(self.api, self.name, Place(self.options.place))
+    async def _receive(self, inlet: Inlet) -> None:
         places = asyncio.Semaphore(self.options.concurrency)
         async for arrival in inlet.arrivals():
             if isinstance(arrival, Item):
-                await self._read(arrival)
+                await asyncio.shield(self._tracked(self._read(arrival)))
             elif self._answerer is not None:
                 await places.acquire()
-                task = asyncio.create_task(self._answer(self._answerer, arrival))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+                task = self._tracked(self._answer(self._answerer, arrival))
                 task.add_done_callback(lambda _: places.release())
+
+    def _tracked(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Start ``work`` so that draining waits for it."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def _read(self, item: Item) -> None:
         if self._reader is not None:

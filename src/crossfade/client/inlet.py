@@ -98,6 +98,11 @@ class Inlet:
             except RefusedError as error:
                 await self._forget_place(error)
 
+    async def acknowledge(self) -> None:
+        """Tell the hub how far we got, so that it does not keep what was read. What it sends along is dropped."""
+        if self.place.cursor is not None:
+            await self.api.inbox(after=self.place.cursor, limit=1)
+
     async def _carrier(self) -> AsyncIterator[Arrival]:
         """Arrivals until the lane changes. The stream's greeting says which lane it is, so it is opened first."""
         if self.lane:
@@ -172,12 +177,13 @@ class Inlet:
                 taken += self._moved(event)
                 if taken >= ACKNOWLEDGE_EVERY:
                     taken = 0
-                    await self.api.inbox(after=self.place.cursor, limit=1)
+                    await self.acknowledge()
         raise UnreachableError("client.stream_ended", "the hub ended the stream")
 
     def _greeted(self, said: _Lane) -> bool:
         """Take note of identity, cursor and lane; True if this carrier should be left."""
         self._check_name(said.agent)
+        self._failures = 0
         if self.place.cursor is None and said.cursor is not None:
             self.place.move(said.cursor)
         first, self.lane = not self.lane, said.lane

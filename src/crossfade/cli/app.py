@@ -1,0 +1,98 @@
+"""Every command of ``crossfade`` in one table; none is imported before it runs or its help is asked for."""
+
+from typing import Final, NamedTuple
+
+from cyclopts import App, Group
+
+from crossfade import __version__
+
+
+class Command(NamedTuple):
+    """One command: its words, where it is, and what it is for."""
+
+    words: str
+    target: str
+    help: str
+
+
+GROUPS: Final = {
+    "inbox": "Questions put to you: ls, show, watch.",
+    "question": "Questions by id: ls, show, wait, withdraw.",
+    "agent": "Who can be asked: ls, show, retire.",
+    "token": "Credentials: new, ls, revoke.",
+    "rollout": "Move the fleet from polling to elicitation, and back.",
+    "log": "The record of everything: head, tail, show, verify.",
+    "config": "Settings: show, check, schema.",
+}
+
+COMMANDS: Final = (
+    Command("up", "running:up", "Start a hub on this machine to try things: guests, demo fleet, loopback only."),
+    Command("serve", "running:serve", "Start a hub for real use."),
+    Command("demo", "running:demo", "Run the whole rollout with a fleet of its own and count what was lost."),
+    Command("ask", "asking:ask", "Ask somebody and wait for the answer."),
+    Command("answer", "asking:answer", "Answer a question put to you, or decline it."),
+    Command("send", "asking:send", "Send a message; nobody is asked to answer."),
+    Command("inbox ls", "inbox:ls", "List open questions put to you."),
+    Command("inbox show", "inbox:show", "Show one question."),
+    Command("inbox watch", "inbox:watch", "Print questions and messages as they come."),
+    Command("question ls", "inbox:ls", "List open questions put to you."),
+    Command("question show", "inbox:show", "Show a question as it is now."),
+    Command("question wait", "inbox:wait", "Wait for the end of a question."),
+    Command("question withdraw", "inbox:withdraw", "Take back a question you asked."),
+    Command("agent ls", "agents:ls", "List agents and people."),
+    Command("agent show", "agents:show", "Show one agent."),
+    Command("agent retire", "agents:retire", "Retire an agent for good."),
+    Command("token new", "tokens:new", "Mint a credential; works on a stopped hub's data folder, too."),
+    Command("token ls", "tokens:ls", "List credentials, without their secrets."),
+    Command("token revoke", "tokens:revoke", "End a credential at once."),
+    Command("rollout status", "rollout:status", "Show where the rollout stands."),
+    Command("rollout start", "rollout:start", "Begin a rollout at share 0."),
+    Command("rollout set", "rollout:set_share", "Set the share of the fleet on the elicitation lane."),
+    Command("rollout hold", "rollout:hold", "Stop promoting."),
+    Command("rollout resume", "rollout:resume", "Go on after a hold."),
+    Command("rollout kill", "rollout:kill", "Put the share to 0 at once; works without a running hub."),
+    Command("rollout deprecate", "rollout:deprecate", "Announce the end of the polling lane."),
+    Command("rollout remove", "rollout:remove", "End the polling lane."),
+    Command("log head", "log:head", "Show the end of every shard."),
+    Command("log tail", "log:tail", "Print the newest records, and new ones as they come."),
+    Command("log show", "log:show", "Show one record."),
+    Command("log verify", "log:verify", "Check the hash chain of a stopped hub's log."),
+    Command("connect", "connecting:connect", "Connect a client: print what to run or write, or write it."),
+    Command("config show", "configuring:show", "Show every setting and where it comes from."),
+    Command("config check", "configuring:check", "Check the configuration."),
+    Command("config schema", "configuring:schema", "Print the JSON Schema of crossfade.toml."),
+    Command("doctor", "doctor:doctor", "Check this machine, the hub and your credential."),
+    Command("version", "configuring:version", "Print the version."),
+)
+
+START: Final = Group("Start", sort_key=1)
+USE: Final = Group("Use", sort_key=2)
+RUN: Final = Group("Operate", sort_key=3)
+_GROUP_OF: Final = {
+    **dict.fromkeys(("up", "demo", "connect", "doctor", "version"), START),
+    **dict.fromkeys(("ask", "answer", "send", "inbox", "question", "agent"), USE),
+    **dict.fromkeys(("serve", "token", "rollout", "log", "config"), RUN),
+}
+
+
+def build() -> App:
+    """The application, with every command by name only."""
+    app = App(
+        name="crossfade",
+        help="A hub through which agents and people ask each other, and the engine that moves a fleet onto it.",
+        version=__version__,
+        version_flags=["--version"],
+        help_on_error=False,
+    )
+    groups: dict[str, App] = {}
+    for command in COMMANDS:
+        first, _, second = command.words.partition(" ")
+        parent = app
+        if second:
+            if first not in groups:
+                groups[first] = App(name=first, help=GROUPS[first], group=_GROUP_OF[first], version_flags=[])
+                app.command(groups[first])
+            parent = groups[first]
+        group = None if second else _GROUP_OF[first]
+        parent.command(f"crossfade.cli.{command.target}", name=second or first, help=command.help, group=group)
+    return app

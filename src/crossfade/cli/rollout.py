@@ -1,0 +1,137 @@
+"""``rollout``: look at it, steer it, and the kill switch, which works without a running hub as well."""
+
+import asyncio
+import sys
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import Parameter
+
+from crossfade.cli.exits import CommandError, Exit, usage
+from crossfade.cli.options import PLAIN, Options, call, seconds, settings
+from crossfade.cli.output import Output, row_of
+from crossfade.client.api import Api
+from crossfade.client.views import Object, RolloutView
+from crossfade.engine.views.instants import iso
+from crossfade.outbound.host import HostClock, write_private
+
+WATCHED: Final = ("status", "name", "share", "achieved", "agents", "agents_on_elicitation", "held", "open_questions")
+WATCH_SECONDS: Final = 1.0
+Reason = Annotated[str, Parameter(help="Why; it goes into the log.")]
+
+
+def status(
+    *,
+    watch: Annotated[bool, Parameter(negative="", help="Print a line at every change; stop with Ctrl-C.")] = False,
+    options: Options = PLAIN,
+) -> int:
+    """Show where the rollout stands."""
+    output = Output(options)
+    if not watch:
+        output.one(row_of(call(options, lambda api: api.rollout())))
+        return Exit.OK
+    output.header(WATCHED)
+
+    async def work(api: Api) -> None:
+        shown: object = None
+        while True:
+            row = row_of(await api.rollout(), WATCHED)
+            if row != shown:
+                output.line(row)
+                shown = row
+            await asyncio.sleep(WATCH_SECONDS)
+
+    call(options, work, patience_seconds=60.0)
+    return Exit.OK
+
+
+def start(name: str, *, salt: str | None = None, options: Options = PLAIN) -> int:
+    """Begin a rollout at share 0."""
+    return _steer(options, "start", {"name": name, "salt": salt})
+
+
+def set_share(share: str, *, reason: Reason = "", options: Options = PLAIN) -> int:
+    """Set the share of the fleet on the elicitation lane: ``25%``, or ``0.25``."""
+    return _steer(options, "set", {"share": _share(share), "reason": reason})
+
+
+def hold(*, reason: Reason = "", options: Options = PLAIN) -> int:
+    """Stop promoting; nobody changes lanes until it is resumed."""
+    return _steer(options, "hold", {"reason": reason})
+
+
+def resume(*, reason: Reason = "", options: Options = PLAIN) -> int:
+    """Go on after a hold or a kill."""
+    return _steer(options, "resume", {"reason": reason})
+
+
+def deprecate(*, sunset: str = "30d", notice: str = "", options: Options = PLAIN) -> int:
+    """Announce the end of the polling lane, SUNSET from now."""
+    return _steer(options, "deprecate", {"sunset_seconds": seconds(sunset), "notice": notice})
+
+
+def remove(
+    *, yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False, options: Options = PLAIN
+) -> int:
+    """End the polling lane: who still polls is refused and told what to use."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise usage("removing the polling lane needs a confirmation", "crossfade rollout remove --yes")
+        print("Polling ends for everybody. Type 'remove' to go on: ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip() != "remove":
+            raise CommandError(
+                "usage.aborted", "not confirmed, nothing changed", "crossfade rollout status", Exit.ABORTED
+            )
+    return _steer(options, "remove", {})
+
+
+def kill(*, reason: Reason = "killed from the command line", options: Options = PLAIN) -> int:
+    """Put the share to 0 at once.
+
+    When the hub cannot be reached, a kill file is written into the data folder; the hub obeys it from then on,
+    until it is deleted.
+    """
+    try:
+        return _steer(options, "kill", {"reason": reason})
+    except CommandError as error:
+        if error.exit_code is not Exit.UNREACHABLE or options.url is not None:
+            raise
+        return _kill_by_file(options, reason, error)
+
+
+def _kill_by_file(options: Options, reason: str, error: CommandError) -> int:
+    config = settings(options)
+    at = iso(HostClock().now())
+    path = config.kill_path
+    try:
+        write_private(path, msgspec.json.encode({"reason": reason, "at": at}) + b"\n")
+    except OSError as fault:
+        what = f"{error.message}, and {path} cannot be written: {fault.strerror}"
+        raise CommandError(
+            "rollout.kill_failed", what, "name the hub's data folder: --data", Exit.UNREACHABLE
+        ) from None
+    output = Output(options)
+    output.note(f"{error.message}; wrote the kill file instead. To lift it: rm {path}")
+    output.one({"kill_file": str(path), "reason": reason, "at": at})
+    return Exit.OK
+
+
+def _steer(options: Options, action: str, body: Object) -> int:
+    given: Object = {name: value for name, value in body.items() if value is not None}
+
+    async def work(api: Api) -> RolloutView:
+        return await api.steer(action, given)
+
+    Output(options).one(row_of(call(options, work)))
+    return Exit.OK
+
+
+def _share(text: str) -> float:
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / (100.0 if text.strip().endswith("%") else 1.0)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise usage(f"{text!r} is not a share", "write it like 25% or 0.25")
+    return share
