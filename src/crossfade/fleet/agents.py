@@ -16,13 +16,13 @@ Rules
 import asyncio
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from crossfade.fleet.dice import Dice
 from crossfade.fleet.journal import Journal, MonotonicClock
-from crossfade.fleet.wire import Elicited, Endpoint, Given, Outcome, Wire
+from crossfade.fleet.wire import Elicited, Given, Line, Outcome
 
 ANSWER_SCHEMA: Final = {
     "type": "object",
@@ -61,6 +61,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     topics: tuple[str, ...] = ("Ship build {n}?",)
     run: str = "run"
     """Part of every idempotency key; a second run on the same hub needs another."""
+
+    @property
+    def capable(self) -> bool:
+        """Declare form elicitation when connecting."""
+        return self.habit is not Habit.TEXTUAL
+
+
+class Lines(NamedTuple):
+    """An agent's two ways to the hub; they may be the same line if it takes calls side by side."""
+
+    carrier: Line
+    """Holds the waiting call."""
+    commands: Line
+    """Asks and answers."""
 
 
 class Question(msgspec.Struct, frozen=True, rename={"asker": "from", "addressee": "to"}):
@@ -105,27 +119,28 @@ class AgentError(Exception):
     """The hub refused something that a well-behaved agent does."""
 
 
-OnEnd = Callable[[Question], None]
+OnEnd = Callable[[Question, int], None]
+"""Told of every end: the question, and when I had wanted to ask it (0: the ask is not acknowledged yet)."""
 
 
 class Agent:
     """One simulated agent: a line that waits, a line for asking and answering, and a journal."""
 
-    def __init__(self, plan: Plan, endpoint: Endpoint, journal: Journal, clock: MonotonicClock, seed: int) -> None:
+    def __init__(self, plan: Plan, lines: Lines, journal: Journal, clock: MonotonicClock, seed: int) -> None:
         self.plan = plan
         self.journal = journal
         self.lane = "polling"
         self.asking = True
         self.shed = 0
         """Questions due but not asked because too many were waiting."""
-        self.open: set[str] = set()
-        """My questions whose end I do not know yet."""
+        self.asked = 0
+        """My questions that the hub acknowledged."""
+        self.open: dict[str, int] = {}
+        """My questions whose end I do not know yet, and when I had wanted to ask them."""
         self.on_end: OnEnd | None = None
         self._clock = clock
         self._dice = Dice(seed)
-        self._carrier = Wire(endpoint, self._dice.word())
-        self._commands = Wire(endpoint, self._dice.word())
-        self._capable = endpoint.capable
+        self._lines = lines
         self._cursor = 0
         self._number = 0
         self._notes = 0
@@ -144,8 +159,8 @@ class Agent:
 
     @property
     def reconnects(self) -> int:
-        """Connections made beyond the first two."""
-        return max(0, self._carrier.connections + self._commands.connections - 2)
+        """Connections made again after one was lost."""
+        return sum(max(0, line.connections - 1) for line in {self._lines.carrier, self._lines.commands})
 
     async def run(self) -> None:
         """Ask and answer until cancelled. Raises AgentError or CallError when the hub misbehaves."""
@@ -154,8 +169,8 @@ class Agent:
                 group.create_task(self._carry())
                 group.create_task(self._ask_steadily())
         finally:
-            self._carrier.close()
-            self._commands.close()
+            self._lines.carrier.close()
+            self._lines.commands.close()
 
     # --- receiving ----------------------------------------------------------------------------------
 
@@ -163,7 +178,7 @@ class Agent:
         """Hold a waiting call open, for ever."""
         while True:
             tool, arguments = self._waiting_call()
-            outcome = await self._carrier.call(tool, arguments, self._elicited if self._capable else None)
+            outcome = await self._lines.carrier.call(tool, arguments, self._elicited if self.plan.capable else None)
             if outcome.failed:
                 self._complain(tool, outcome)
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -213,12 +228,11 @@ class Agent:
     def _ended(self, question: Question, channel: str) -> None:
         content = canonical(msgspec.json.decode(question.content))
         self.journal.ended(question.question_id, question.status, content, channel)
-        if question.question_id in self.open:
-            self.open.discard(question.question_id)
-        else:
+        since_ns = self.open.pop(question.question_id, 0)
+        if not since_ns:
             self._early.add(question.question_id)
         if self.on_end is not None:
-            self.on_end(question)
+            self.on_end(question, since_ns)
 
     # --- answering ----------------------------------------------------------------------------------
 
@@ -231,7 +245,7 @@ class Agent:
             "content": content,
             "key": f"{self.plan.run}-{self.plan.name}-answer-{self._notes}",
         }
-        outcome = await self._commands.call("answer", arguments)
+        outcome = await self._lines.commands.call("answer", arguments)
         status = _code(outcome) if outcome.failed else "accepted"
         self.journal.answered(question_id, status, canonical(content))
         self._answering.discard(question_id)
@@ -269,17 +283,18 @@ class Agent:
             "wait_seconds": 0,
             "key": f"{self.plan.run}-{self.plan.name}-ask-{self._number}",
         }
-        outcome = await self._commands.call("ask", arguments)
+        outcome = await self._lines.commands.call("ask", arguments)
         while outcome.failed:
             self._complain("ask", outcome)
             await asyncio.sleep(PAUSE_SECONDS)
-            outcome = await self._commands.call("ask", arguments)
+            outcome = await self._lines.commands.call("ask", arguments)
         question = msgspec.json.decode(outcome.content, type=Question)
         self.journal.asked(question.question_id, peer, due_ns)
+        self.asked += 1
         if question.question_id in self._early:
             self._early.discard(question.question_id)
         else:
-            self.open.add(question.question_id)
+            self.open[question.question_id] = due_ns
 
     # --- inside -------------------------------------------------------------------------------------
 

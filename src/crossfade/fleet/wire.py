@@ -18,7 +18,7 @@ Source: MCP specifications 2025-11-25 and 2026-07-28, "Streamable HTTP", "Elicit
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -65,6 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     token: str
+    """Empty: come as a guest, whom a development hub names from ``client``."""
     client: str
     """``clientInfo.name``."""
     revision: Revision = Revision.STATELESS
@@ -83,6 +84,19 @@ class Outcome(msgspec.Struct, frozen=True):
     text: str
     elicited: tuple[str, ...]
     """Questions answered natively inside this call; the hub has taken notice of them."""
+
+
+class Line(Protocol):
+    """An agent's line to the hub; the lean one is ``Wire``, the official client's is in fleet/official.py."""
+
+    connections: int
+    """Connections made so far; more than one means that one was lost."""
+
+    async def call(self, tool: str, arguments: Mapping[str, object], on_question: OnQuestion | None = None) -> Outcome:
+        """Call ``tool`` until the hub has answered, across lost connections. Raises CallError."""
+
+    def close(self) -> None:
+        """Hang up."""
 
 
 class CallError(Exception):
@@ -325,10 +339,11 @@ class Wire:
             f"Host: {endpoint.host}:{endpoint.port}",
             "Content-Type: application/json",
             "Accept: application/json, text/event-stream",
-            f"Authorization: Bearer {endpoint.token}",
             f"MCP-Protocol-Version: {endpoint.revision}",
             f"Content-Length: {len(body)}",
         ]
+        if endpoint.token:
+            lines.append(f"Authorization: Bearer {endpoint.token}")
         if endpoint.revision is Revision.STATELESS:
             lines += [f"Mcp-Method: {method}", *([f"Mcp-Name: {name}"] if name else [])]
         elif self._session:
