@@ -108,6 +108,18 @@ def test_the_page_of_state_machines_is_what_the_tables_say() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_map_names_files_refusals_and_limits_that_exist() -> None:
+    named = re.findall(r"`([\w./*-]+)`", (tree.ROOT / "ARCHITECTURE.md").read_text("utf-8"))
+    source = "\n".join(path.read_text("utf-8") for path in (tree.ROOT / "src").rglob("*.py"))
+    files = [name for name in named if name.endswith((".py", "/")) or name.startswith(("core/", "inbound/", "console/"))]
+    limits = [name for name in named if name.startswith("limit.") or name.endswith(("_max", "_kept"))]
+    assert files
+    assert limits
+    roots = (tree.ROOT, tree.ROOT / "src/crossfade")
+    assert [name for name in files if not any(any(root.glob(name.rstrip("/"))) for root in roots)] == []
+    assert [name for name in limits if name not in source] == []
+
+
 def test_changelog_fragments_are_named_by_kind_and_are_sentences() -> None:
     fragments = [path for path in (tree.ROOT / "changelog.d").iterdir() if path.name not in {"README.md", ".gitkeep"}]
     assert [path.name for path in fragments if not FRAGMENT.fullmatch(path.name)] == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.process import hub_process
 from tests.kit.snippets import blocks, commands
 from tests.kit.tree import ROOT
 
@@ -63,14 +64,15 @@ def test_the_docs_hold_commands_and_programs_at_all() -> None:
     assert PROGRAMS
 
 
-def test_the_readme_asker_gets_the_answer_of_the_readme_answerer(tmp_path: Path, hub_url: str) -> None:
+def test_the_readme_asker_gets_the_answer_of_the_readme_answerer(tmp_path: Path) -> None:
     asker, answerer = (text for place, text in PROGRAMS if place.startswith("README.md"))
-    environment = {"CROSSFADE_URL": hub_url, "PATH": "", "HOME": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", answerer], env=environment, cwd=tmp_path) as waiting:
-        try:
-            assert_answered(asker, environment, tmp_path)
-        finally:
-            waiting.terminate()
+    with hub_process(tmp_path) as url:
+        environment = {"CROSSFADE_URL": url, "PATH": "", "HOME": str(tmp_path)}
+        with subprocess.Popen([sys.executable, "-c", answerer], env=environment, cwd=tmp_path) as waiting:
+            try:
+                assert_answered(asker, environment, tmp_path)
+            finally:
+                waiting.terminate()
 
 
 def assert_answered(asker: str, environment: dict[str, str], folder: Path) -> None:
