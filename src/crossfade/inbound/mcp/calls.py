@@ -1,0 +1,260 @@
+"""Runs one tool call and answers it, whichever era it came from: as JSON, or on a held event stream.
+
+Rules
+-----
+1. A call that may wait gets its headers out at once (clients give up on silence, not on waiting), pings
+   while it is silent, and progress if the client asked. A call that cannot wait is answered as JSON.
+2. A held call costs no task: the connection's own task runs it, and whoever must end it early (the client
+   left, the client cancelled, the server stops) cancels that task once and says why.
+3. Nothing a tool took may get lost with its client: requests that were not answered are abandoned.
+
+Not here: what a message looks like in a revision (``handshake``, ``envelope``), what a tool does.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from typing import Final, Protocol
+
+import msgspec
+
+from crossfade.engine.ports import UnavailableError, UnknownOutcomeError
+from crossfade.inbound.asgi import (
+    Ending,
+    EventStream,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    Streams,
+    disconnected,
+    frame,
+    json_response,
+)
+from crossfade.inbound.mcp import wire
+from crossfade.inbound.mcp.seam import Complete, Fault, InputRequired, Interrupt, Outcome, Peer, Plan, Settled, ToolSet
+from crossfade.inbound.mcp.settings import McpSettings
+
+ERROR_STATUS: Final = {wire.METHOD_NOT_FOUND: 404, wire.INTERNAL_ERROR: 500}
+"""HTTP status of a JSON-RPC error that is answered as JSON on 2026-07-28; 400 for the others."""
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """One POST that carries a request."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    request_id: wire.Raw
+    peer: Peer
+    takes_stream: bool
+    """The client accepts ``text/event-stream``."""
+    progress_token: int | str | None = None
+    arguments: wire.Raw = wire.Raw(b"{}")
+
+
+class Running:
+    """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
+
+    __slots__ = ("_armed", "_exchange", "_headers", "_progress_seconds", "_stack", "_streams", "_task", "_ticks",
+                 "_timer", "asked", "may_ask", "patient", "peer", "so_far", "started_at", "stream", "why")  # fmt: skip
+
+    def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
+        self.peer = exchange.peer
+        self.may_ask = exchange.takes_stream
+        self.patient = exchange.progress_token is not None and exchange.takes_stream
+        self.so_far: Complete | None = None
+        self.asked = 0
+        self.stream: EventStream | None = None
+        self.why: Interrupt | None = None
+        self.started_at = 0.0
+        self._exchange = exchange
+        self._streams = streams
+        self._headers = headers
+        self._progress_seconds = settings.progress_seconds
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._armed = False
+        self._stack = ExitStack()
+
+    # --- what a tool may do
+
+    def notify(self, method: str, params: Mapping[str, object]) -> None:
+        """As in ``seam.Context``."""
+        if self.stream is not None:
+            self.push(wire.notification(method, params))
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """As in ``seam.Context``."""
+        token = self._exchange.progress_token
+        if token is None:
+            return
+        params: dict[str, object] = {"progressToken": token, "progress": done}
+        if total is not None:
+            params["total"] = total
+        if message:
+            params["message"] = message
+        self.notify("notifications/progress", params)
+
+    # --- holding
+
+    async def hold(self) -> None:
+        """From now on the call may wait: open the stream if the client takes one, and watch the connection."""
+        if self._task is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self.started_at = loop.time()
+        self._task = asyncio.current_task()
+        self._armed = True
+        exchange = self._exchange
+        if not exchange.takes_stream:
+            self._watch(exchange)
+            return
+        self.stream = EventStream(exchange.scope, exchange.receive, exchange.send, self._streams, self._stop)
+        self.stream.closed.add_done_callback(self._gone)
+        await self.stream.start(self._headers)
+        if exchange.progress_token is not None:
+            self._timer = loop.call_later(self._progress_seconds, self._tick)
+
+    def _watch(self, exchange: Exchange) -> None:
+        gone = disconnected(exchange.scope, exchange.receive)
+        gone.add_done_callback(self._gone)
+        self._stack.callback(gone.cancel)
+        self._stack.enter_context(self._streams.holding(self._stop))
+
+    def push(self, message: bytes) -> None:
+        """Put a message on the stream."""
+        if self.stream is not None:
+            self.stream.push(frame(message))
+
+    def interrupt(self, why: Interrupt) -> None:
+        """End the call early. Only the first reason counts, and none once the call has its outcome."""
+        if self._armed and self.why is None and self._task is not None:
+            self.why = why
+            self._task.cancel()
+
+    def disarm(self) -> None:
+        """The outcome is there: nothing can interrupt the call any more."""
+        self._armed = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def interrupted(self) -> bool:
+        """Whether the cancellation that was just caught is ours; it is taken back then."""
+        if self.why is None or self._task is None:
+            return False
+        self._task.uncancel()
+        self.disarm()
+        return True
+
+    async def answer(self, status: int, body: bytes | None) -> None:
+        """Send the response, the last message; None ends a stream without one."""
+        if self.stream is None:
+            headers = [*self._headers, (b"retry-after", b"1")] if status == 503 else self._headers
+            await json_response(self._exchange.send, status, body or b"{}", headers)
+            return
+        if body is not None:
+            self.push(body)
+        await self.stream.aclose()
+
+    def close(self) -> None:
+        """Release everything."""
+        self.disarm()
+        if self.stream is not None:
+            self.stream.closed.remove_done_callback(self._gone)
+        self._stack.close()
+
+    def _stop(self) -> None:
+        self.interrupt("stopping")
+
+    def _gone(self, closed: "asyncio.Future[Ending] | asyncio.Future[None]") -> None:
+        if not closed.cancelled():
+            self.interrupt("gone")
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self.progress(self._ticks, message="waiting")
+        self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
+
+
+Begin = Callable[[Running], Awaitable[Outcome]]
+
+
+class Dialect(Protocol):
+    """What differs between the eras once a tool runs."""
+
+    async def converse(self, call: Running, outcome: InputRequired) -> Mapping[str, Settled] | None:
+        """Ask the client on this response and wait; None if the outcome itself goes to the client."""
+
+    def write(self, call: Running, exchange: Exchange, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+        """HTTP status and JSON-RPC response."""
+
+
+class Runner:
+    """Runs calls of one tool set."""
+
+    def __init__(self, tools: ToolSet, streams: Streams, settings: McpSettings) -> None:
+        self._tools = tools
+        self._streams = streams
+        self._settings = settings
+
+    async def run(self, exchange: Exchange, plan: Plan, begin: Begin, dialect: Dialect) -> None:
+        """Run ``begin`` and answer the request, or nobody if nobody is left."""
+        call = Running(exchange, self._streams, self._settings, self._tools.headers(plan.tool))
+        try:
+            if plan.holds:
+                await call.hold()
+            outcome = await self._outcome(call, plan, begin, dialect)
+            call.disarm()
+            if outcome is not None:
+                await call.answer(*dialect.write(call, exchange, plan, outcome))
+                await self._handed_over(call, outcome)
+            elif call.why == "cancelled":
+                await call.answer(200, None if call.stream else _cancelled(exchange))
+        finally:
+            call.close()
+
+    async def _outcome(self, call: Running, plan: Plan, begin: Begin, dialect: Dialect) -> Outcome | None:
+        """What the call came to; None if nobody waits for it any more."""
+        try:
+            outcome = await begin(call)
+            while isinstance(outcome, InputRequired):
+                settled = await dialect.converse(call, outcome)
+                if settled is None:
+                    break
+                call.asked += 1
+                outcome = await self._tools.resume(plan, call, outcome.state, settled)
+        except asyncio.CancelledError:
+            if not call.interrupted():
+                raise
+            return (call.so_far or STOPPING) if call.why == "stopping" else None
+        except (UnavailableError, UnknownOutcomeError):
+            return UNAVAILABLE
+        return outcome
+
+    async def _handed_over(self, call: Running, outcome: Outcome) -> None:
+        """Abandon what a client was asked for that left before it could read the request."""
+        if isinstance(outcome, InputRequired) and call.stream is not None:
+            ending = await call.stream.wait_closed()
+            if ending is not Ending.COMPLETE:
+                self._tools.abandon(call.peer, tuple(outcome.requests))
+
+
+def _cancelled(exchange: Exchange) -> bytes:
+    return wire.error(exchange.request_id, wire.INTERNAL_ERROR, "The call was cancelled by its client.")
+
+
+STOPPING: Final = Fault(
+    wire.INTERNAL_ERROR,
+    "The hub is stopping.",
+    {"code": "hub.stopping", "try": "Call again in a moment, with the same key if you gave one."},
+    503,
+)
+UNAVAILABLE: Final = Fault(
+    wire.INTERNAL_ERROR,
+    "The hub cannot store anything right now, or does not know whether it did.",
+    {"code": "hub.unavailable", "try": "Call again in a moment with the same key: it will not happen twice."},
+    503,
+)

@@ -1,0 +1,136 @@
+"""The ASGI app for ``/mcp``: lets a request in, finds its era, and answers whatever goes wrong.
+
+Order: Host and Origin, method, credential, body, era. Every refusal is a JSON-RPC error whose data has
+our stable code and what to do next.
+
+Not here: routing (it takes every path it is given), TLS, the server.
+"""
+
+import logging
+from typing import Final
+
+from crossfade.engine.ports import Clock, Ids, UnavailableError, UnknownOutcomeError
+from crossfade.inbound.asgi import ClientGoneError, Receive, Scope, Send, Streams, json_response
+from crossfade.inbound.mcp import arrival, wire
+from crossfade.inbound.mcp.calls import Runner
+from crossfade.inbound.mcp.envelope import Envelope
+from crossfade.inbound.mcp.handshake import Handshake
+from crossfade.inbound.mcp.identity import Gatekeeper, Identities
+from crossfade.inbound.mcp.seal import Seals
+from crossfade.inbound.mcp.seam import ToolSet
+from crossfade.inbound.mcp.sessions import Sessions
+from crossfade.inbound.mcp.settings import McpSettings
+from crossfade.inbound.mcp.wire import UNSET, ProtocolError, fault
+
+log: Final = logging.getLogger("crossfade.mcp")
+
+METHODS: Final = (b"allow", b"POST, DELETE")
+VERSION: Final = b"mcp-protocol-version"
+DOOR_STATUS: Final = {"http.wrong_host": 421, "http.bad_origin": 403}
+
+
+class Host:
+    """What an endpoint takes from the process it runs in."""
+
+    def __init__(self, clock: Clock, ids: Ids, seal_key: bytes, streams: Streams) -> None:
+        self.clock = clock
+        self.ids = ids
+        self.seal_key = seal_key
+        """At least 32 secret bytes, the same on every replica and after a restart."""
+        self.streams = streams
+
+
+class McpEndpoint:
+    """One endpoint: a tool set, reachable with every revision that has Streamable HTTP."""
+
+    def __init__(self, hub: Gatekeeper, tools: ToolSet, host: Host, settings: McpSettings | None = None) -> None:
+        settings = settings or McpSettings()
+        if len(host.seal_key) < 32:
+            raise ValueError("seal_key needs at least 32 bytes")
+        runner = Runner(tools, host.streams, settings)
+        sessions = Sessions(host.seal_key, host.clock, host.ids, seconds=settings.session_seconds)
+        seals = Seals(host.seal_key, host.clock, host.ids, seconds=settings.state_seconds)
+        self._settings = settings
+        self._identities = Identities(hub)
+        self._handshake = Handshake(tools, runner, self._identities, sessions, settings)
+        self._envelope = Envelope(tools, runner, self._identities, seals, settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        try:
+            await self._serve(scope, receive, send)
+        except ProtocolError as error:
+            await _answer(send, error)
+        except ClientGoneError:
+            return
+        except (UnavailableError, UnknownOutcomeError):
+            await _answer(send, _unavailable())
+        except Exception:
+            log.exception("a request could not be served")
+            await _answer(send, _internal())
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._settings.door.check(scope)
+        if refusal is not None:
+            status = DOOR_STATUS.get(refusal.code, 403)
+            raise fault(status, wire.INVALID_REQUEST, refusal.code, refusal.message, refusal.hint)
+        headers = arrival.read_headers(scope)
+        known = self._identities.known(scope, headers)
+        if scope["method"] == "POST":
+            arrived = await arrival.read(scope, receive, send, headers, self._settings.body_bytes)
+            era = self._envelope if _self_contained(arrived) else self._handshake
+            await era.handle(arrived, known)
+        elif scope["method"] == "DELETE" and headers.get(VERSION, b"").decode("latin-1") not in wire.ENVELOPE:
+            await self._handshake.end(headers, known)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            raise _wrong_method(scope["method"])
+
+
+def _self_contained(arrived: arrival.Arrival) -> bool:
+    """Whether a request belongs to 2026-07-28 or to a revision that we do not know yet."""
+    meta = arrived.message.params.meta
+    if not isinstance(meta, wire.Unset) and meta.revision is not UNSET:
+        return True
+    version = arrived.headers.get(VERSION)
+    return version is not None and version.decode("latin-1").strip() not in wire.HANDSHAKE
+
+
+def _wrong_method(method: str) -> ProtocolError:
+    error = fault(
+        405,
+        wire.INVALID_REQUEST,
+        "http.method",
+        f"{method} means nothing here.",
+        "Send messages with POST; end a session with DELETE.",
+    )
+    error.headers = (METHODS,)
+    return error
+
+
+def _unavailable() -> ProtocolError:
+    error = fault(
+        503,
+        wire.INTERNAL_ERROR,
+        "hub.unavailable",
+        "The hub cannot store anything right now, or does not know whether it did.",
+        "Send the same again in a moment: it will not happen twice.",
+    )
+    error.headers = ((b"retry-after", b"1"),)
+    return error
+
+
+def _internal() -> ProtocolError:
+    return fault(
+        500,
+        wire.INTERNAL_ERROR,
+        "hub.fault",
+        "The hub could not serve this request.",
+        "Look for `a request could not be served` in its log.",
+    )
+
+
+async def _answer(send: Send, error: ProtocolError) -> None:
+    body = wire.error(error.request_id, error.code, error.message, error.data)
+    await json_response(send, error.status, body, error.headers)

@@ -1,0 +1,254 @@
+"""Revision 2026-07-28: no handshake, no session; every request says all about itself, and so may land anywhere.
+
+Elicitation here is a result that says what is missing; the client comes back with it and with our sealed
+state. The stream of a request is the request: when the client closes it, the call is cancelled.
+
+Source: MCP 2026-07-28 "Base protocol", "Transports" (mirrored headers), "Multi round-trip requests".
+"""
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+
+from crossfade.core.values import Caller, Instant
+from crossfade.inbound.asgi import json_response
+from crossfade.inbound.mcp import results, wire
+from crossfade.inbound.mcp.arrival import Arrival
+from crossfade.inbound.mcp.calls import ERROR_STATUS, Exchange, Runner, Running
+from crossfade.inbound.mcp.identity import Identities
+from crossfade.inbound.mcp.seal import Binding, BrokenSealError, Sealed, Seals
+from crossfade.inbound.mcp.seam import FORM, Complete, Fault, InputRequired, Outcome, Peer, Plan, Reply, ToolSet
+from crossfade.inbound.mcp.settings import McpSettings
+from crossfade.inbound.mcp.wire import UNSET, ProtocolError, fault
+
+VERSION: Final = b"mcp-protocol-version"
+METHOD: Final = b"mcp-method"
+NAME: Final = b"mcp-name"
+_PREFIX: Final = "=?base64?"
+_SUFFIX: Final = "?="
+_FIRST_ROUND: Final = Sealed((), b"", 0, Instant(0))
+
+
+class Envelope:
+    """The era of self-contained requests."""
+
+    def __init__(
+        self, tools: ToolSet, runner: Runner, identities: Identities, seals: Seals, settings: McpSettings
+    ) -> None:
+        self._tools = tools
+        self._runner = runner
+        self._identities = identities
+        self._seals = seals
+        self._answers = results.Answers(settings.version, tools.instructions)
+
+    async def handle(self, arrival: Arrival, known: Caller | None) -> None:
+        """Answer one POST. Raises ProtocolError."""
+        message = arrival.message
+        if isinstance(message.id, wire.Unset):
+            await self._notified(arrival)
+            return
+        request_id = wire.encode_id(message.id)
+        try:
+            await self._request(arrival, known, request_id)
+        except ProtocolError as error:
+            error.request_id = error.request_id or request_id
+            raise
+
+    async def _notified(self, arrival: Arrival) -> None:
+        """The revision has no notifications over HTTP; those that come are taken note of and dropped."""
+        _supported(arrival.headers.get(VERSION, b"").decode("latin-1").strip())
+        await arrival.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
+        await arrival.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _request(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> None:
+        message = arrival.message
+        if message.method is UNSET:
+            raise fault(
+                400,
+                wire.INVALID_REQUEST,
+                "jsonrpc.invalid",
+                "A response was sent where a request is due.",
+                "Answer by calling again with inputResponses.",
+            )
+        meta, revision = _check(arrival)
+        if message.method == "server/discover":
+            await json_response(arrival.send, 200, wire.result(request_id, self._answers.discover))
+        elif message.method == "tools/list":
+            await self._identities.caller(known, meta.client.name if meta.client else "")
+            body = wire.result(request_id, self._answers.tools(self._tools.listed()))
+            await json_response(arrival.send, 200, body)
+        elif message.method == "tools/call":
+            await self._call(arrival, await self._peer(meta, revision, known), request_id)
+        else:
+            raise ProtocolError(404, wire.METHOD_NOT_FOUND, f"There is no method {message.method!r}.")
+
+    async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None) -> Peer:
+        capabilities = wire.capabilities(meta.capabilities)
+        caller = await self._identities.caller(known, meta.client.name if meta.client else "")
+        self._identities.touch(caller, native=FORM in capabilities)
+        return Peer(caller=caller, revision=revision, capabilities=capabilities)
+
+    # --- calls
+
+    async def _call(self, arrival: Arrival, peer: Peer, request_id: wire.Raw) -> None:
+        params = arrival.message.params
+        if isinstance(params.name, wire.Unset):
+            raise ProtocolError(400, wire.INVALID_PARAMS, "tools/call needs the name of a tool.")
+        token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
+        exchange = Exchange(
+            arrival.scope,
+            arrival.receive,
+            arrival.send,
+            request_id,
+            peer,
+            arrival.takes_stream,
+            token,
+            params.arguments,
+        )
+        plan = self._tools.plan(params.name, params.arguments)
+        if not isinstance(plan, Plan):
+            await json_response(arrival.send, *self._written(exchange, None, plan, 0))
+            return
+        opened = self._opened(params, peer, plan)
+        replies = _replies(params, opened)
+
+        async def begin(call: Running) -> Outcome:
+            call.may_ask = True
+            call.asked = opened.round
+            if replies is None:
+                return await self._tools.call(plan, call)
+            settled = {key: await self._tools.settle(peer, key, reply) for key, reply in replies.items()}
+            return await self._tools.resume(plan, call, opened.state, settled)
+
+        await self._runner.run(exchange, plan, begin, self)
+
+    def _opened(self, params: wire.Params, peer: Peer, plan: Plan) -> Sealed:
+        if isinstance(params.request_state, wire.Unset):
+            if params.input_responses is not UNSET and self._tools.needs_state:
+                raise fault(
+                    400,
+                    wire.INVALID_PARAMS,
+                    "state.missing",
+                    "inputResponses came without requestState.",
+                    "Send back the requestState that asked for them.",
+                )
+            return _FIRST_ROUND
+        try:
+            return self._seals.open(params.request_state, Binding(peer.caller.name, plan.tool, params.arguments))
+        except BrokenSealError:
+            raise fault(
+                400,
+                wire.INVALID_PARAMS,
+                "state.invalid",
+                "requestState is not of this call, or too old.",
+                "Call again without requestState and inputResponses.",
+            ) from None
+
+    # --- the dialect
+
+    async def converse(self, call: Running, outcome: InputRequired) -> None:
+        """Nothing is asked on the stream: the outcome itself goes to the client."""
+
+    def write(self, call: Running, exchange: Exchange, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+        """As in ``calls.Dialect``."""
+        return self._written(exchange, plan, outcome, call.asked)
+
+    def _written(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int) -> tuple[int, bytes]:
+        if isinstance(outcome, Complete):
+            return 200, wire.result(exchange.request_id, self._answers.call(outcome))
+        if isinstance(outcome, Fault):
+            status = outcome.status or ERROR_STATUS.get(outcome.code, 400)
+            return status, results.fault(exchange.request_id, outcome)
+        assert plan is not None
+        binding = Binding(exchange.peer.caller.name, plan.tool, exchange.arguments)
+        keys = tuple(outcome.requests)
+        state = self._seals.seal(keys, outcome.state, asked + 1, binding)
+        return 200, wire.result(exchange.request_id, self._answers.input_required(dict(outcome.requests), state))
+
+
+def _replies(params: wire.Params, opened: Sealed) -> dict[str, Reply] | None:
+    """What came back, of what was asked for; None if this is the first round."""
+    if isinstance(params.input_responses, wire.Unset):
+        return {} if opened.round else None
+    for key, result in params.input_responses.items():
+        if bytes(result[:1]) != b"{":
+            raise fault(
+                400,
+                wire.INVALID_PARAMS,
+                "params.invalid",
+                f"inputResponses[{key!r}] must be an object.",
+                "Send the client's result as it is.",
+            )
+    wanted = opened.keys if opened.round else tuple(params.input_responses)
+    return {key: Reply(params.input_responses[key]) for key in wanted if key in params.input_responses}
+
+
+def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
+    """The envelope and its revision, once headers and body agree. Raises ProtocolError, first fault first."""
+    message = arrival.message
+    meta = message.params.meta
+    if isinstance(meta, wire.Unset) or meta.revision is UNSET or meta.capabilities is UNSET:
+        raise fault(
+            400,
+            wire.INVALID_PARAMS,
+            "envelope.missing",
+            "params._meta lacks the protocol version or the client's capabilities.",
+            "Send both with every request.",
+        )
+    revision = _text(meta.revision)
+    headers = arrival.headers
+    if revision is None or headers.get(VERSION, b"").decode("latin-1").strip() != revision:
+        raise _mismatch("MCP-Protocol-Version", "the protocol version in _meta")
+    if headers.get(METHOD, b"").decode("latin-1").strip() != message.method:
+        raise _mismatch("Mcp-Method", "the method")
+    if (
+        message.method == "tools/call"
+        and message.params.name is not UNSET
+        and decode_header(headers.get(NAME)) != message.params.name
+    ):
+        raise _mismatch("Mcp-Name", "params.name")
+    _supported(revision)
+    return meta, revision
+
+
+def _text(value: wire.Raw | wire.Unset) -> str | None:
+    decoded = None if isinstance(value, wire.Unset) else msgspec.json.decode(value)
+    return decoded if isinstance(decoded, str) else None
+
+
+def _mismatch(header: str, what: str) -> ProtocolError:
+    return fault(
+        400,
+        wire.HEADER_MISMATCH,
+        "header.mismatch",
+        f"The header {header} is not the same as {what}.",
+        "Send both, and the same.",
+    )
+
+
+def _supported(revision: str) -> None:
+    if revision not in wire.ENVELOPE:
+        raise ProtocolError(
+            400,
+            wire.UNSUPPORTED_VERSION,
+            "Unsupported protocol version.",
+            {"supported": list(wire.ENVELOPE), "requested": revision},
+        )
+
+
+def decode_header(value: bytes | None) -> str | None:
+    """A header's text, without the whitespace around it and with ``=?base64?…?=`` decoded; None if it is broken."""
+    if value is None:
+        return None
+    text = value.decode("latin-1").strip(" \t")
+    if not (text.startswith(_PREFIX) and text.endswith(_SUFFIX)):
+        return text
+    coded = text[len(_PREFIX) : -len(_SUFFIX)]
+    try:
+        decoded = base64.b64decode(coded, validate=True)
+        canonical = base64.b64encode(decoded).decode() == coded
+        return decoded.decode() if canonical else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None

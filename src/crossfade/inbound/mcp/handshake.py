@@ -1,0 +1,250 @@
+"""Revisions 2025-03-26 to 2025-11-25: ``initialize``, a session id on every request, questions on open streams.
+
+Elicitation here is a request from us to the client, on the stream of the call that it belongs to; the
+client answers with a POST of its own, which may reach any connection and any replica. Its id is the key
+of the request (a question's id), so it needs no table to be understood: the tool set settles it, durably,
+before the 202. Only waking the call that waits is local.
+
+Source: MCP 2025-11-25 "Lifecycle", "Transports", "Elicitation". Losing the connection is no cancellation
+there, but nothing could reach the client any more: what waits ends, and loses nothing by it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from crossfade.core.values import Caller
+from crossfade.inbound.asgi import json_response
+from crossfade.inbound.mcp import results, wire
+from crossfade.inbound.mcp.arrival import Arrival
+from crossfade.inbound.mcp.calls import Exchange, Runner, Running
+from crossfade.inbound.mcp.identity import Identities
+from crossfade.inbound.mcp.seam import (
+    FORM,
+    Complete,
+    Fault,
+    InputRequired,
+    Outcome,
+    Peer,
+    Plan,
+    Reply,
+    Settled,
+    ToolSet,
+)
+from crossfade.inbound.mcp.sessions import Session, Sessions
+from crossfade.inbound.mcp.settings import McpSettings
+from crossfade.inbound.mcp.wire import UNSET, fault
+
+SESSION_ID: Final = b"mcp-session-id"
+VERSION: Final = b"mcp-protocol-version"
+
+
+class Handshake:
+    """The era of sessions."""
+
+    def __init__(
+        self, tools: ToolSet, runner: Runner, identities: Identities, sessions: Sessions, settings: McpSettings
+    ) -> None:
+        self._tools = tools
+        self._runner = runner
+        self._identities = identities
+        self._sessions = sessions
+        self._settings = settings
+        self._answers = results.Answers(settings.version, tools.instructions)
+        self._awaited: dict[tuple[str, str], asyncio.Future[Settled]] = {}
+        self._running: dict[tuple[str, int | str], Running] = {}
+
+    # --- what comes in
+
+    async def handle(self, arrival: Arrival, known: Caller | None) -> None:
+        """Answer one POST. ``known`` is who the credential names, if there was one."""
+        message = arrival.message
+        if message.method == "initialize" and message.id is not UNSET:
+            await self._initialize(arrival, known, wire.encode_id(message.id))
+            return
+        session = self._session(arrival.headers)
+        peer = await self._peer(session, known)
+        if message.id is UNSET:
+            self._notified(session, message)
+            await _accepted(arrival)
+        elif message.method is UNSET:
+            await self._replied(peer, message)
+            await _accepted(arrival)
+        else:
+            await self._request(arrival, peer, session)
+
+    async def end(self, headers: dict[bytes, bytes], known: Caller | None) -> None:
+        """DELETE: the client is done with its session. Raises ProtocolError if it has none."""
+        session = self._session(headers)
+        await self._peer(session, known)
+        self._sessions.end(session)
+
+    async def _initialize(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> None:
+        params = arrival.message.params
+        asked = params.protocol_version
+        revision = asked if asked in wire.HANDSHAKE else wire.LATEST_HANDSHAKE
+        capabilities = wire.capabilities(params.capabilities)
+        caller = await self._identities.caller(known, params.client.name)
+        session = self._sessions.begin(caller.name, revision, params.client.name, capabilities)
+        self._identities.touch(caller, native=_native(revision, capabilities))
+        body = wire.result(request_id, self._answers.initialize(revision))
+        await json_response(arrival.send, 200, body, ((SESSION_ID, session),))
+
+    def _session(self, headers: dict[bytes, bytes]) -> Session:
+        session_id = headers.get(SESSION_ID)
+        if session_id is None:
+            raise fault(
+                400,
+                wire.INVALID_REQUEST,
+                "session.missing",
+                "The request belongs to no session.",
+                "Send `initialize` first, then its Mcp-Session-Id with every request.",
+            )
+        session = self._sessions.read(session_id)
+        if session is None:
+            raise _unknown_session()
+        version = headers.get(VERSION)
+        if version is not None and version.decode("latin-1").strip() != session.revision:
+            raise fault(
+                400,
+                wire.INVALID_REQUEST,
+                "version.mismatch",
+                f"This session speaks {session.revision}.",
+                f"Send `MCP-Protocol-Version: {session.revision}`.",
+            )
+        return session
+
+    async def _peer(self, session: Session, known: Caller | None) -> Peer:
+        caller = await self._identities.caller(known, session.client)
+        if caller.name != session.principal:
+            raise _unknown_session()
+        capabilities = frozenset(session.capabilities)
+        self._identities.touch(caller, native=_native(session.revision, capabilities))
+        return Peer(caller=caller, revision=session.revision, capabilities=capabilities)
+
+    def _notified(self, session: Session, message: wire.Message) -> None:
+        cancelled = message.params.request_id
+        if message.method == "notifications/cancelled" and cancelled is not UNSET:
+            running = self._running.get((session.session, cancelled))
+            if running is not None:
+                running.interrupt("cancelled")
+
+    async def _replied(self, peer: Peer, message: wire.Message) -> None:
+        """A response of the client: settle it wherever it belongs, and wake the call if it is held here."""
+        if not isinstance(message.id, str):
+            return
+        whole = not isinstance(message.result, wire.Unset) and bytes(message.result[:1]) == b"{"
+        reply = Reply(message.result if whole and not isinstance(message.result, wire.Unset) else None)
+        settled = await self._tools.settle(peer, message.id, reply)
+        waiting = self._awaited.get((peer.caller.name, message.id))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(settled)
+
+    # --- requests
+
+    async def _request(self, arrival: Arrival, peer: Peer, session: Session) -> None:
+        message = arrival.message
+        assert not isinstance(message.id, wire.Unset)
+        request_id = wire.encode_id(message.id)
+        if message.method == "tools/call":
+            await self._call(arrival, peer, session, request_id)
+        elif message.method == "tools/list":
+            body = wire.result(request_id, self._answers.tools_before_2026(self._tools.listed()))
+            await json_response(arrival.send, 200, body)
+        elif message.method == "ping":
+            await json_response(arrival.send, 200, wire.result(request_id, b"{}"))
+        else:
+            body = wire.error(request_id, wire.METHOD_NOT_FOUND, f"There is no method {message.method!r}.")
+            await json_response(arrival.send, 200, body)
+
+    async def _call(self, arrival: Arrival, peer: Peer, session: Session, request_id: wire.Raw) -> None:
+        params = arrival.message.params
+        token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
+        exchange = Exchange(arrival.scope, arrival.receive, arrival.send, request_id, peer, arrival.takes_stream, token)
+        plan = self._plan(params)
+        if not isinstance(plan, Plan):
+            status, body = self._written(request_id, plan)
+            await json_response(arrival.send, status, body)
+            return
+        name = (session.session, arrival.message.id)
+
+        async def begin(call: Running) -> Outcome:
+            self._running[name] = call  # type: ignore[index]
+            return await self._tools.call(plan, call)
+
+        try:
+            await self._runner.run(exchange, plan, begin, self)
+        finally:
+            self._running.pop(name, None)  # type: ignore[arg-type]
+
+    def _plan(self, params: wire.Params) -> Plan | Complete | Fault:
+        if isinstance(params.name, wire.Unset):
+            return Fault(wire.INVALID_PARAMS, "tools/call needs the name of a tool.")
+        return self._tools.plan(params.name, params.arguments)
+
+    # --- the dialect
+
+    async def converse(self, call: Running, outcome: InputRequired) -> Mapping[str, Settled]:
+        """Ask on the call's own stream; gives what came back in time."""
+        await call.hold()
+        loop = asyncio.get_running_loop()
+        principal = call.peer.caller.name
+        waiting: dict[str, asyncio.Future[Settled]] = {}
+        for key, request in outcome.requests.items():
+            waiting[key] = self._awaited[principal, key] = loop.create_future()
+            call.push(wire.request(key, request.method, request.params))
+        watchers = [loop.create_task(self._overtake(call, key, future)) for key, future in waiting.items()]
+        try:
+            await asyncio.wait(waiting.values(), timeout=self._left_seconds(call))
+        except asyncio.CancelledError:
+            self._tools.abandon(call.peer, [key for key, future in waiting.items() if not future.done()])
+            raise
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            for key in waiting:
+                self._awaited.pop((principal, key), None)
+        return {key: future.result() for key, future in waiting.items() if future.done() and not future.cancelled()}
+
+    async def _overtake(self, call: Running, key: str, future: asyncio.Future[Settled]) -> None:
+        """Stop waiting for a reply that nobody needs any more, and tell the client to close its form."""
+        await self._tools.overtaken(call.peer, key)
+        if not future.done():
+            call.notify("notifications/cancelled", {"requestId": key, "reason": "It was settled another way."})
+            future.cancel()
+
+    def _left_seconds(self, call: Running) -> float:
+        settings = self._settings
+        patient = call.patient or call.peer.caller.faces_person
+        whole_seconds = settings.reply_patient_seconds if patient else settings.reply_seconds
+        spent_seconds = asyncio.get_running_loop().time() - call.started_at
+        return max(0.0, whole_seconds - spent_seconds)
+
+    def write(self, call: Running, exchange: Exchange, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+        """As in ``calls.Dialect``."""
+        return self._written(exchange.request_id, outcome)
+
+    def _written(self, request_id: wire.Raw, outcome: Outcome) -> tuple[int, bytes]:
+        if isinstance(outcome, Complete):
+            return 200, wire.result(request_id, self._answers.call_before_2026(outcome))
+        assert isinstance(outcome, Fault), "converse answers every InputRequired"
+        return outcome.status or 200, results.fault(request_id, outcome)
+
+
+def _native(revision: str, capabilities: frozenset[str]) -> bool:
+    return revision in wire.ELICITING and FORM in capabilities
+
+
+def _unknown_session() -> wire.ProtocolError:
+    return fault(
+        404,
+        wire.INVALID_REQUEST,
+        "session.unknown",
+        "There is no such session, or it is over.",
+        "Send `initialize` again.",
+    )
+
+
+async def _accepted(arrival: Arrival) -> None:
+    await arrival.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
+    await arrival.send({"type": "http.response.body", "body": b"", "more_body": False})

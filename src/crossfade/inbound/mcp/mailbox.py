@@ -1,0 +1,131 @@
+"""The three waits: ``attend``, ``inbox`` and ``wait_for_messages``. One way of receiving, three sets of arguments.
+
+Questions on the elicitation lane are asked of the client inside the wait it holds anyway; that is how an
+agent that only knows ``wait_for_messages`` is migrated without a change. Whatever does not come to an end
+that way comes as text, in the same result or the next.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from crossfade.core.decider import Refusal
+from crossfade.core.values import Caller, Channel
+from crossfade.engine.hub import Hub
+from crossfade.engine.requests import QuestionView, ReceiveRequest
+from crossfade.inbound.mcp import arguments, elicitation, texts, wire
+from crossfade.inbound.mcp.seam import FORM, Context, InputRequired, Outcome, Settled
+from crossfade.inbound.mcp.texts import Elicited
+
+ROUNDS_MAX: Final = 8
+"""Questions elicited within one call: clients give up after ten rounds."""
+
+
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """What a call remembers while its client is asked."""
+
+    asked: tuple[str, ...]
+    done: tuple[Elicited, ...]
+
+
+_STATE: Final = msgspec.msgpack.Decoder(State)
+
+
+class Mailboxes:
+    """Receiving, with elicitation where the client and the lane allow it."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def receive(self, given: object, context: Context) -> Outcome:
+        """The first round: wait."""
+        request = self._request(given, context)
+        if isinstance(request, Refusal):
+            return texts.refused(request)
+        context.so_far = texts.nothing(request.after, ())
+        return await self._receive(request, context, ())
+
+    async def resume(self, given: object, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
+        """The client was asked: say what became of it, and see what else there is, without waiting."""
+        remembered = _STATE.decode(state)
+        request = self._request(given, context)
+        assert not isinstance(request, Refusal), "the first round had the same arguments"
+        done = list(remembered.done)
+        unanswered = [key for key in remembered.asked if key not in settled]
+        done += [await self._became(key, settled.get(key), context.peer.caller) for key in remembered.asked]
+        if any(entry.status == "open" and entry.question_id in unanswered for entry in done):
+            return texts.nothing(request.after, done, has_more=True)
+        return await self._receive(msgspec.structs.replace(request, wait_seconds=0.0), context, tuple(done))
+
+    async def ended(self, caller: Caller, question_id: str) -> None:
+        """Return when the question is not open any more."""
+        while not self._hub.stopping:
+            view = await self._hub.question(caller, question_id, self._hub.limits.wait_seconds_max)
+            if isinstance(view, Refusal) or view.status != "open":
+                return
+        await asyncio.get_running_loop().create_future()  # nothing is known any more; whoever waits is stopped
+
+    # --- requests
+
+    def _request(self, given: object, context: Context) -> ReceiveRequest | Refusal:
+        native = self._native(context)
+        match given:
+            case arguments.Attend():
+                seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
+                return self._wait(context, Channel.NATIVE, seconds, given.after, native=native)
+            case arguments.Inbox():
+                request = self._wait(context, Channel.INBOX, given.wait_seconds, given.after, native=False)
+                return msgspec.structs.replace(request, limit=given.limit)
+            case arguments.WaitForMessages():
+                if given.agent_id not in ("", context.peer.caller.name):
+                    return _mismatch(given.agent_id, context.peer.caller.name)
+                return self._wait(context, Channel.POLL, given.timeout_seconds, given.since_sequence, native=native)
+            case _:
+                raise AssertionError(f"not a wait: {given!r}")
+
+    def _wait(
+        self, context: Context, channel: Channel, seconds: float, after: int | None, *, native: bool
+    ) -> ReceiveRequest:
+        limits = self._hub.limits
+        longest = float(limits.poll_seconds_max) if context.patient else limits.wait_seconds_max
+        return ReceiveRequest(channel=channel, wait_seconds=min(seconds, longest), after=after, native=native)
+
+    def _native(self, context: Context) -> bool:
+        peer = context.peer
+        capable = FORM in peer.capabilities and peer.revision in wire.ELICITING
+        return capable and context.may_ask and context.asked < ROUNDS_MAX
+
+    # --- results
+
+    async def _receive(self, request: ReceiveRequest, context: Context, done: tuple[Elicited, ...]) -> Outcome:
+        caller = context.peer.caller
+        if context.asked >= ROUNDS_MAX:
+            return texts.nothing(request.after, done, has_more=True)
+        batch = await self._hub.receive(caller, request)
+        if isinstance(batch, Refusal):
+            return texts.refused(batch)
+        if not batch.questions:
+            return texts.messages(batch, done, caller.name)
+        if batch.items:
+            self._hub.release(caller, ())  # they did not go out with this round: nobody has received them yet
+        asked = {view.question_id: elicitation.request(view, context.peer) for view in batch.questions}
+        return InputRequired(requests=asked, state=msgspec.msgpack.encode(State(tuple(asked), done)))
+
+    async def _became(self, question_id: str, settled: Settled, caller: Caller) -> Elicited:
+        view = settled or await self._hub.question(caller, question_id)
+        if isinstance(view, Refusal):
+            return Elicited(question_id, view.details.get("status", "refused"), view.message)
+        assert isinstance(view, QuestionView)
+        note = "not answered by your client; it comes as a message" if view.status == "open" and view.dismissals else ""
+        return Elicited(question_id, view.status, note)
+
+
+def _mismatch(agent_id: str, name: str) -> Refusal:
+    return Refusal(
+        "identity.mismatch",
+        f"You are {name}, not {agent_id[:64]}.",
+        "Leave agent_id out: your credential says who you are.",
+        {"field": "agent_id"},
+    )

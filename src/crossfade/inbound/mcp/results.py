@@ -1,0 +1,104 @@
+"""What an outcome looks like in each era: the ``result`` of ``tools/call``, the lists, who we are."""
+
+from typing import Final
+
+import msgspec
+
+from crossfade.inbound.mcp import wire
+from crossfade.inbound.mcp.seam import Complete, Fault, InputRequest
+from crossfade.inbound.mcp.settings import SERVER_NAME
+
+UNSET = msgspec.UNSET
+TITLE: Final = "Crossfade hub"
+
+
+class CallResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The result of a tool call; the fields of 2026-07-28 are unset before it."""
+
+    result_type: str | msgspec.UnsetType = UNSET
+    content: msgspec.Raw
+    structured_content: msgspec.Raw | msgspec.UnsetType = UNSET
+    is_error: bool = False
+    meta: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="_meta", default=UNSET)
+
+
+class InputRequiredResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Instead of a result: what the client is to come back with."""
+
+    result_type: str = "input_required"
+    input_requests: dict[str, InputRequest]
+    request_state: str | msgspec.UnsetType = UNSET
+    meta: msgspec.Raw = msgspec.field(name="_meta")
+
+
+class Answers:
+    """Answers that never change, encoded once, and the two that are encoded for each call."""
+
+    def __init__(self, version: str, instructions: str) -> None:
+        server = {"name": SERVER_NAME, "title": TITLE, "version": version}
+        self._server = msgspec.Raw(wire.encode(server))
+        self._meta = msgspec.Raw(wire.encode({"io.modelcontextprotocol/serverInfo": server}))
+        self._instructions = {"instructions": instructions} if instructions else {}
+        self.discover: Final = wire.encode(
+            {
+                "resultType": "complete",
+                "supportedVersions": list(wire.ENVELOPE),
+                "capabilities": {"tools": {}},
+                "ttlMs": 3_600_000,
+                "cacheScope": "public",
+                "_meta": self._meta,
+                **self._instructions,
+            }
+        )
+
+    def initialize(self, revision: str) -> bytes:
+        """The result of ``initialize``."""
+        return wire.encode(
+            {
+                "protocolVersion": revision,
+                "capabilities": {"tools": {}},
+                "serverInfo": self._server,
+                **self._instructions,
+            }
+        )
+
+    def tools_before_2026(self, listed: bytes) -> bytes:
+        """The result of ``tools/list`` on 2025 revisions."""
+        return b'{"tools":' + listed + b"}"
+
+    def tools(self, listed: bytes) -> bytes:
+        """The result of ``tools/list`` on 2026-07-28; cached briefly, for the list changes when polling ends."""
+        return (
+            b'{"resultType":"complete","tools":' + listed + b',"ttlMs":300000,"cacheScope":"private","_meta":'
+            + bytes(self._meta) + b"}"
+        )  # fmt: skip
+
+    def call_before_2026(self, outcome: Complete) -> bytes:
+        """The result of ``tools/call`` on 2025 revisions."""
+        structured = UNSET if outcome.structured is None else outcome.structured
+        return wire.encode(
+            CallResult(content=outcome.content, structured_content=structured, is_error=outcome.is_error)
+        )
+
+    def call(self, outcome: Complete) -> bytes:
+        """The result of ``tools/call`` on 2026-07-28."""
+        structured = UNSET if outcome.structured is None else outcome.structured
+        return wire.encode(
+            CallResult(
+                result_type="complete",
+                content=outcome.content,
+                structured_content=structured,
+                is_error=outcome.is_error,
+                meta=self._meta,
+            )
+        )
+
+    def input_required(self, requests: dict[str, InputRequest], state: str | None) -> bytes:
+        """The ``input_required`` result of ``tools/call`` on 2026-07-28."""
+        sealed = UNSET if state is None else state
+        return wire.encode(InputRequiredResult(input_requests=requests, request_state=sealed, meta=self._meta))
+
+
+def fault(request_id: msgspec.Raw, outcome: Fault) -> bytes:
+    """The error response for a fault."""
+    return wire.error(request_id, outcome.code, outcome.message, outcome.data)

@@ -1,0 +1,155 @@
+"""The seam between the MCP transport and the tools it carries.
+
+A tool is written once, in the form that 2026-07-28 has: it returns a complete result, or says what it
+needs to be told first. 2026-07-28 hands that need to the client, which calls again. On 2025-11-25 and
+2025-06-18 the transport asks the client on the open response itself, then resumes the tool. A tool
+never sees which.
+
+Not here: JSON-RPC, HTTP, questions. The product's tools are in ``tools``; the conformance suite's
+fixture tools are in the tests, on the same transport.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from crossfade.core.values import Caller
+from crossfade.inbound.asgi import Headers
+
+Raw = msgspec.Raw
+
+FORM: Final = "elicitation.form"
+"""Capability of a client that shows questions as forms."""
+
+Progress = int | str
+"""What a client calls its request when it wants to hear of progress."""
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is calling, and what its client said it can do."""
+
+    caller: Caller
+    revision: str
+    capabilities: frozenset[str] = frozenset()
+    """Dotted, as declared: ``elicitation.form``, ``elicitation.url``, ``sampling``, ``roots`` …"""
+
+
+class InputRequest(msgspec.Struct, frozen=True):
+    """One thing that the client is asked for."""
+
+    method: str
+    params: Raw
+    """JSON object."""
+
+
+class Complete(msgspec.Struct, frozen=True, kw_only=True):
+    """The tool is done."""
+
+    content: Raw
+    """JSON array of content blocks."""
+    structured: Raw | None = None
+    """JSON object that fits the tool's ``outputSchema``; of an error, what is wrong."""
+    is_error: bool = False
+
+
+class InputRequired(msgspec.Struct, frozen=True, kw_only=True):
+    """The tool needs to know more. It is resumed with what was said."""
+
+    requests: Mapping[str, InputRequest]
+    """Key → request. On 2025 revisions the key is the JSON-RPC id, so it must be globally unique."""
+    state: bytes = b""
+    """Handed back to ``resume`` as it is; sealed on its way through the client."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """The call breaks the protocol; it is answered with a JSON-RPC error."""
+
+    code: int
+    message: str
+    data: Mapping[str, object] | None = None
+    status: int = 0
+    """HTTP status, where it still can be chosen; 0 for the one that goes with the code."""
+
+
+Outcome = Complete | InputRequired | Fault
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a client sent back to an input request."""
+
+    result: Raw | None
+    """JSON object; None if the client answered with an error."""
+
+
+Settled = object
+"""What ``settle`` made of a reply; only the tool set that returned it looks inside."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A call whose arguments were understood."""
+
+    tool: str
+    arguments: object
+    holds: bool
+    """It may wait, so the response is a stream whose headers go out at once."""
+
+
+class Context(Protocol):
+    """What a running call may use of its transport."""
+
+    peer: Peer
+    may_ask: bool
+    """``InputRequired`` can reach the client on this response. Whether it has the capability is in ``peer``."""
+    patient: bool
+    """The client asked for progress, so it does not give up while it hears of it."""
+    asked: int
+    """How often this call has asked the client so far, over all rounds."""
+    so_far: Complete | None
+    """Set it before waiting: what the call is answered with if the server has to stop."""
+
+    def notify(self, method: str, params: Mapping[str, object]) -> None:
+        """Send a notification that belongs to this call; dropped if the response is not a stream."""
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Tell the client how far the call is; nothing if it did not ask."""
+
+
+class ToolSet(Protocol):
+    """What the transport carries."""
+
+    instructions: str
+    """Told to the client when it connects; empty for nothing."""
+    needs_state: bool
+    """Replies are accepted only along with the state that the request for them carried."""
+
+    def listed(self) -> bytes:
+        """The tools as a JSON array, always in the same order."""
+
+    def headers(self, tool: str) -> Headers:
+        """HTTP headers that every answer of this tool carries."""
+
+    def plan(self, tool: str, arguments: Raw) -> Plan | Complete | Fault:
+        """Understand ``arguments`` (a JSON object), or say at once what is wrong with them."""
+
+    async def call(self, plan: Plan, context: Context) -> Outcome:
+        """Run the tool. May be cancelled at any point where it waits."""
+
+    async def settle(self, peer: Peer, key: str, reply: Reply) -> Settled:
+        """Take what the client said to the request called ``key``; durable when this returns.
+
+        May run without the call that asked: it may have ended, or be in another process.
+        """
+
+    async def resume(self, plan: Plan, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
+        """Go on after an ``InputRequired``. Keys may be missing: the client has not answered those yet."""
+
+    async def overtaken(self, peer: Peer, key: str) -> None:
+        """Return when the request called ``key`` needs no reply any more; may be cancelled."""
+
+    def abandon(self, peer: Peer, keys: Sequence[str]) -> None:
+        """The client is gone before it could answer the requests called ``keys``."""
+
+
+Interrupt = Literal["gone", "cancelled", "stopping"]
+"""Why a held call ends early: the client left, it said so, or the server stops."""

@@ -1,0 +1,186 @@
+"""The product's eight tools on the hub: arguments to use cases, views to results.
+
+A refusal is a result with ``isError``, so that the model reads it; protocol errors are for what breaks the
+protocol. No tool takes an identity: ``agent_id`` is compared with the caller, never believed.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from email.utils import formatdate
+from typing import Final
+
+import msgspec
+
+from crossfade.core.decider import Refusal
+from crossfade.core.values import SECOND
+from crossfade.engine.hub import Hub
+from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest
+from crossfade.inbound.asgi import Headers
+from crossfade.inbound.mcp import arguments, catalogue, elicitation, texts, wire
+from crossfade.inbound.mcp.mailbox import Mailboxes
+from crossfade.inbound.mcp.seam import Complete, Context, Fault, Outcome, Peer, Plan, Raw, Reply, Settled
+
+POLLING: Final = "wait_for_messages"
+
+
+class HubTools:
+    """``seam.ToolSet`` on a hub."""
+
+    instructions = catalogue.INSTRUCTIONS
+    needs_state = True
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._mailboxes = Mailboxes(hub)
+        self._listed = {polling: catalogue.encoded(polling=polling) for polling in (True, False)}
+        self._decoders = {
+            name: msgspec.json.Decoder(kind)
+            for name, kind in (
+                ("ask", arguments.Ask),
+                ("question", arguments.Question),
+                ("attend", arguments.Attend),
+                ("inbox", arguments.Inbox),
+                ("answer", arguments.Answer),
+                ("send", arguments.Send),
+                ("agents", arguments.Agents),
+                (POLLING, arguments.WaitForMessages),
+            )
+        }
+        receive = self._mailboxes.receive
+        self._calls: dict[str, Callable[[object, Context], Awaitable[Outcome]]] = {
+            "ask": self._ask,
+            "question": self._question,
+            "attend": receive,
+            "inbox": receive,
+            "answer": self._answer,
+            "send": self._send,
+            "agents": self._agents,
+            POLLING: receive,
+        }
+
+    def listed(self) -> bytes:
+        """The tools; ``wait_for_messages`` is missing once it is removed."""
+        return self._listed[self._hub.polling_removed() is None]
+
+    def headers(self, tool: str) -> Headers:
+        """``Deprecation`` (RFC 9745) and ``Sunset`` (RFC 8594), while the tool is on its way out."""
+        deprecation = self._hub.deprecation() if tool == POLLING else None
+        if deprecation is None:
+            return ()
+        since, sunset, _ = deprecation
+        headers = [(b"deprecation", b"@%d" % (since // SECOND))]
+        if sunset is not None:
+            headers.append((b"sunset", formatdate(sunset / SECOND, usegmt=True).encode()))
+        return headers
+
+    def plan(self, tool: str, given: Raw) -> Plan | Complete | Fault:
+        """Understand the arguments of a call."""
+        decoder = self._decoders.get(tool)
+        if decoder is None:
+            return Fault(
+                wire.INVALID_PARAMS, f"Unknown tool: {tool[:64]}", {"code": "tool.unknown", "try": "List the tools."}
+            )
+        removed = self._hub.polling_removed() if tool == POLLING else None
+        if removed is not None:
+            return texts.refused(removed)
+        try:
+            understood = decoder.decode(b"{}" if bytes(given) == b"null" else given)
+        except msgspec.DecodeError as error:
+            return texts.refused(arguments.wrong(tool, decoder, error))
+        return Plan(tool=tool, arguments=understood, holds=self._holds(understood))
+
+    def _holds(self, understood: arguments.Arguments) -> bool:
+        if isinstance(understood, arguments.WaitForMessages):
+            return True
+        seconds = getattr(understood, "wait_seconds", 0)
+        return seconds is None or seconds > 0
+
+    async def call(self, plan: Plan, context: Context) -> Outcome:
+        """Run the tool."""
+        return await self._calls[plan.tool](plan.arguments, context)
+
+    # --- questions
+
+    async def _ask(self, given: object, context: Context) -> Outcome:
+        assert isinstance(given, arguments.Ask)
+        request = AskRequest(
+            to=given.to,
+            message=given.message,
+            schema=arguments.given(given.schema),
+            choices=given.choices,
+            deadline_seconds=given.deadline_seconds,
+            key=given.key,
+            reply_to=given.reply_to,
+        )
+        view = await self._hub.ask(context.peer.caller, request)
+        if isinstance(view, Refusal):
+            return texts.refused(view)
+        seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
+        if seconds <= 0 or view.status != "open":
+            return texts.question(view, context.peer.caller.name)
+        context.so_far = texts.question(view, context.peer.caller.name)
+        return await self._read(view.question_id, seconds, context)
+
+    async def _question(self, given: object, context: Context) -> Outcome:
+        assert isinstance(given, arguments.Question)
+        caller = context.peer.caller
+        if not given.withdraw:
+            return await self._read(given.question_id, given.wait_seconds, context)
+        view = await self._hub.withdraw(caller, given.question_id, reason=given.reason)
+        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+
+    async def _read(self, question_id: str, wait_seconds: float, context: Context) -> Outcome:
+        caller = context.peer.caller
+        view = await self._hub.question(caller, question_id, wait_seconds)
+        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+
+    async def _answer(self, given: object, context: Context) -> Outcome:
+        assert isinstance(given, arguments.Answer)
+        caller = context.peer.caller
+        request = AnswerRequest(
+            question_id=given.question_id,
+            action=given.action,
+            content=arguments.given(given.content),
+            reason=given.reason,
+            key=given.key,
+        )
+        view = await self._hub.answer(caller, request)
+        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+
+    # --- messages and the directory
+
+    async def _send(self, given: object, context: Context) -> Outcome:
+        assert isinstance(given, arguments.Send)
+        request = SendRequest(
+            to=(given.to,) if isinstance(given.to, str) else given.to,
+            body=given.body,
+            reply_to=given.reply_to,
+            key=given.key,
+            metadata=given.metadata,
+        )
+        view = await self._hub.send(context.peer.caller, request)
+        return texts.refused(view) if isinstance(view, Refusal) else texts.sent(view)
+
+    async def _agents(self, given: object, context: Context) -> Outcome:
+        assert isinstance(given, arguments.Agents)
+        return texts.agents(await self._hub.agents(context.peer.caller, given.query))
+
+    # --- elicitation
+
+    async def settle(self, peer: Peer, key: str, reply: Reply) -> Settled:
+        """Tell the hub what the client said to a question: the view, or a Refusal."""
+        view = await self._hub.question(peer.caller, key)
+        if isinstance(view, Refusal):
+            return view
+        return await self._hub.native_reply(peer.caller, elicitation.reply(view, peer, reply))
+
+    async def resume(self, plan: Plan, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
+        """Only waits elicit."""
+        return await self._mailboxes.resume(plan.arguments, context, state, settled)
+
+    async def overtaken(self, peer: Peer, key: str) -> None:
+        """Return when the question has its end."""
+        await self._mailboxes.ended(peer.caller, key)
+
+    def abandon(self, peer: Peer, keys: Sequence[str]) -> None:
+        """Offer again what the client had not dealt with."""
+        self._hub.release(peer.caller, keys)
