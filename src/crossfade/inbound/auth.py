@@ -15,17 +15,15 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.values import Caller
 from crossfade.core.values import Scope as Grant
+from crossfade.engine.hub import Hub
 from crossfade.inbound.asgi import Scope
-
-if TYPE_CHECKING:
-    from crossfade.engine.hub import Hub
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 COOKIE: Final = "crossfade_console"
@@ -108,7 +106,7 @@ def bearer(scope: Scope) -> str | None:
     return token if scheme.lower() == "bearer" and token.isascii() and token else None
 
 
-async def identify(hub: "Hub", scope: Scope, guests: bool) -> Caller | Refusal:
+async def identify(hub: Hub, scope: Scope, guests: bool) -> Caller | Refusal:
     """Who calls; refuses with auth.missing, auth.unknown, auth.expired or auth.revoked.
 
     ``guests``: without a credential, admit whoever the header ``Crossfade-Client`` names (loopback only).
@@ -125,12 +123,12 @@ async def identify(hub: "Hub", scope: Scope, guests: bool) -> Caller | Refusal:
 
 
 def require(caller: Caller, grants: Iterable[Grant]) -> Refusal | None:
-    """Refuse a caller that holds none of ``grants`` (scope.missing); an empty list lets everybody in."""
+    """Refuse a caller that holds none of ``grants`` (auth.scope); an empty list lets everybody in."""
     wanted = sorted(grants)
     if not wanted or any(grant in caller.scopes for grant in wanted):
         return None
     return Refusal(
-        "scope.missing",
+        "auth.scope",
         f"{caller.name} lacks the scope for this.",
         f"Use a token with scope {' or '.join(wanted)}.",
         {"scope": ",".join(wanted)},
@@ -148,7 +146,7 @@ def cookie_token(scope: Scope) -> str:
         for part in value.decode("latin-1").split(";"):
             key, _, token = part.strip().partition("=")
             if key == COOKIE and len(token) <= TOKEN_LENGTH_MAX:
-                return token
+                return str(token)
     return ""
 
 

@@ -131,7 +131,7 @@ def _convert(fields: dict[str, str], model: type[T]) -> T:
 
 def invalid(problem: str) -> Refusal:
     """The refusal of JSON that does not have the shape of the request; ``problem`` is the validator's sentence."""
-    text, _, path = problem.partition(" - at `$")
+    path = problem.partition(" - at `$")[2]
     details = {"field": path.strip("`.")} if path else {}
     return Refusal("http.invalid", _sentence(problem), "GET /openapi.json says what this path takes.", details)
 

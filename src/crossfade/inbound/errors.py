@@ -16,9 +16,9 @@ from crossfade.core.decider import Refusal
 from crossfade.inbound.asgi import Headers, Send, json_response
 
 STATUS: Final[tuple[tuple[str, int], ...]] = (
+    ("auth.scope", 403),
     ("auth.*", 401),
     ("identity.mismatch", 403),
-    ("scope.*", 403),
     ("http.bad_origin", 403),
     ("http.bad_csrf", 403),
     ("*.not_addressee", 403),
@@ -38,6 +38,7 @@ STATUS: Final[tuple[tuple[str, int], ...]] = (
     ("log.*", 503),
     ("http.headers_too_large", 431),
     ("http.invalid", 422),
+    ("http.internal", 500),
     ("http.*", 400),
     ("cursor.*", 400),
     ("question.deadline_past", 422),
@@ -126,8 +127,18 @@ UNKNOWN_OUTCOME: Final = Refusal(
     "Send it again with the same key: it is recorded once.",
 )
 NOT_FOUND: Final = Refusal("http.not_found", "There is nothing at this path.", "GET /openapi.json lists the paths.")
+INTERNAL: Final = Refusal(
+    "http.internal",
+    "The hub failed on this request; that is its fault, not the request's.",
+    "Report it with the time; the hub's own log has the particulars.",
+)
 TOO_LARGE: Final = Refusal(
-    "http.body_too_large", "The request body is too large.", "Send less at a time, or store it elsewhere and send a link."
+    "http.body_too_large",
+    "The request body is too large.",
+    "Send less at a time, or store it elsewhere and send a link.",
+)
+NOT_JSON: Final = Refusal(
+    "http.unsupported_type", "The body is not declared as JSON.", "Send `Content-Type: application/json`."
 )
 
 

@@ -10,6 +10,8 @@ Source: OpenAPI 3.1.1; JSON Schema 2020-12.
 import types
 import typing
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
@@ -30,9 +32,12 @@ ALWAYS: Final = {
     429: "A limit was reached; `Retry-After` says when to come back.",
     503: "The log cannot take writes; the same key again is safe.",
 }
-BODY: Final = {413: "The body is too large.", 415: "The body is not declared as JSON.", 422: "Understood, but not possible."}
+BODY: Final = {
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "Understood, but not possible.",
+}
 BY_STATUS: Final = {
-    202: "Done, but not recorded yet: the log cannot take writes.",
     403: "Not the caller's to do.",
     404: "There is no such thing.",
     409: "It is not in the state for that, or somebody was first.",
@@ -102,11 +107,8 @@ def _operation(route: AnyRoute) -> Node:
 
 def _responses(route: AnyRoute) -> Node:
     takes = BODY if route.method != "GET" else {}
-    failures = {**ALWAYS, **takes, **{status: BY_STATUS[status] for status in route.refuses if status >= 400}}
+    failures = {**ALWAYS, **takes, **{status: BY_STATUS[status] for status in route.refuses}}
     responses: Node = {str(route.status): {"description": "Done.", "content": _content(route.gives)}}
-    for status in route.refuses:
-        if status < 400:
-            responses[str(status)] = {"description": BY_STATUS[status], "content": _content(route.gives)}
     for status, description in sorted(failures.items()):
         responses[str(status)] = {"description": description, "content": _content(Failure)}
     return responses
@@ -206,8 +208,8 @@ def _plain_type(annotation: Any, mirrors: dict[type, type]) -> Any:
     if origin is Annotated:
         return Annotated[(_plain_type(parts[0], mirrors), *parts[1:])]
     if origin in (types.UnionType, typing.Union):
-        kept = [_plain_type(part, mirrors) for part in parts if part is not UnsetType]
-        return typing.Union[tuple(kept)]  # noqa: UP007 - built from a list
+        kept = (_plain_type(part, mirrors) for part in parts if part is not UnsetType)
+        return reduce(or_, kept)
     if origin in (list, tuple, dict):
         return origin[tuple(part if part is ... else _plain_type(part, mirrors) for part in parts)]
     type_info(annotation)

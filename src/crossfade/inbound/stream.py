@@ -8,12 +8,15 @@ Source: WHATWG HTML standard, "server-sent events".
 """
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from crossfade.core.decider import Refusal
+from crossfade.core.values import Caller
+from crossfade.engine.hub import Hub
 from crossfade.engine.ports import LogError
+from crossfade.engine.subscriptions import Subscription
 from crossfade.inbound import auth, decoding, errors
 from crossfade.inbound.api.routes import PARTICIPANT, Strict
 from crossfade.inbound.asgi import (
@@ -28,10 +31,6 @@ from crossfade.inbound.asgi import (
     read_body,
 )
 from crossfade.inbound.settings import AppSettings
-
-if TYPE_CHECKING:
-    from crossfade.core.values import Caller
-    from crossfade.engine.hub import Hub, Subscription
 
 _EVENT_ID: Final = re.compile(r"(?:[0-9]{1,6}-)?([0-9]{1,16})")
 BAD_ID: Final = Refusal(
@@ -50,7 +49,7 @@ class StreamQuery(Strict, frozen=True, kw_only=True):
 class EventEndpoint:
     """GET /v1/stream, as plain ASGI."""
 
-    def __init__(self, hub: "Hub", settings: AppSettings, streams: Streams) -> None:
+    def __init__(self, hub: Hub, settings: AppSettings, streams: Streams) -> None:
         self._hub = hub
         self._settings = settings
         self._streams = streams
@@ -82,19 +81,21 @@ class EventEndpoint:
             subscription.close()
         return None
 
-    async def _open(self, scope: Scope) -> "tuple[Caller, Subscription] | Refusal":
+    async def _open(self, scope: Scope) -> tuple[Caller, Subscription] | Refusal:
         caller = await auth.identify(self._hub, scope, self._settings.open_loopback)
         if isinstance(caller, Refusal):
             return caller
         refusal = auth.require(caller, PARTICIPANT)
+        if refusal is not None:
+            return refusal
         after = _after(scope)
-        if refusal is not None or isinstance(after, Refusal):
-            return refusal or after  # type: ignore[return-value]
+        if isinstance(after, Refusal):
+            return after
         self._hub.touch(caller, native=False)
         subscription = await self._hub.subscribe(caller, after)
         return subscription if isinstance(subscription, Refusal) else (caller, subscription)
 
-    async def _pump(self, scope: Scope, caller: "Caller", subscription: "Subscription", stream: EventStream) -> None:
+    async def _pump(self, scope: Scope, caller: Caller, subscription: Subscription, stream: EventStream) -> None:
         """Hand items on until the subscription, the credential or the connection ends."""
         token = auth.bearer(scope)
         while (item := await subscription.next()) is not None:
@@ -105,7 +106,7 @@ class EventEndpoint:
         await stream.aclose()
 
 
-def _after(scope: Scope) -> int | None | Refusal:
+def _after(scope: Scope) -> int | Refusal | None:
     """The sequence to go on after; None: from the stored cursor. Raises BadInputError for a bad query."""
     given = decoding.query(scope["query_string"], StreamQuery).after
     last = header(scope, b"last-event-id")

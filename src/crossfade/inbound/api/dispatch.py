@@ -6,12 +6,13 @@ query, body, handler; what fails first is what the client is told.
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from crossfade.core.decider import Refusal
-from crossfade.engine.ports import FencedError, LogError, UnknownOutcomeError
+from crossfade.engine.hub import Hub
+from crossfade.engine.ports import LogError, UnknownOutcomeError
 from crossfade.inbound import auth, decoding, errors
 from crossfade.inbound.api.routes import PARTICIPANT, AnyRoute, Call, Nothing, Reply, Wire
 from crossfade.inbound.asgi import (
@@ -27,13 +28,13 @@ from crossfade.inbound.asgi import (
 )
 from crossfade.inbound.settings import AppSettings
 
-if TYPE_CHECKING:
-    from crossfade.engine.hub import Hub
-
 log = logging.getLogger(__name__)
 
 PRIVATE: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 KEY_LENGTH_MAX: Final = 200
+BAD_KEY: Final = Refusal(
+    "http.bad_key", "The Idempotency-Key is not usable.", f"Send 1 to {KEY_LENGTH_MAX} printable characters."
+)
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON_TYPE: Final = re.compile(rb"application/json *(?:; *charset *= *\"?utf-8\"? *)?", re.IGNORECASE)
 
@@ -41,7 +42,7 @@ _JSON_TYPE: Final = re.compile(rb"application/json *(?:; *charset *= *\"?utf-8\"
 class Api:
     """The application below /v1, but for the event stream."""
 
-    def __init__(self, hub: "Hub", settings: AppSettings, streams: Streams, routes: tuple[AnyRoute, ...]) -> None:
+    def __init__(self, hub: Hub, settings: AppSettings, streams: Streams, routes: tuple[AnyRoute, ...]) -> None:
         self._hub = hub
         self._settings = settings
         self._streams = streams
@@ -83,8 +84,10 @@ class Api:
         """The handler's answer, or the refusal of whatever failed before or in it."""
         try:
             caller = await auth.identify(self._hub, scope, self._settings.open_loopback)
-            refusal = caller if isinstance(caller, Refusal) else auth.require(caller, route.grants)
-            if isinstance(caller, Refusal) or refusal is not None:
+            if isinstance(caller, Refusal):
+                return Reply(caller)
+            refusal = auth.require(caller, route.grants)
+            if refusal is not None:
                 return Reply(refusal)
             call: Call[Any, Any] = Call(
                 hub=self._hub,
@@ -103,13 +106,16 @@ class Api:
             outcome = error.refusal
         except BodyTooLargeError:
             outcome = errors.TOO_LARGE
-        except FencedError:
+        except ClientGoneError:
             raise
         except UnknownOutcomeError:
             outcome = errors.UNKNOWN_OUTCOME
         except LogError as error:
             log.warning("the log failed: %s", error)
             outcome = errors.UNAVAILABLE
+        except Exception:
+            log.exception("a handler failed: %s", route.name)
+            outcome = errors.INTERNAL
         return outcome if isinstance(outcome, Reply) else Reply(outcome)
 
     async def _body(self, route: AnyRoute, scope: Scope, receive: Receive) -> object:
@@ -118,9 +124,7 @@ class Api:
         if route.body is Nothing and not data.strip():
             return Nothing()
         if _JSON_TYPE.fullmatch(header(scope, b"content-type") or b"") is None:
-            raise decoding.BadInputError(
-                Refusal("http.unsupported_type", "The body is not declared as JSON.", "Send `Content-Type: application/json`.")
-            )
+            raise decoding.BadInputError(errors.NOT_JSON)
         return decoding.body(data, self._decoders[route.name], self._settings.json_depth_max)
 
 
@@ -135,9 +139,7 @@ def _key(scope: Scope) -> str | None:
         return None
     key = value.decode("latin-1").strip().removeprefix('"').removesuffix('"')
     if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= KEY_LENGTH_MAX:
-        raise decoding.BadInputError(
-            Refusal("http.bad_key", "The Idempotency-Key is not usable.", f"Send 1 to {KEY_LENGTH_MAX} printable characters.")
-        )
+        raise decoding.BadInputError(BAD_KEY)
     return key
 
 

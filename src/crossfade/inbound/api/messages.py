@@ -8,20 +8,27 @@ Source: RFC 9745 (Deprecation), RFC 8594 (Sunset), RFC 9110 §5.6.7 (HTTP-date).
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from crossfade.core.decider import Refusal
 from crossfade.core.values import SECOND, Channel, Lane
+from crossfade.engine.hub import Hub
 from crossfade.engine.requests import Item, ReceiveRequest, SendRequest
 from crossfade.inbound.api.questions import Json, Key, Limit
-from crossfade.inbound.api.routes import ABSENT, WAIT_SECONDS_MAX, Call, Outcome, Reply, Strict, need_object, raw_or_none
-from crossfade.inbound.asgi import Headers
-
-if TYPE_CHECKING:
-    from crossfade.engine.hub import Hub
+from crossfade.inbound.api.routes import (
+    ABSENT,
+    WAIT_SECONDS_MAX,
+    Call,
+    Outcome,
+    Reply,
+    Strict,
+    need_object,
+    raw_or_none,
+)
+from crossfade.inbound.asgi import ClientGoneError, Headers
 
 Cursor = Annotated[
     int, Meta(ge=0, le=2**53, description="Acknowledges all up to this sequence. Left out: from the stored cursor on.")
@@ -36,7 +43,7 @@ class SendBody(Strict, frozen=True, kw_only=True):
 
     to: Annotated[str | tuple[str, ...], Meta(description="One name or several; may be empty with `reply_to`.")] = ()
     body: Annotated[str, Meta(description="Text.")]
-    reply_to: Annotated[str | None, Meta(description="A question to the caller (then it is answered), or a message.")] = None
+    reply_to: Annotated[str | None, Meta(description="Question to the caller (answered by this) or a message.")] = None
     key: Key | None = None
     metadata: Annotated[Json, Meta(description="Handed through unread.")] = ABSENT
 
@@ -69,6 +76,24 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     lane: Lane
     notice: str
     """What those on a deprecated lane are told; empty otherwise."""
+
+
+class AcknowledgeBody(Strict, frozen=True, kw_only=True):
+    """How far the caller has received, for readers of the event stream."""
+
+    through: Annotated[int, Meta(ge=0, le=2**53, description="Everything up to this sequence was received.")]
+
+
+class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the caller's mailbox stands."""
+
+    cursor: int
+
+
+async def acknowledge(call: Call[Strict, AcknowledgeBody]) -> Outcome:
+    """Say what was received; a poll says it with ``after``."""
+    through = call.body.through
+    return call.hub.acknowledge(call.caller, through) or Acknowledged(cursor=through)
 
 
 async def send(call: Call[Strict, SendBody]) -> Outcome:
@@ -115,17 +140,20 @@ async def _receive(call: Call[ReceiveQuery, Strict] | Call[PollQuery, Strict], c
             messages=batch.items, has_more=batch.has_more, cursor=batch.cursor, lane=batch.lane, notice=batch.notice
         )
 
-    return await call.wire.hold(once, min(query.wait_seconds, call.hub.limits.wait_seconds_max))
+    try:
+        return await call.wire.hold(once, min(query.wait_seconds, call.hub.limits.wait_seconds_max))
+    except ClientGoneError:
+        call.hub.release(call.caller, ())  # what was handed out reached nobody
+        raise
 
 
-def deprecation_headers(hub: "Hub") -> Headers:
+def deprecation_headers(hub: Hub) -> Headers:
     """``Deprecation`` and ``Sunset`` for the polling lane; nothing while it is in good standing."""
     deprecated = hub.deprecation()
     if deprecated is None:
         return ()
     since, sunset, _ = deprecated
-    seconds = int(datetime.fromisoformat(since).timestamp())
-    headers = [(b"deprecation", b"@%d" % seconds)]
+    headers = [(b"deprecation", b"@%d" % (since // SECOND))]
     if sunset is not None:
         at = datetime.fromtimestamp(sunset // SECOND, UTC)
         headers.append((b"sunset", format_datetime(at, usegmt=True).encode()))

@@ -24,7 +24,7 @@ class AskBody(Strict, frozen=True, kw_only=True):
     message: Annotated[str, Meta(min_length=1, description="The question as people read it.")]
     schema: Annotated[Json, Meta(description="Shape of the answer: JSON Schema in the elicitation subset.")] = ABSENT
     choices: Annotated[tuple[str, ...] | None, Meta(description="Instead of a schema: one of these.")] = None
-    deadline_seconds: Annotated[float | None, Meta(description="The question expires so long after it was asked.")] = None
+    deadline_seconds: Annotated[float | None, Meta(description="It expires so long after it was asked.")] = None
     key: Key | None = None
     reply_to: Annotated[str | None, Meta(description="Question or message that led to it.")] = None
     metadata: Annotated[Json, Meta(description="Handed through unread.")] = ABSENT

@@ -1,16 +1,15 @@
 """The rollout over HTTP: look, start, set the share, hold, resume, deprecate, remove, and the kill switch.
 
-The kill switch is answered even when the log cannot write: the hub puts the share to 0 first and records it
-as soon as it can. Then the status is 202 and the body says what holds now.
+The kill switch is answered even when the log cannot write: the hub puts everybody on polling first and
+records it as soon as it can.
 """
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from crossfade.engine.ports import LogError
 from crossfade.engine.requests import RolloutView
-from crossfade.inbound.api.routes import Call, Outcome, Reply, Strict
+from crossfade.inbound.api.routes import Call, Outcome, Strict
 
 Reason = Annotated[str, Meta(max_length=1_000, description="Why; it goes into the log.")]
 
@@ -69,13 +68,7 @@ async def resume(call: Call[Strict, ReasonBody]) -> Outcome:
 
 async def kill(call: Call[Strict, ReasonBody]) -> Outcome:
     """Put the share to 0 now."""
-    try:
-        return await call.hub.rollout_kill(call.caller, call.body.reason, source="http")
-    except LogError:
-        now = call.hub.rollout()
-        if now.share > 0 and not now.killed_by_file:
-            raise
-        return Reply(now, status=202)
+    return await call.hub.rollout_kill(call.caller, call.body.reason, source="http")
 
 
 async def deprecate(call: Call[Strict, DeprecateBody]) -> Outcome:

@@ -1,18 +1,16 @@
 """What a route of the API is, and what its handler gets and gives. No route is here; table.py has them all."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.values import Caller
 from crossfade.core.values import Scope as Grant
+from crossfade.engine.hub import Hub
 from crossfade.inbound.asgi import ClientGoneError, Headers, Receive, Scope, Streams, disconnected
-
-if TYPE_CHECKING:
-    from crossfade.engine.hub import Hub
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -58,19 +56,20 @@ class Wire:
         self.receive = receive
         self.streams = streams
 
-    async def hold(self, start: Callable[[float], Awaitable[T]], wait_seconds: float) -> T:
+    async def hold(self, start: Callable[[float], Coroutine[object, object, T]], wait_seconds: float) -> T:
         """The result of ``start(wait_seconds)``, given up when nobody waits any more.
 
         The server stopping ends the wait early with what there is now. Raises ClientGoneError.
         """
         if wait_seconds <= 0 or self.streams.draining:
             return await start(0.0)
-        wait = asyncio.ensure_future(start(wait_seconds))
+        wait = asyncio.create_task(start(wait_seconds))
         gone = disconnected(self.scope, self.receive)
         try:
             with self.streams.holding(wait.cancel):
-                await asyncio.wait({wait, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not wait.done():
+                both: set[asyncio.Future[Any]] = {wait, gone}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
                 raise ClientGoneError
             return await start(0.0) if wait.cancelled() else wait.result()
         finally:
@@ -81,7 +80,7 @@ class Wire:
 class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
     """One request, decoded and authenticated."""
 
-    hub: "Hub"
+    hub: Hub
     caller: Caller
     name: str
     """The part of the path in braces; empty if the route has none."""

@@ -17,9 +17,9 @@ _ASKING: Final[tuple[AnyRoute, ...]] = (
         body=Nothing,
     ),
     Route(
-        method="GET", path="/v1/questions/{question_id}", name="question", summary="Read a question, or wait for its end",
-        grants=ANYONE, run=questions.question, gives=QuestionView, query=questions.WaitQuery, body=Nothing,
-        refuses=(403, 404),
+        method="GET", path="/v1/questions/{question_id}", name="question", grants=ANYONE,
+        summary="Read a question, or wait for its end", run=questions.question, gives=QuestionView,
+        query=questions.WaitQuery, body=Nothing, refuses=(403, 404),
     ),
     Route(
         method="POST", path="/v1/questions/{question_id}/answer", name="answer", summary="Answer or decline a question",
@@ -95,8 +95,8 @@ _ROLLOUT: Final[tuple[AnyRoute, ...]] = (
         run=rollout.resume, gives=RolloutView, query=Nothing, body=rollout.ReasonBody, refuses=(409,),
     ),
     Route(
-        method="POST", path="/v1/rollout/kill", name="rollout_kill", summary="Put the share to 0 at once", grants=OPERATE,
-        run=rollout.kill, gives=RolloutView, query=Nothing, body=rollout.ReasonBody, refuses=(202, 409),
+        method="POST", path="/v1/rollout/kill", name="rollout_kill", summary="Put the share to 0 at once",
+        grants=OPERATE, run=rollout.kill, gives=RolloutView, query=Nothing, body=rollout.ReasonBody, refuses=(409,),
     ),
     Route(
         method="POST", path="/v1/rollout/deprecate", name="rollout_deprecate", summary="Announce the end of polling",
