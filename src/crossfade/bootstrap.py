@@ -138,9 +138,9 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
     )
     app = build_app(hub, mcp, settings, clock=clock, streams=streams)
 
-    async def drain() -> None:
+    async def drain(grace_seconds: float) -> None:
         hub.drain()
-        await streams.drain(config.drain_seconds / 2)
+        await streams.drain(grace_seconds / 2)
 
     return Server(
         app,
