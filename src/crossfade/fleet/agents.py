@@ -77,16 +77,11 @@ class Lines(NamedTuple):
     """Asks and answers."""
 
 
-class Question(msgspec.Struct, frozen=True, rename={"asker": "from", "addressee": "to"}):
+class Question(msgspec.Struct, frozen=True):
     """What an agent reads of a question."""
 
     question_id: str
     status: str
-    asker: str = ""
-    addressee: str = ""
-    lane: str = ""
-    message: str = ""
-    asked_at: str = ""
     content: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -96,15 +91,35 @@ class Item(msgspec.Struct, frozen=True, rename={"sender": "from"}):
     sequence: int
     kind: str = "message"
     sender: str = ""
+    timestamp: str = ""
     question: Question | None = None
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of a question that was answered natively inside the call."""
+
+    question_id: str
+    status: str
+    note: str = ""
+    """Why the answer was not taken."""
 
 
 class Batch(msgspec.Struct, frozen=True):
     """What an agent reads of the result of a waiting call."""
 
     messages: tuple[Item, ...] = ()
+    elicited: tuple[Taken, ...] = ()
     cursor: int = 0
-    lane: str = "polling"
+    lane: str = ""
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """A question of mine that has no end yet."""
+
+    peer: str
+    message: str
+    since_ns: int
+    """When I wanted to ask it."""
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -119,8 +134,8 @@ class AgentError(Exception):
     """The hub refused something that a well-behaved agent does."""
 
 
-OnEnd = Callable[[Question, int], None]
-"""Told of every end: the question, and when I had wanted to ask it (0: the ask is not acknowledged yet)."""
+OnEnd = Callable[[str, Pending, Item], None]
+"""Told of every end: the asker, what was asked, and what brought the end."""
 
 
 class Agent:
@@ -135,8 +150,8 @@ class Agent:
         """Questions due but not asked because too many were waiting."""
         self.asked = 0
         """My questions that the hub acknowledged."""
-        self.open: dict[str, int] = {}
-        """My questions whose end I do not know yet, and when I had wanted to ask them."""
+        self.open: dict[str, Pending] = {}
+        """My questions whose end I do not know yet."""
         self.on_end: OnEnd | None = None
         self._clock = clock
         self._dice = Dice(seed)
@@ -183,16 +198,16 @@ class Agent:
                 self._complain(tool, outcome)
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
-            self._settle(outcome)
             batch = msgspec.json.decode(outcome.content, type=Batch)
-            self.lane = batch.lane
+            self.lane = batch.lane or self.lane
+            self._settle(batch)
             for item in batch.messages:
                 self._take(item, tool)
             self._cursor = max(self._cursor, batch.cursor, *(item.sequence for item in batch.messages), 0)
 
     def _waiting_call(self) -> tuple[str, dict[str, object]]:
         if self.plan.habit is Habit.ADAPTIVE and self.lane == "elicitation":
-            return "attend", {"wait_seconds": self.plan.wait_seconds}
+            return "attend", {"wait_seconds": self.plan.wait_seconds, "after": self._cursor}
         arguments = {
             "agent_id": self.plan.name,
             "timeout_seconds": self.plan.wait_seconds,
@@ -207,11 +222,15 @@ class Agent:
         self._given[question.question_id] = canonical(content)
         return Given("accept", content)
 
-    def _settle(self, outcome: Outcome) -> None:
-        """The call ended well, so the hub has taken notice of every native answer given in it."""
+    def _settle(self, batch: Batch) -> None:
+        """The call ended well: journal what became of the native answers given in it."""
+        for taken in batch.elicited:
+            content = self._given.pop(taken.question_id, None)
+            if content is not None:
+                stands = taken.status == "answered" and not taken.note
+                self.journal.answered(taken.question_id, "accepted" if stands else taken.status, content)
         for question_id, content in self._given.items():
-            status = "accepted" if question_id in outcome.elicited else "sent"
-            self.journal.answered(question_id, status, content)
+            self.journal.answered(question_id, "sent", content)
         self._given.clear()
 
     def _take(self, item: Item, tool: str) -> None:
@@ -220,19 +239,19 @@ class Agent:
             return
         channel = "attend" if tool == "attend" else "poll"
         if item.kind == "answer":
-            self._ended(question, channel)
+            self._ended(item, question, channel)
         elif item.kind == "question" and question.question_id not in self._answering:
-            self.journal.received(question.question_id, question.asker, channel, question.lane or self.lane)
+            self.journal.received(question.question_id, item.sender, channel, self.lane)
             self._spawn(self._answer(question.question_id))
 
-    def _ended(self, question: Question, channel: str) -> None:
+    def _ended(self, item: Item, question: Question, channel: str) -> None:
         content = canonical(msgspec.json.decode(question.content))
         self.journal.ended(question.question_id, question.status, content, channel)
-        since_ns = self.open.pop(question.question_id, 0)
-        if not since_ns:
+        pending = self.open.pop(question.question_id, None)
+        if pending is None:
             self._early.add(question.question_id)
-        if self.on_end is not None:
-            self.on_end(question, since_ns)
+        elif self.on_end is not None:
+            self.on_end(self.plan.name, pending, item)
 
     # --- answering ----------------------------------------------------------------------------------
 
@@ -274,10 +293,11 @@ class Agent:
 
     async def _ask(self, due_ns: int) -> None:
         self._number += 1
-        peer = self._dice.pick(self.plan.peers)
+        message = self._dice.pick(self.plan.topics).format(n=self._number)
+        pending = Pending(self._dice.pick(self.plan.peers), message, due_ns)
         arguments = {
-            "to": peer,
-            "message": self._dice.pick(self.plan.topics).format(n=self._number),
+            "to": pending.peer,
+            "message": message,
             "schema": ANSWER_SCHEMA,
             "deadline_seconds": DEADLINE_SECONDS,
             "wait_seconds": 0,
@@ -289,12 +309,12 @@ class Agent:
             await asyncio.sleep(PAUSE_SECONDS)
             outcome = await self._lines.commands.call("ask", arguments)
         question = msgspec.json.decode(outcome.content, type=Question)
-        self.journal.asked(question.question_id, peer, due_ns)
+        self.journal.asked(question.question_id, pending.peer, due_ns)
         self.asked += 1
         if question.question_id in self._early:
             self._early.discard(question.question_id)
         else:
-            self.open[question.question_id] = due_ns
+            self.open[question.question_id] = pending
 
     # --- inside -------------------------------------------------------------------------------------
 

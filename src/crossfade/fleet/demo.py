@@ -24,7 +24,7 @@ import msgspec
 
 from crossfade.client.api import Api
 from crossfade.client.transport import Transport
-from crossfade.fleet.agents import Question
+from crossfade.fleet.agents import Item, Pending
 from crossfade.fleet.cast import lean_cast, official_cast
 from crossfade.fleet.host import monotonic_ns
 from crossfade.fleet.ramp import RAMP, Ramp
@@ -161,9 +161,9 @@ class _Run:
             )
             before = asked
 
-    def _ended(self, question: Question, _since_ns: int) -> None:
-        line = f"{question.asked_at[11:19]} {question.question_id} {question.asker} → {question.addressee}"
-        self._screen.question(f"{line}  {question.message}  {question.status}")
+    def _ended(self, asker: str, asked: Pending, end: Item) -> None:
+        who = f"{asker} → {asked.peer}"
+        self._screen.question(f"{end.timestamp[11:19]}  {who:<32} {asked.message:<28} {end.kind}")
 
     def _introduction(self) -> str:
         official = sum(part.official for part in self._fleet.parts)

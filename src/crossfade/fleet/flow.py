@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from crossfade.fleet.agents import Agent, AgentError, Habit, Lines, Plan, Question
+from crossfade.fleet.agents import Agent, AgentError, Habit, Item, Lines, Pending, Plan
 from crossfade.fleet.host import monotonic_ns
 from crossfade.fleet.journal import Entry, Journal, Step
 from crossfade.fleet.wire import CallError, Endpoint, Wire
@@ -71,14 +71,14 @@ class Flow:
         agent.on_end = self._ended
         return agent
 
-    def _ended(self, question: Question, asked_ns: int) -> None:
-        arrived_ns = self._arrivals.pop(question.question_id, 0)
-        delivered = f"delivered {(arrived_ns - asked_ns) / 1e6:.0f} ms, " if arrived_ns and asked_ns else ""
-        time_of_day = question.asked_at[11:19]
-        who = f"{question.asker} → {question.addressee}"
-        self._note(
-            f"{time_of_day} {question.question_id}  {who:<24} {question.message:<26} {delivered}{question.status}"
-        )
+    def _ended(self, asker: str, asked: Pending, end: Item) -> None:
+        if end.question is None:
+            return
+        arrived_ns = self._arrivals.pop(end.question.question_id, 0)
+        delivered = f"delivered {(arrived_ns - asked.since_ns) / 1e6:.0f} ms, " if arrived_ns else ""
+        who = f"{asker} → {asked.peer}"
+        what = f"{delivered}{end.question.status}"
+        self._note(f"{end.timestamp[11:19]} {end.question.question_id}  {who:<24} {asked.message:<26} {what}")
 
 
 def start_background(url: str, note: Note) -> threading.Thread:
