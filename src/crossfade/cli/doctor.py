@@ -1,4 +1,4 @@
-"""``doctor``: is everything in place on this machine, at the hub, and with your credential?"""
+"""``doctor``: whether everything is in place on this machine, at the hub, and with your credential."""
 
 import os
 import sys

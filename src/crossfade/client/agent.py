@@ -16,7 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -92,7 +92,7 @@ class Agent:
         self._running: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
-    async def __aenter__(self) -> "Agent":
+    async def __aenter__(self) -> Self:
         """Open the way to the hub."""
         name, patience = self.name, self.options.patience_seconds
         self._api = Api(Transport(self.url, token=self._token, name=name, patience_seconds=patience))
@@ -247,7 +247,7 @@ class Agent:
         except ConflictError as closed:
             logger.info("%s: %s has its end already: %s", self.name, identifier, closed.message)
         except (CrossfadeError, TypeError) as failure:
-            logger.error("%s: the answer to %s was not taken: %s", self.name, identifier, failure)
+            logger.error("%s: the answer to %s was not taken: %s", self.name, identifier, failure)  # noqa: TRY400 - it says all
 
 
 async def _outcome(handler: Callable[..., object], argument: object) -> tuple[object, BaseException | None]:

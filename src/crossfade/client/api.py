@@ -8,6 +8,7 @@ after a lost reply is safe.
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -67,7 +68,7 @@ class Api:
         """Use ``transport``; leaving the context closes it."""
         self.transport = transport
 
-    async def __aenter__(self) -> "Api":
+    async def __aenter__(self) -> Self:
         """Give itself."""
         return self
 
