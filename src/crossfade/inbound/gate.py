@@ -4,7 +4,7 @@ Not here: how a bound is enforced (inbound/protocol.py) or configured (config).
 """
 
 import asyncio
-from collections.abc import Callable  # noqa: TC003 - one rule for all imports here
+from collections.abc import Callable
 from typing import Final
 
 import msgspec

@@ -220,7 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._answer = answer
         raise RefusedError
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the name is uvicorn's
+    def send_400_response(self, msg: str) -> None:
         """Refuse: uvicorn ends up here when the parser stops, for a refusal of ours or bad syntax."""
         self._refuse(self._answer or MALFORMED)
 

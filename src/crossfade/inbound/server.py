@@ -23,7 +23,7 @@ from typing import Final, cast
 
 import msgspec
 import uvicorn
-from uvicorn._types import ASGIApplication  # noqa: TC002 - as all imports here
+from uvicorn._types import ASGIApplication
 
 from crossfade.inbound.asgi import App
 from crossfade.inbound.collector import CollectorPolicy
