@@ -41,6 +41,7 @@ types: $(READY_DEV) ## mypy --strict
 
 docs: $(READY_DEV) ## draw the generated pages anew
 	@$(BIN)/python tools/diagrams.py
+	@$(BIN)/python tools/reference.py
 
 bench: $(READY_DEV) ## our figures beside others', paired in one run
 	@$(BIN)/python -m bench $(ARGS)

@@ -103,8 +103,9 @@ def test_a_gap_and_a_stale_number_of_a_decision_record_are_found(tmp_path: Path)
     assert len(tree.stale_decisions(tmp_path)) == 2
 
 
-def test_the_page_of_state_machines_is_what_the_tables_say() -> None:
-    done = run("tools/diagrams.py", "--check")
+@pytest.mark.parametrize("tool", ["diagrams", "reference"])
+def test_pages_that_repeat_the_source_say_what_it_says(tool: str) -> None:
+    done = run(f"tools/{tool}.py", "--check")
     assert done.returncode == 0, done.stdout
 
 
