@@ -27,7 +27,7 @@ from crossfade.inbound.auth import Door
 from crossfade.inbound.gate import ConnectionLimits
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
 from crossfade.inbound.mcp.settings import McpSettings
-from crossfade.inbound.mcp.tools import QuestionTools
+from crossfade.inbound.mcp.tools import HubTools
 from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
@@ -123,7 +123,7 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
     host = Host(clock, HostIds(), _seal_key(config), streams)
     mcp = McpEndpoint(
         hub,
-        QuestionTools(hub),
+        HubTools(hub),
         host,
         McpSettings(version=version("crossfade"), door=door, body_bytes=config.body_bytes_max),
     )
