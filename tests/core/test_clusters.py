@@ -48,7 +48,7 @@ def test_a_small_fleet_does_not_fall_apart_under_the_cap() -> None:
 
 
 def test_neither_the_order_of_the_input_nor_the_direction_of_a_pair_matters() -> None:
-    edges, team = planted(agents=300, teams=40, conversations=2_000, within=0.8)
+    edges, team = planted(agents=300, teams=40, conversations=900, within=0.5)
     agents = dict.fromkeys(team, 1)
     expected = clusters.propagate(edges, agents)
     assert list(expected) == sorted(expected)
@@ -110,6 +110,12 @@ def test_labels_above_the_cap_are_reported_the_heaviest_first() -> None:
     assert [large.cluster for large in found] == ["team-0", "team-1", "team-2"]
     assert found[0].share == (1_334 + 10) / 10_010
     assert clusters.weights_of(cluster, agents)["team-0"] == 1_344
+
+
+def test_a_cluster_exactly_at_the_cap_is_not_reported() -> None:
+    cluster = {f"agent-{number}": "full" if number < 10 else f"~agent-{number}" for number in range(2_000)}
+    assert not clusters.oversized(cluster, dict.fromkeys(cluster, 1))
+    assert len(clusters.oversized(cluster | {"agent-10": "full"}, dict.fromkeys(cluster, 1))) == 1
 
 
 def test_a_team_in_two_halves_is_joined_again() -> None:

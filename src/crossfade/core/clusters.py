@@ -5,7 +5,7 @@ a cluster's weight: one heavy cluster would make every share a jump. Determinist
 the input nor chance decides. Not here: lanes (cohorts.py), and the freeze (rollouts.py).
 
 Sources: Raghavan, Albert, Kumara 2007 (label propagation); Meyerhenke, Sanders, Schulz 2014 (size
-constraint and contraction). Figures and what was left out: docs/adr/0004.
+constraint and contraction). Figures and what was left out: docs/adr/0007.
 """
 
 from collections import defaultdict
@@ -95,7 +95,7 @@ def _mark(fixed: Mapping[str, str]) -> str:
 
 
 def _graph(edges: Edges, agents: Mapping[str, int]) -> _Graph:
-    graph: _Graph = {agent: {} for agent in sorted(agents)}
+    graph: _Graph = {agent: {} for agent in agents}
     for (one, other), conversations in edges.items() if isinstance(edges, Mapping) else edges:
         if one != other and conversations > 0 and one in graph and other in graph:
             graph[one][other] = graph[one].get(other, 0) + conversations

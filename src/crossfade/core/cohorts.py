@@ -3,7 +3,7 @@
 Every cluster has a fixed point in [0, 1); it is on the lane iff its point is below the threshold. So a
 higher threshold only ever adds clusters, and the same salt brings them in the same order again.
 The share is a share of *weight*: with few heavy clusters, a threshold of 0.05 may hold 1 % or 9 % of
-the traffic (docs/adr/0004). Golden vectors in the tests keep any release from moving a cluster.
+the traffic (docs/adr/0007). Golden vectors in the tests keep any release from moving a cluster.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,8 +52,7 @@ def threshold_for(salt: str, weights: Mapping[str, int], share: float, floor: fl
     total = sum(weights.values())
     if not total:
         return max(share, floor)
-    gaps = (gap for gap in _gaps(salt, weights) if gap[1] >= floor)
-    lower, upper, _ = min(gaps, key=lambda gap: (abs(gap[2] - share * total), gap[1]))
+    lower, upper, _ = min(_gaps(salt, weights), key=lambda gap: (abs(gap[2] - share * total), gap[1]))
     middle = (lower + upper) / 2
     # Two neighbouring floats have no middle: the upper one is as good, because the lane is "below".
     return max(middle if middle > lower else upper, floor)

@@ -370,7 +370,7 @@ _REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
     "exists": ("The rollout was started already.", "Set its share."),
     "held": ("The rollout is held: {held_reason}", "Settle that, then resume; going back is possible at any time."),
     "no_clusters": ("No clusters have been frozen.", "Freeze the clusters first."),
-    "not_complete": ("Only a complete rollout can be deprecated; this one is {status}.", "Set the share to 1 first; it is announced once."),
+    "not_complete": ("Polling is deprecated once the share is 1; this is {status}.", "Set the share to 1 first."),
     "not_deprecated": ("Only a deprecated rollout can end polling; this one is {status}.", "Deprecate it first."),
     "not_held": ("The rollout is not held.", "Set its share."),
     "not_started": ("No rollout has been started.", "Start one first."),
