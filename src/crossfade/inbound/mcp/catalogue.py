@@ -56,6 +56,7 @@ _MESSAGES: Final = _out(
         },
         "has_more": _B,
         "cursor": _I,
+        "lane": _S,
     }
 )
 _ELICITED: Final[Schema] = {"type": "array", "items": _out({"question_id": _S, "status": _S})}

@@ -64,6 +64,8 @@ class MessagesOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Missing when nothing was received, so that there is nothing to acknowledge either."""
     elicited: tuple[Elicited, ...] = ()
     notice: str = ""
+    lane: str = ""
+    """The caller's lane now: ``attend`` is the call to make on elicitation, ``wait_for_messages`` on polling."""
 
 
 def _complete(text: str, structured: bytes, *, is_error: bool = False) -> Complete:
@@ -122,6 +124,7 @@ def messages(batch: Batch, elicited: Sequence[Elicited], reader: str) -> Complet
         cursor=batch.cursor,
         elicited=tuple(elicited),
         notice=batch.notice,
+        lane=batch.lane,
     )
     return _both(out)
 
