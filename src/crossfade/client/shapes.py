@@ -5,8 +5,8 @@ A type may be a msgspec Struct, a dataclass, a TypedDict, or anything with ``mod
 a flat object; the hub says precisely what it does not take.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints, runtime_checkable
 
 import msgspec
 
@@ -34,8 +34,9 @@ def schema_of(shape: Shape) -> Object:
     """
     if isinstance(shape, Mapping):
         return dict(shape)
-    raw = shape.model_json_schema() if isinstance(shape, Model) else msgspec.json.schema(shape)
-    return _flat(raw)
+    if isinstance(shape, Model):
+        return _flat(shape.model_json_schema())
+    return _in_written_order(_flat(msgspec.json.schema(shape)), shape)
 
 
 def content_reader(shape: Shape | None) -> Callable[[Object | None], object]:
@@ -79,6 +80,25 @@ def _flat(schema: Object) -> Object:
     if root.get("required"):
         flat["required"] = root["required"]
     return flat
+
+
+def _in_written_order(schema: Object, shape: type) -> Object:
+    """Choices in the order of the type's ``Literal``, which msgspec sorts: people read the first one first."""
+    properties = cast("dict[str, Object]", schema["properties"])
+    for name, hint in get_type_hints(shape).items():
+        written = list(_literals(hint))
+        for part in (properties.get(name, {}), cast("Object", properties.get(name, {}).get("items", {}))):
+            if "enum" in part and set(cast("list[object]", part["enum"])) == set(written):
+                part["enum"] = written
+    return schema
+
+
+def _literals(hint: object) -> Iterator[object]:
+    for argument in get_args(hint):
+        if get_origin(hint) is Literal:
+            yield argument
+        else:
+            yield from _literals(argument)
 
 
 def _resolve(schema: Object, definitions: Mapping[str, Object]) -> Object:
