@@ -11,11 +11,12 @@ from tests.kit.snippets import blocks, commands
 from tests.kit.tree import ROOT
 
 MAKE, CROSSFADE = commands("make"), commands("crossfade")
+CONFLICT = 11
 PROGRAMS = blocks(frozenset({"python"}))
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+def run(*words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
 
 def verb_of(words: list[str]) -> tuple[list[str], list[str]]:
@@ -64,25 +65,43 @@ def test_the_docs_hold_commands_and_programs_at_all() -> None:
     assert PROGRAMS
 
 
-def test_the_readme_asker_gets_the_answer_of_the_readme_answerer(tmp_path: Path) -> None:
+def at(url: str, folder: Path) -> dict[str, str]:
+    """The environment of a reader whose hub runs at ``url`` with its data in ``folder``."""
+    return {"CROSSFADE_URL": url, "CROSSFADE_DATA_FOLDER": str(folder / "data"), "PATH": "", "HOME": str(folder)}
+
+
+def test_the_readme_s_programs_and_commands_ask_and_answer(tmp_path: Path) -> None:
     asker, answerer = (text for place, text in PROGRAMS if place.startswith("README.md"))
+    (typed,) = (words for place, words in CROSSFADE if place.startswith("README.md") and words[0] == "ask")
     with hub_process(tmp_path) as url:
-        environment = {"CROSSFADE_URL": url, "PATH": "", "HOME": str(tmp_path)}
-        with subprocess.Popen([sys.executable, "-c", answerer], env=environment, cwd=tmp_path) as waiting:
+        environment = at(url, tmp_path)
+        with subprocess.Popen([sys.executable, "-c", answerer], env=environment) as waiting:
             try:
-                assert_answered(asker, environment, tmp_path)
+                assert until_known(environment, "-c", asker) == "answered {'choice': 'ship'}"
+                assert '"choice":"ship"' in until_known(environment, "-m", "crossfade", *typed)
             finally:
                 waiting.terminate()
 
 
-def assert_answered(asker: str, environment: dict[str, str], folder: Path) -> None:
-    """Until the answerer has registered its name, the asker is refused with agent.unknown: ask again."""
+def until_known(environment: dict[str, str], *words: str) -> str:
+    """What the program says. Until the answerer has registered, it is refused with agent.unknown: again, then."""
     said, failed = "", "agent.unknown"
     for _ in range(50):
         if "agent.unknown" not in failed:
             break
-        done = subprocess.run(
-            [sys.executable, "-c", asker], env=environment, cwd=folder, capture_output=True, text=True, check=False
-        )
+        done = run(sys.executable, *words, environment=environment)
         said, failed = done.stdout.strip(), done.stderr
-    assert said == "answered {'choice': 'ship'}", failed
+    assert not failed or said, failed
+    return said
+
+
+def test_the_commands_that_move_a_fleet_work_in_the_order_of_the_page(tmp_path: Path) -> None:
+    typed = [words for place, words in CROSSFADE if place.startswith("docs/how-to/move-a-fleet.md")]
+    assert typed
+    with hub_process(tmp_path) as url:
+        for words in typed:
+            done = run(sys.executable, "-m", "crossfade", *words, environment=at(url, tmp_path))
+            early = words[:2] == ["rollout", "remove"]  # the sunset that was announced a moment ago is still ahead
+            assert done.returncode == (CONFLICT if early else 0), (words, done.stderr)
+        done = run(sys.executable, "-m", "crossfade", "rollout", "status", "--json", environment=at(url, tmp_path))
+    assert '"share":0.0' in done.stdout
