@@ -12,6 +12,7 @@ from tests.kit.tree import ROOT
 
 MAKE, CROSSFADE = commands("make"), commands("crossfade")
 CONFLICT = 11
+UNKNOWN = "There is nobody named"
 PROGRAMS = blocks(frozenset({"python"}))
 
 
@@ -84,10 +85,10 @@ def test_the_readme_s_programs_and_commands_ask_and_answer(tmp_path: Path) -> No
 
 
 def until_known(environment: dict[str, str], *words: str) -> str:
-    """What the program says. Until the answerer has registered, it is refused with agent.unknown: again, then."""
-    said, failed = "", "agent.unknown"
+    """What the program says. Until the answerer has registered, nobody has its name: again, then."""
+    said, failed = "", UNKNOWN
     for _ in range(50):
-        if "agent.unknown" not in failed:
+        if UNKNOWN not in failed:
             break
         done = run(sys.executable, *words, environment=environment)
         said, failed = done.stdout.strip(), done.stderr
