@@ -86,7 +86,9 @@ class Judge:
             except Exception as fault:  # noqa: BLE001 - whatever the models say is wrong
                 self.faults.append(f"{request.get('method')} -> {message[:300]!r}: {fault}")
 
-    def _validate(self, request: dict[str, Any], message: dict[str, Any], asked: dict[bytes, bytes], session: bytes | None) -> None:
+    def _validate(
+        self, request: dict[str, Any], message: dict[str, Any], asked: dict[bytes, bytes], session: bytes | None
+    ) -> None:
         mcp_types.jsonrpc_message_adapter.validate_python(message, by_name=False)
         method = request.get("method", "")
         revision = asked.get(b"mcp-protocol-version", b"").decode()
@@ -99,7 +101,9 @@ class Judge:
         if "result" in message:
             methods.validate_server_result(method, revision, message["result"])
             if revision in ("2025-11-25", "2026-07-28"):
-                assert set(message["result"]) <= set(methods.serialize_server_result(method, revision, message["result"]))
+                assert set(message["result"]) <= set(
+                    methods.serialize_server_result(method, revision, message["result"])
+                )
         elif "method" in message and "id" in message:
             methods.parse_server_request(message["method"], revision, message.get("params"))
         elif "method" in message:
@@ -152,9 +156,11 @@ class Place:
     async def client(self, name: str, mode: str, **more: Any) -> AsyncIterator[Client]:
         """The official client, as this agent."""
         headers = {"authorization": f"Bearer {self.tokens[name]}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30)) as http:
-            async with Client(streamable_http_client(self.url, http_client=http), mode=mode, **more) as client:
-                yield client
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30)) as http,
+            Client(streamable_http_client(self.url, http_client=http), mode=mode, **more) as client,
+        ):
+            yield client
 
     @asynccontextmanager
     async def raw(self, name: str | None = None, **headers: str) -> AsyncIterator["Wire"]:
@@ -203,9 +209,15 @@ class Wire:
         self._id += 1
         return {"jsonrpc": "2.0", "id": self._id, "method": method, "params": params}
 
-    async def initialize(self, revision: str = "2025-11-25", capabilities: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def initialize(
+        self, revision: str = "2025-11-25", capabilities: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Begin a session; its id goes with every request from now on."""
-        params = {"protocolVersion": revision, "capabilities": capabilities or {}, "clientInfo": {"name": "wire", "version": "1"}}
+        params = {
+            "protocolVersion": revision,
+            "capabilities": capabilities or {},
+            "clientInfo": {"name": "wire", "version": "1"},
+        }
         answer = await self.post(self.message("initialize", **params))
         assert answer.status_code == 200, answer.text
         self.headers["mcp-session-id"] = answer.headers["mcp-session-id"]
@@ -218,7 +230,9 @@ class Wire:
         meta = {PV: STATELESS, CAPABILITIES: capabilities or {}, CLIENT: {"name": "wire", "version": "1"}}
         return self.message(method, **params, _meta={**meta, **params.pop("meta", {})})
 
-    async def enveloped(self, method: str, capabilities: dict[str, Any] | None = None, **params: Any) -> httpx2.Response:
+    async def enveloped(
+        self, method: str, capabilities: dict[str, Any] | None = None, **params: Any
+    ) -> httpx2.Response:
         """Send a request of 2026-07-28 with its headers."""
         headers: dict[str, str | None] = {"mcp_protocol_version": STATELESS, "mcp_method": method}
         if "name" in params:

@@ -173,7 +173,7 @@ def _replies(params: wire.Params, opened: Sealed) -> dict[str, Reply] | None:
     if isinstance(params.input_responses, wire.Unset):
         return {} if opened.round else None
     for key, result in params.input_responses.items():
-        if bytes(result[:1]) != b"{":
+        if not wire.is_object(result):
             raise fault(
                 400,
                 wire.INVALID_PARAMS,

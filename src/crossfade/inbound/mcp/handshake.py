@@ -133,8 +133,8 @@ class Handshake:
         """A response of the client: settle it wherever it belongs, and wake the call if it is held here."""
         if not isinstance(message.id, str):
             return
-        whole = not isinstance(message.result, wire.Unset) and bytes(message.result[:1]) == b"{"
-        reply = Reply(message.result if whole and not isinstance(message.result, wire.Unset) else None)
+        result = message.result
+        reply = Reply(None if isinstance(result, wire.Unset) or not wire.is_object(result) else result)
         settled = await self._tools.settle(peer, message.id, reply)
         waiting = self._awaited.get((peer.caller.name, message.id))
         if waiting is not None and not waiting.done():

@@ -156,6 +156,11 @@ def _misshapen(body: bytes, reason: str) -> ProtocolError:
     return error
 
 
+def is_object(value: Raw) -> bool:
+    """Whether a decoded-later value is a JSON object."""
+    return bytes(value)[:1] == b"{"
+
+
 def encode(value: object) -> bytes:
     """``value`` as compact JSON."""
     return _ENCODE(value)
