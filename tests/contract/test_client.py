@@ -72,7 +72,7 @@ async def test_a_question_with_choices_is_asked_and_answered() -> None:
     async with live_hub() as hub, yes_sayer(hub.url), Agent("planner", url=hub.url) as me:
         answer = await me.ask("reviewer", "Ship build 41?", choices=["ship", "hold"])
     assert (answer.status, answer.accepted, answer.by) == ("answered", True, "reviewer")
-    assert list(answer.content.values()) == ["ship"]
+    assert answer.content == {"choice": "ship"}
 
 
 class Verdict(msgspec.Struct):
@@ -131,8 +131,9 @@ def test_a_handler_may_return_any_of_these_types(answer: object) -> None:
 def test_every_kind_of_type_gives_a_flat_schema(shape: type) -> None:
     schema = schema_of(shape)
     assert set(schema) <= {"type", "properties", "required"}
-    assert schema["properties"]["decision"]["enum"] == ["ship", "hold"]
-    assert "$ref" not in msgspec.json.encode(schema).decode()
+    written = msgspec.json.encode(schema).decode()
+    assert '"enum":["ship","hold"]' in written
+    assert "$ref" not in written
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ async def test_a_plain_function_answers_from_a_thread() -> None:
     ):
         reviewer.answers(lambda question: "hold" if "build" in question.message else "ship")
         answer = await me.ask("reviewer", "Ship build 41?", choices=["ship", "hold"])
-    assert list(answer.content.values()) == ["hold"]
+    assert answer.content == {"choice": "hold"}
 
 
 def test_a_failing_handler_leaves_its_question_open_and_answers_the_next(caplog: pytest.LogCaptureFixture) -> None:
@@ -391,10 +392,9 @@ async def test_a_wrong_token_is_an_authentication_error() -> None:
 
 @run
 async def test_serving_under_the_token_of_another_is_refused() -> None:
-    async with live_hub() as hub:
-        async with Agent("reviewer", url=hub.url, token=await token(hub, "planner")) as agent:
-            with pytest.raises(CrossfadeError) as caught:
-                await asyncio.wait_for(agent.serve(), LIMIT_SECONDS)
+    async with live_hub() as hub, Agent("reviewer", url=hub.url, token=await token(hub, "planner")) as agent:
+        with pytest.raises(CrossfadeError) as caught:
+            await asyncio.wait_for(agent.serve(), LIMIT_SECONDS)
     assert caught.value.code == "identity.mismatch"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 from urllib.parse import urlsplit
 
 from crossfade.bootstrap import ROOT, RunningHub, running_hub
@@ -50,7 +51,7 @@ class Wire:
         self.opened: list[bytes] = []
         """First line of every request of every connection, as far as it came in one piece."""
 
-    async def __aenter__(self) -> "Wire":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 

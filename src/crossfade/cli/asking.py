@@ -40,7 +40,9 @@ def ask(
     to: str,
     message: str,
     *,
-    choice: Annotated[list[str] | None, Parameter(help="Allowed answers: repeat it, or separate by commas.")] = None,
+    choice: Annotated[
+        list[str] | None, Parameter(negative="", help="Allowed answers: repeat it, or separate by commas.")
+    ] = None,
     schema: Annotated[str | None, Parameter(help="JSON Schema of the answer: text, or a file as @path.")] = None,
     timing: Timing = UNHURRIED,
     options: Options = PLAIN,

@@ -19,7 +19,7 @@ def guarded(arguments: list[str]) -> int:
     try:
         outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return report(_usage(error, arguments), machine=machine)
+        return report(_usage(error), machine=machine)
     except (CommandError, ConfigError) as error:
         return report(error, machine=machine)
     except KeyboardInterrupt:
@@ -40,8 +40,6 @@ def report(error: CommandError | ConfigError, *, machine: bool) -> int:
     return error.exit_code if isinstance(error, CommandError) else exit_of(error.code)
 
 
-def _usage(error: CycloptsError, arguments: list[str]) -> CommandError:
-    words = [word for word in arguments if not word.startswith("-")][:2]
-    chain = error.command_chain or words[:0]
-    text = " ".join(str(error).split()) or "the arguments cannot be understood"
-    return CommandError("usage", text, " ".join(["crossfade", *chain, "--help"]), Exit.USAGE)
+def _usage(error: CycloptsError) -> CommandError:
+    text = " ".join(str(error).split()).partition(" Available commands:")[0] or "the arguments cannot be understood"
+    return CommandError("usage", text, " ".join(["crossfade", *(error.command_chain or ()), "--help"]), Exit.USAGE)

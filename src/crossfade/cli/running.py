@@ -125,6 +125,8 @@ def _started(config: Config, run: Callable[[], Coroutine[None, None, None]]) -> 
     from crossfade.engine.ports import CorruptLogError, LogError, LogInUseError
     from crossfade.inbound.listeners import AddressInUseError, ListenError
 
+    for chatty in ("httpx2", "httpcore2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.basicConfig(level=config.verbosity.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(run())

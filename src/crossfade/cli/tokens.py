@@ -18,7 +18,9 @@ FIELDS: Final = ("token_id", "name", "kind", "scopes", "status", "expires_at")
 def new(
     name: str,
     *,
-    scope: Annotated[list[str] | None, Parameter(help="agent, person, operator, reviewer or admin; repeat it.")] = None,
+    scope: Annotated[
+        list[str] | None, Parameter(negative="", help="agent, person, operator, reviewer or admin; repeat it.")
+    ] = None,
     kind: Annotated[str, Parameter(help="program, person or service.")] = "program",
     expires: Annotated[str | None, Parameter(help="End it after, e.g. 90d; else when revoked.")] = None,
     label: Annotated[str, Parameter(help="Cluster of the agent in a rollout.")] = "",
