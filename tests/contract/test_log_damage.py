@@ -7,8 +7,8 @@ import apsw
 import pytest
 
 from crossfade.core.values import SPACE
-from crossfade.engine.ports import CorruptLogError
-from crossfade.logs import startup
+from crossfade.engine.ports import CorruptLogError, StoredEvent
+from crossfade.logs import codec, startup
 from crossfade.logs.sqlite import open_sqlite
 from tests.kit.logs import everything, fill, run, tamper, tx
 
@@ -36,7 +36,7 @@ FLIPS = {
 @pytest.mark.parametrize("column", FLIPS)
 def test_a_change_of_any_column_is_named_at_the_start(folder, column):
     fill(folder, 20)
-    tamper(folder, "UPDATE events SET " + FLIPS[column] + " WHERE sequence = 13")
+    tamper(folder, "UPDATE events SET %s WHERE sequence = 13" % FLIPS[column])  # noqa: S608, UP031
     with pytest.raises(CorruptLogError, match="shard 1: sequence 13 "):
         open_sqlite(folder)
 
@@ -107,6 +107,15 @@ def test_a_refused_start_lets_go_of_the_folder(folder):
         open_sqlite(folder)
     tamper(folder, "UPDATE events SET at = 1 WHERE sequence = 3")
     run(lambda: open_sqlite(folder), everything)
+
+
+def test_a_gap_is_named_even_if_the_chain_was_forged_over_it():
+    columns = ("q/a", 1, "t/1", 1, "ann", "", b"k" * 16, b"")
+    first = codec.link(SPACE, codec.GENESIS, (1, *columns))
+    third = codec.link(SPACE, first, (3, *columns))
+    rows = [StoredEvent(1, *columns, first), StoredEvent(3, *columns, third)]
+    assert codec.verify(SPACE, rows[:1], 0, codec.GENESIS) is None
+    assert codec.verify(SPACE, rows, 0, codec.GENESIS) == 2
 
 
 def test_the_chain_can_be_recomputed_from_its_description_alone(folder):

@@ -96,6 +96,18 @@ def test_rows_are_the_same_from_memory_and_from_the_file(folder, monkeypatch, ro
     run(lambda: open_sqlite(folder), check)
 
 
+def test_no_more_rows_are_kept_in_memory_than_the_limit(folder, monkeypatch):
+    monkeypatch.setattr(recent, "RECENT_ROWS_MAX", 40)
+
+    async def check(log):
+        await append_one_by_one(log, 500)
+        kept = [number for number in range(500) if log._recent.read(SPACE, number, 1)]
+        assert kept[-1] == 499
+        assert len(kept) <= 40
+
+    run(lambda: open_sqlite(folder), check)
+
+
 def test_everything_that_is_queued_shares_one_sync_whatever_its_shard(folder, monkeypatch):
     batches = []
     append = database.Database.append
