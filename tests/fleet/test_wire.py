@@ -136,7 +136,7 @@ def test_input_required_is_answered_by_calling_again_with_the_sealed_state() -> 
 
 
 def test_an_elicitation_on_the_stream_is_answered_on_another_connection() -> None:
-    posted: asyncio.Future[object]
+    posted: asyncio.Future[tuple[str | None, dict[str, object]]]
 
     async def script(headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter) -> None:
         message = msgspec.json.decode(body)
@@ -162,7 +162,7 @@ def test_an_elicitation_on_the_stream_is_answered_on_another_connection() -> Non
             return await wire_to(port, Revision.SESSION).call("attend", {}, accept_all)
 
     assert run(scenario()).elicited == ("q_9",)
-    session, message = posted.result()  # type: ignore[misc]
+    session, message = posted.result()
     assert session == "s1"
     assert message["result"] == {"action": "accept", "content": {"ok": "q_9"}}
 

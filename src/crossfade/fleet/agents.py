@@ -262,10 +262,13 @@ class Agent:
             "question_id": question_id,
             "action": "accept",
             "content": content,
-            "key": f"{self.plan.run}-{self.plan.name}-answer-{self._notes}",
+            "key": f"{self.plan.run}-{content['note']}",
         }
         outcome = await self._lines.commands.call("answer", arguments)
-        status = _code(outcome) if outcome.failed else "accepted"
+        while outcome.failed and _code(outcome).startswith(PASSING_CODES):
+            await asyncio.sleep(PAUSE_SECONDS)
+            outcome = await self._lines.commands.call("answer", arguments)
+        status = _standing(outcome, question_id)
         self.journal.answered(question_id, status, canonical(content))
         self._answering.discard(question_id)
 
@@ -328,6 +331,14 @@ class Agent:
         code = _code(outcome)
         if not code.startswith(PASSING_CODES):
             raise AgentError(f"{self.plan.name}: {tool} was refused: {code} {outcome.text}")
+
+
+def _standing(outcome: Outcome, question_id: str) -> str:
+    """What the hub said to an answer: ``accepted`` only if this question now has it."""
+    if outcome.failed:
+        return _code(outcome)
+    question = msgspec.json.decode(outcome.content, type=Question)
+    return "accepted" if (question.question_id, question.status) == (question_id, "answered") else question.status
 
 
 def _code(outcome: Outcome) -> str:

@@ -45,6 +45,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     achieved: float
     agents_on_elicitation: int
+    agents: int
+    """All that the hub counts: the fleet, and whoever else it knows."""
     status: str
     asked: int
     """Questions that the fleet had asked by then."""
@@ -72,6 +74,7 @@ class Ramp:
                 share=view.share,
                 achieved=view.achieved,
                 agents_on_elicitation=view.agents_on_elicitation,
+                agents=view.agents,
                 status=view.status,
                 asked=self._asked(),
             )

@@ -86,7 +86,7 @@ def _table(title: str, *columns: str, plain: bool) -> Table:
 def _stages(report: DemoReport, *, plain: bool) -> Table:
     table = _table("Ramp", "stage", "share", "reached", "on elicitation", "status", "asked before", plain=plain)
     for stage in report.stages:
-        on = f"{stage.agents_on_elicitation} of {report.agents}"
+        on = f"{stage.agents_on_elicitation} of {stage.agents}"
         table.add_row(stage.name, f"{stage.share:.0%}", f"{stage.achieved:.1%}", on, stage.status, str(stage.asked))
     return table
 
