@@ -231,3 +231,17 @@ async def test_a_stopping_hub_lets_go_of_every_wait() -> None:
         await asyncio.gather(*waits)
         while item := await stream.next():
             assert item.event in {"hello", "question"}
+
+
+@run
+async def test_only_those_who_take_part_may_reply() -> None:
+    async with World() as world:
+        ana, bo, cy = await world.join("ana"), await world.join("bo"), await world.join("cy")
+        sent = ok(await world.hub.send(ana, SendRequest(to=("bo",), body="secret")))
+        asked = await world.ask(ana, "bo")
+        for reply_to in (sent.message_id, asked.question_id):
+            request = SendRequest(to=("ana",), body="me too", reply_to=reply_to)
+            assert refused(await world.hub.send(cy, request)) == "reply.unknown"
+        reply = ok(await world.hub.send(bo, SendRequest(to=(), body="yes", reply_to=sent.message_id)))
+        assert reply.conversation == sent.message_id
+        assert [item.reply_to for item in (await world.poll(ana)).items] == [sent.message_id]

@@ -247,3 +247,13 @@ async def test_declining_needs_no_content_and_tells_the_reason() -> None:
         request = AnswerRequest(question_id=asked.question_id, action="decline", reason="not mine")
         assert ok(await world.hub.answer(bo, request)).status == "declined"
         assert ok(await world.hub.question(ana, asked.question_id)).reason == "not mine"
+
+
+@run
+async def test_a_key_used_for_another_answer_is_refused_and_answers_nothing() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        first, second = await world.ask(ana, "bo"), await world.ask(ana, "bo")
+        ok(await world.answer(bo, first.question_id, key="same"))
+        assert refused(await world.answer(bo, second.question_id, key="same")) == "key.reused"
+        assert ok(await world.hub.question(ana, second.question_id)).status == "open"

@@ -3,11 +3,11 @@
 import asyncio
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from crossfade.core import questions, shapes
+from crossfade.core import messages, questions, shapes
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Lane, QuestionId, Sequence, stream_of
@@ -20,6 +20,8 @@ from crossfade.engine.views.questions import Entry, view
 
 Chain = tuple[str, int, Lane | None]
 """Conversation, hops so far, and the lane it is pinned to (None: free)."""
+
+REUSED: Final = Refusal("key.reused", "This key was used for something else.", "Use a fresh key for each command.")
 
 
 def scoped_key(caller: Caller, verb: str, key: str | None) -> bytes | None:
@@ -59,9 +61,7 @@ class Asking:
         if isinstance(entry, Refusal):
             return entry
         if (entry.state.addressee, entry.state.message) != (command.addressee, command.message):
-            return self._c.refuse(
-                Refusal("key.reused", "This key was used for another question.", "Use a fresh key for each question.")
-            )
+            return self._c.refuse(REUSED)
         return view(entry)
 
     async def _command(self, caller: Caller, request: AskRequest) -> questions.Ask | Refusal:
@@ -81,7 +81,7 @@ class Asking:
                 f"Give a number above 0 and at most {limits.deadline_seconds_max}.",
                 {"field": "deadline_seconds"},
             )
-        chain = await self.chain(request.reply_to)
+        chain = await self.chain(caller, request.reply_to)
         if isinstance(chain, Refusal):
             return chain
         deadline = Instant(self._c.dispatcher.now() + int(seconds * SECOND))
@@ -130,7 +130,7 @@ class Asking:
             )
         return member
 
-    async def chain(self, reply_to: str | None) -> Chain | Refusal:
+    async def chain(self, caller: Caller, reply_to: str | None) -> Chain | Refusal:
         """Where a reply to a question or message belongs, or refuse with reply.unknown or limit.hops."""
         if not reply_to:
             return "", 0, None
@@ -144,8 +144,8 @@ class Asking:
         else:
             slot = await self._c.dispatcher.load(stream_of("message", reply_to))
             parent = slot.state
-        if slot.version == 0:
-            return Refusal("reply.unknown", f"There is no {reply_to!r} to reply to.", "Check reply_to.")
+        if slot.version == 0 or caller.name not in _ends(parent):
+            return Refusal("reply.unknown", f"There is no {reply_to[:80]!r} for you to reply to.", "Check reply_to.")
         if parent.hops + 1 > self._c.limits.hops_max:
             return Refusal(
                 "limit.hops",
@@ -281,6 +281,8 @@ class Asking:
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
+        if outcome.duplicate and (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0].stream != stream:
+            return self._c.refuse(REUSED)
         entry = await self.entry(question_id)
         return entry if isinstance(entry, Refusal) else view(entry)
 
@@ -301,6 +303,11 @@ def unknown_recipient(name: str, similar: list[str]) -> Refusal:
     """Nobody has that name; never queued for ever in the hope that somebody will."""
     hint = f"Did you mean {', '.join(similar)}?" if similar else "The tool `agents` lists who is there."
     return Refusal("recipient.unknown", f"There is nobody named {name!r} here.", hint, {"recipient": name[:80]})
+
+
+def _ends(parent: questions.State | messages.State) -> tuple[str, ...]:
+    """Who takes part in a question or message, and may therefore reply to it."""
+    return (parent.sender, *parent.to) if isinstance(parent, messages.State) else (parent.asker, parent.addressee)
 
 
 def _unknown() -> Refusal:

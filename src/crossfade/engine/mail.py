@@ -14,7 +14,7 @@ from crossfade.core import messages, questions, shapes
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
 from crossfade.core.values import SECOND, SPACE, AgentName, Caller, Channel, MessageId, Sequence, stream_of
-from crossfade.engine.asking import Asking, scoped_key, unknown_recipient
+from crossfade.engine.asking import REUSED, Asking, scoped_key, unknown_recipient
 from crossfade.engine.backlog import Backlog
 from crossfade.engine.context import Context, too_long
 from crossfade.engine.requests import AnswerRequest, Batch, ReceiveRequest, SendRequest, SentView
@@ -93,7 +93,7 @@ class Mail:
         )
 
     async def _command(self, caller: Caller, request: SendRequest) -> messages.Send | Refusal:
-        chain = await self._asking.chain(request.reply_to)
+        chain = await self._asking.chain(caller, request.reply_to)
         if isinstance(chain, Refusal):
             return chain
         to = request.to or await self._correspondent(caller, request.reply_to)
@@ -149,9 +149,7 @@ class Mail:
         record = recorded(SPACE, (await self._c.log.read(SPACE, Sequence(sequence - 1), 1))[0])
         sent = record.event
         if not isinstance(sent, messages.Sent) or (sent.to, sent.body) != (command.to, command.body):
-            return self._c.refuse(
-                Refusal("key.reused", "This key was used for something else.", "Use a fresh key for each message.")
-            )
+            return self._c.refuse(REUSED)
         message_id = record.stream.partition("/")[2]
         return self._sent(message_id, record.sequence, sent.to, sent.conversation or message_id)
 
