@@ -45,6 +45,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     urgent: bool
     failure: str = ""
     faults: int = 0
+    focus: str = ""
+    """Name of the first input that is wrong."""
     reason: str = ""
 
 
@@ -53,14 +55,16 @@ def card(question: QuestionView, attempt: Attempt | None, now: Instant) -> Card:
     shape = shapes.from_raw(question.schema)
     mine = attempt if attempt is not None and attempt.question_id == question.question_id else None
     left_seconds = _seconds(question.deadline, now)
+    controls = forms.controls(shape, mine.sent, mine.errors) if mine else forms.controls(shape)
     return Card(
         question=question,
-        controls=forms.controls(shape, mine.sent, mine.errors) if mine else forms.controls(shape),
+        controls=controls,
         asked=ago(-_seconds(question.asked_at, now)),
         deadline=until(left_seconds),
         urgent=left_seconds < 120,
         failure=mine.failure if mine else "",
         faults=len(mine.errors) if mine else 0,
+        focus=next((control.name for control in controls if control.error), ""),
         reason=mine.reason if mine else "",
     )
 

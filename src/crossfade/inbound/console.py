@@ -29,6 +29,7 @@ from crossfade.engine.ports import Clock, LogError
 from crossfade.engine.requests import AnswerRequest, QuestionView
 from crossfade.inbound import auth, cards, forms
 from crossfade.inbound.api.routes import PARTICIPANT
+from crossfade.inbound.errors import INTERNAL
 from crossfade.inbound.settings import AppSettings
 
 FOLDER: Final = Path(__file__).parent.parent / "console"
@@ -57,7 +58,7 @@ def build_console(hub: Hub, settings: AppSettings, clock: Clock) -> Starlette:
         Route("/sign-out", pages.sign_out, methods=["POST"]),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
-    return Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing})
+    return Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing, 500: pages.broken})
 
 
 class Console:
@@ -258,6 +259,10 @@ class Console:
         page = self._page("error.html", status, title=title, text="Nothing is at this address.")
         page.headers.update(headers)
         return page
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """500; the server's log has the error."""
+        return self._page("error.html", 500, title="The hub failed", text=cards.sentence(INTERNAL))
 
     async def _form(self, request: Request) -> dict[str, list[str]] | None:
         """The form of a POST; None if it is none or too large."""

@@ -150,7 +150,7 @@ def _control(field: Field, sent: Sent | None, error: str) -> Control:
     shown = _defaults(field) if sent is None else list(sent.get(PREFIX + field.name, ()))
     about = {
         "name": PREFIX + field.name,
-        "label": field.title or field.name,
+        "label": _label(field),
         "description": field.description,
         "required": field.required,
         "error": error,
@@ -227,8 +227,15 @@ def _bounds(field: Number | Integer) -> dict[str, str]:
 
 
 def _span(low: float | None, high: float | None, unit: str) -> str:
-    if low and high is not None:
-        return f"{low} to {high}{unit}." if low != high else f"{low}{unit}."
-    if low:
-        return f"At least {low}{unit}."
-    return f"At most {high}{unit}." if high is not None else ""
+    """Bounds in words; a least length or number of 0 says nothing."""
+    if low is not None and high is not None and (low or not unit):
+        return f"{low} to {high}{unit}." if low != high else f"Exactly {low}{unit}."
+    if high is not None:
+        return f"At most {high}{unit}."
+    return f"At least {low}{unit}." if low is not None and (low or not unit) else ""
+
+
+def _label(field: Field) -> str:
+    """The title, else the name as words: ``due_date`` → ``Due date``."""
+    words = field.title or field.name.replace("_", " ").strip() or field.name
+    return words[0].upper() + words[1:]

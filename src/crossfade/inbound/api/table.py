@@ -44,6 +44,11 @@ _ASKING: Final[tuple[AnyRoute, ...]] = (
         method="GET", path="/v1/inbox", name="inbox", summary="Wait for messages and questions, on either lane",
         grants=PARTICIPANT, run=messages.inbox, gives=messages.Page, query=messages.ReceiveQuery, body=Nothing,
     ),
+    Route(
+        method="POST", path="/v1/inbox/acknowledge", name="acknowledge", summary="Say what the event stream brought",
+        grants=PARTICIPANT, run=messages.acknowledge, gives=messages.Acknowledged, query=Nothing,
+        body=messages.AcknowledgeBody,
+    ),
 )  # fmt: skip
 
 _IDENTITIES: Final[tuple[AnyRoute, ...]] = (
