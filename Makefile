@@ -44,7 +44,7 @@ docs: $(READY_DEV) ## draw the generated pages anew
 	@$(BIN)/python tools/reference.py
 
 bench: $(READY_DEV) ## our figures beside others', paired in one run
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python bench/run.py $(ARGS)
 
 conformance: $(READY_DEV) ## the official MCP conformance suite against our transport
 	@$(BIN)/python tools/conformance.py $(ARGS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crossfade.inbound.mcp.catalogue import DEFINITIONS
 from tests.kit import tree
 from tests.kit.glossary import never_names, offences
 
@@ -120,6 +121,11 @@ def test_the_map_names_files_refusals_and_limits_that_exist() -> None:
     roots = (tree.ROOT, tree.ROOT / "src/crossfade")
     assert [name for name in files if not any(any(root.glob(name.rstrip("/"))) for root in roots)] == []
     assert [name for name in limits if name not in source] == []
+
+
+def test_the_readme_lists_the_tools_that_there_are() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", (tree.ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(tool.name for tool in DEFINITIONS)
 
 
 def test_changelog_fragments_are_named_by_kind_and_are_sentences() -> None:

@@ -1,6 +1,7 @@
 """What operators call: health, metrics, tokens, agents, rollout, log; also when the log cannot write."""
 
 import msgspec
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from crossfade.core.values import Scope
@@ -80,6 +81,7 @@ async def test_a_server_that_is_stopping_is_not_ready() -> None:
         assert (await web.get("/readyz")).json["checks"] == {"log": True, "serving": False}
 
 
+@pytest.mark.requirement("P22")
 @run
 async def test_the_metrics_tell_what_happened() -> None:
     async with Web(open_loopback=True) as web:

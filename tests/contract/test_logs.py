@@ -15,6 +15,8 @@ from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
 from tests.kit.logs import event, everything, key, run, tx
 
+pytestmark = pytest.mark.requirement("P26")
+
 
 @pytest.fixture(params=["memory", "sqlite"])
 def make(request, tmp_path):

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from crossfade.core import cohorts
 from crossfade.core.values import Lane
 
+pytestmark = pytest.mark.requirement("P8")
+
 GOLDEN = [
     ("s", "team-a", 0.5081540651836794),
     ("s", "team-b", 0.703622093108014),
