@@ -107,6 +107,8 @@ def test_an_unknown_variable_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.high is not None], ids=lambda s: s.name)
 def test_each_bound_holds_at_both_ends(tmp_path: Path, setting: Setting) -> None:
     kind = FIELDS[setting.name][0]
+    assert setting.low is not None
+    assert setting.high is not None
     for value, fits in ((setting.low, True), (setting.high, True), (setting.low - 1, False), (setting.high + 1, False)):
         text = str(int(value)) if kind is int else str(value)
         try:
@@ -132,7 +134,7 @@ def test_each_bound_holds_at_both_ends(tmp_path: Path, setting: Setting) -> None
 def test_a_file_with_a_value_of_the_wrong_type_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
     error = failure(tmp_path, f"# first\n{text}\n")
     assert error.code == "config.value"
-    assert f"{tmp_path / 'crossfade.toml'}:2: {text.split(' ')[0]}: " in error.message
+    assert f"{tmp_path / 'crossfade.toml'}:2: {text.partition(' ')[0]}: " in error.message
 
 
 @pytest.mark.parametrize(("variable", "text"), [("CROSSFADE_PORT", "many"), ("CROSSFADE_DRAIN_SECONDS", "nan")])
