@@ -9,6 +9,7 @@ back; so a batch is written in few statements with many rows, not in many with o
 """
 
 import contextlib
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from itertools import chain as concatenated
@@ -74,7 +75,8 @@ class Database:
         """Open or create the log in ``folder``. Raises LogError and LogInUseError as ``startup`` says."""
         make_folder(folder)
         self._wal_pages = 0
-        self._versions: dict[Shard, dict[StreamName, int]] = {}
+        # Not a dict, whose oldest entry takes longer to find the more were removed before it.
+        self._versions: defaultdict[Shard, OrderedDict[StreamName, int]] = defaultdict(OrderedDict)
         self.broken = ""
         """Why nothing more can be written; empty while all is well."""
         self.heads: dict[Shard, Head] = {}
@@ -181,7 +183,7 @@ class Database:
 
     def _resolve(self, shard: Shard, txs: Seq[Tx]) -> Resolved:
         keys, streams = named(txs)
-        versions = self._versions.setdefault(shard, {})
+        versions = self._versions[shard]
         unknown = tuple(stream for stream in streams if stream not in versions)
         if unknown:
             versions.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(unknown))))
@@ -217,7 +219,7 @@ class Database:
     def _forget_oldest(self, shard: Shard) -> None:
         versions = self._versions[shard]
         while len(versions) > STREAMS_REMEMBERED_MAX:
-            del versions[next(iter(versions))]
+            versions.popitem(last=False)
 
     def _events(self, sql: str, bindings: tuple[object, ...], shard: Shard, after: Sequence) -> list[StoredEvent]:
         rows: list[StoredEvent] = []
