@@ -92,7 +92,7 @@ def asked(cli: Cli, to: str, *more: str) -> str:
 def answering(url: str, name: str) -> Iterator[None]:
     """An agent on the SDK in a thread: ships, but declines what ends in 3."""
     agent = Agent(name, url=url)
-    started: "threading.Event" = threading.Event()
+    started = threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     @agent.answers

@@ -5,9 +5,12 @@
 
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from crossfade import __version__
+
+INTERRUPTED: Final = 130
+"""Exit.INTERRUPTED; ended at once, so that no half-made event loop complains on the way out."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -23,4 +26,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code == INTERRUPTED:
+        os._exit(code)
     sys.exit(code)
