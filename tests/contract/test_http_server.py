@@ -391,6 +391,23 @@ def test_a_request_in_flight_is_answered_before_the_server_ends() -> None:
     run(scenario())
 
 
+def test_nobody_is_let_in_while_the_server_ends() -> None:
+    async def scenario() -> None:
+        refused: list[bool] = []
+
+        async def knock(seconds: float) -> None:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", server.port)
+            refused.append(True)
+
+        async with serving(Echo(), knock) as server:
+            server.stop()
+            await server.wait()
+        assert refused
+
+    run(scenario())
+
+
 def test_what_does_not_end_within_the_grace_is_dropped() -> None:
     async def scenario() -> None:
         started, cancelled = asyncio.Event(), asyncio.Event()

@@ -138,6 +138,7 @@ class Server:
             with self._signals():
                 await self._runner.serve(sockets=list(listeners.sockets))
         finally:
+            self._runner.stop_accepting()  # cancelled, there was no orderly end
             listeners.close()
             self._collector.stop()
 
@@ -162,6 +163,7 @@ class _Runner(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, owner: Server, on_drain: OnDrain | None) -> None:
         super().__init__(config)
+        self.servers = []
         self.stopping = asyncio.Event()
         self.hurried = asyncio.Event()
         self._owner = owner
@@ -190,10 +192,9 @@ class _Runner(uvicorn.Server):
         """Stop accepting, drain, wait, drop the rest."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._grace_seconds
-        for server in self.servers:
-            server.close()
+        self.stop_accepting()
         for sock in sockets or []:
-            sock.close()
+            sock.close()  # else the kernel goes on taking connections
         self._gate.emptied.clear()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # closes the idle ones; the others close after their answer
@@ -210,6 +211,11 @@ class _Runner(uvicorn.Server):
             for task in late:
                 task.cancel()
         await self.lifespan.shutdown()
+
+    def stop_accepting(self) -> None:
+        """Close the listeners. Again: nothing."""
+        for server in self.servers:
+            server.close()
 
     async def _until(self, work: Awaitable[object], deadline: float) -> None:
         """Wait for ``work``, but not beyond ``deadline`` (loop time) nor when hurried."""
