@@ -8,8 +8,7 @@ import pytest
 
 from crossfade.core.values import Kind, Scope
 from crossfade.engine.ports import UnavailableError
-from tests.contract.test_api_operations import FailingLog
-from tests.kit.http import Answer, Web
+from tests.kit.http import Answer, FailingLog, Web
 from tests.kit.hub import run
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)> https://evil.example/ {{ 7*7 }}'

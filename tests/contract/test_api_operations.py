@@ -7,20 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from crossfade.core.values import Scope
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import UnavailableError, UnknownOutcomeError
-from crossfade.logs.memory import MemoryLog
-from tests.kit.http import Web
+from tests.kit.http import FailingLog, Web
 from tests.kit.hub import run
-
-
-class FailingLog(MemoryLog):
-    """Refuses to append while ``fault`` is set."""
-
-    fault: type[Exception] | None = None
-
-    async def append(self, shard, txs):  # type: ignore[no-untyped-def]
-        if self.fault is not None:
-            raise self.fault("the disk is gone")
-        return await super().append(shard, txs)
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

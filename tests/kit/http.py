@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -10,10 +11,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from crossfade.core.values import Caller, Kind, Scope
+from crossfade.core.values import Caller, Kind, Scope, Shard
 from crossfade.engine.hub import Hub
 from crossfade.engine.limits import Limits
-from crossfade.engine.ports import Log
+from crossfade.engine.ports import Log, LogError, Result, Tx
 from crossfade.inbound.app import Application, build_app
 from crossfade.inbound.asgi import StreamLimits, Streams
 from crossfade.inbound.server import Server, ServerSettings
@@ -24,6 +25,18 @@ from tests.kit.clock import FakeClock
 from tests.kit.hub import ROOT, World, ok
 
 HOST = "127.0.0.1:8765"
+
+
+class FailingLog(MemoryLog):
+    """Refuses to append while ``fault`` is set."""
+
+    fault: type[LogError] | None = None
+
+    async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
+        """As the memory log, unless told to fail."""
+        if self.fault is not None:
+            raise self.fault("the disk is gone")
+        return await super().append(shard, txs)
 
 
 class Answer(msgspec.Struct):

@@ -53,6 +53,7 @@ STATUS: Final[tuple[tuple[str, int], ...]] = (
     ("token.*", 422),
     ("shape.*", 422),
     ("answer.*", 422),
+    ("argument.*", 422),
     ("limit.*", 429),
     ("http.headers_too_large", 431),
     ("http.internal", 500),

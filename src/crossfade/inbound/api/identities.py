@@ -13,6 +13,9 @@ from crossfade.inbound.api.questions import Limit
 from crossfade.inbound.api.routes import Call, Outcome, Strict
 
 
+Expiry = Annotated[float, Meta(ge=0, le=3_653 * 86_400, description="At most ten years; left out: until it is revoked.")]
+
+
 class AgentsQuery(Strict, frozen=True, kw_only=True):
     """Which agents."""
 
@@ -26,7 +29,7 @@ class IssueBody(Strict, frozen=True, kw_only=True):
     name: str
     kind: Kind = Kind.PROGRAM
     scopes: Annotated[tuple[Grant, ...], Meta(min_length=1)] = (Grant.AGENT,)
-    expires_seconds: Annotated[float | None, Meta(description="Left out: until it is revoked.")] = None
+    expires_seconds: Expiry | None = None
     label: Annotated[str, Meta(max_length=64, description="Cluster of the agent in the rollout.")] = ""
 
 
