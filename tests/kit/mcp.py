@@ -1,5 +1,6 @@
 """A hub behind a real MCP endpoint on a free port, the official client, and a judge of every message sent."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,10 +12,11 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import methods
 
-from crossfade.core.values import Caller, Kind, Scope
+from crossfade.core.values import SPACE, AgentName, Caller, Kind, Scope, Sequence
 from crossfade.engine.hub import Hub
 from crossfade.engine.limits import Limits
-from crossfade.inbound.asgi import Message, Receive, Send, Streams
+from crossfade.engine.requests import AskRequest, SendRequest
+from crossfade.inbound.asgi import Message, Receive, Send, StreamLimits, Streams
 from crossfade.inbound.asgi import Scope as AsgiScope
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
 from crossfade.inbound.mcp.settings import McpSettings
@@ -120,10 +122,10 @@ def _events(sent: bytes) -> list[bytes]:
 class Place:
     """A hub with its endpoint."""
 
-    def __init__(self, limits: Limits, settings: McpSettings, *, guests: bool) -> None:
+    def __init__(self, limits: Limits, settings: McpSettings, *, guests: bool, ping_seconds: float) -> None:
         self.log = MemoryLog()
         self.hub = Hub(self.log, HostClock(), HostIds(), limits, guests=guests)
-        self.streams = Streams()
+        self.streams = Streams(StreamLimits(ping_seconds=ping_seconds))
         host = Host(HostClock(), HostIds(), KEY, self.streams)
         self.endpoint = McpEndpoint(self.hub, HubTools(self.hub), host, settings)
         self.judge = Judge(self.endpoint)
@@ -152,6 +154,49 @@ class Place:
             ok(await self.hub.rollout_start(ROOT, "test", salt="salt"))
         ok(await self.hub.rollout_set(ROOT, share, "test"))
 
+    async def revoke(self, name: str) -> None:
+        """Take back all of an agent's tokens."""
+        for token in ok(await self.hub.tokens(ROOT)):
+            if token.name == name:
+                ok(await self.hub.revoke_token(ROOT, token.token_id))
+
+    async def deprecate(self, sunset_seconds: float, notice: str) -> None:
+        """Announce the end of polling."""
+        ok(await self.hub.rollout_deprecate(ROOT, sunset_seconds, notice))
+
+    async def remove(self) -> None:
+        """End polling."""
+        ok(await self.hub.rollout_remove(ROOT))
+
+    async def ask(self, asker: str, to: str, message: str = "Ship it?") -> str:
+        """Ask a yes/no question past MCP; its id."""
+        request = AskRequest(to=to, message=message, choices=("yes", "no"))
+        return ok(await self.hub.ask(self.caller(asker), request)).question_id
+
+    async def send(self, sender: str, to: str, body: str) -> None:
+        """Send a message past MCP."""
+        ok(await self.hub.send(self.caller(sender), SendRequest(to=(to,), body=body)))
+
+    async def events(self, kind: str) -> int:
+        """How many events of this type are in the log."""
+        rows = await self.log.read(SPACE, Sequence(0), 10_000)
+        return sum(row.type.startswith(kind) for row in rows)
+
+    async def waiting(self, name: str, calls: int = 1) -> None:
+        """Return when the agent holds this many waits open."""
+        while len(self.hub._views.directory.member(AgentName(name)).mailbox.wakers) != calls:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0)
+
+    async def native(self, name: str) -> None:
+        """Return when the hub has noted that the agent's client can elicit."""
+        while not self.hub._views.directory.member(AgentName(name)).state.native:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0)
+
+    async def asked(self, name: str) -> None:
+        """Return when a question of this agent is open."""
+        while not self.hub._views.directory.member(AgentName(name)).asked_open:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0)
+
     @asynccontextmanager
     async def client(self, name: str, mode: str, **more: Any) -> AsyncIterator[Client]:
         """The official client, as this agent."""
@@ -173,10 +218,14 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    *names: str, limits: Limits | None = None, settings: McpSettings | None = None, guests: bool = False
+    *names: str,
+    limits: Limits | None = None,
+    settings: McpSettings | None = None,
+    guests: bool = False,
+    ping_seconds: float = 15.0,
 ) -> AsyncIterator[Place]:
     """A running hub with these agents; at the end every message that was sent must have been right."""
-    made = Place(limits or Limits(), settings or McpSettings(), guests=guests)
+    made = Place(limits or Limits(), settings or McpSettings(), guests=guests, ping_seconds=ping_seconds)
     await made.hub.start()
     try:
         async with serving(made.judge, made.streams.drain) as server:
@@ -242,6 +291,50 @@ class Wire:
     async def call(self, tool: str, **arguments: Any) -> httpx2.Response:
         """Call a tool in the session."""
         return await self.post(self.message("tools/call", name=tool, arguments=arguments))
+
+    @asynccontextmanager
+    async def held(self, message: dict[str, Any], **headers: str) -> AsyncIterator["Held"]:
+        """A response that is being streamed."""
+        merged = {**self.headers, **{key.replace("_", "-"): value for key, value in headers.items()}}
+        async with self.http.stream("POST", self.url, content=json.dumps(message), headers=merged) as response:
+            yield Held(response)
+
+
+class Held:
+    """A stream that is read one event at a time."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    async def line(self) -> str:
+        """The next line that says anything; raises StopAsyncIteration at the end."""
+        while True:
+            line: str = await anext(self._lines)
+            if line:
+                return line
+
+    async def message(self) -> dict[str, Any]:
+        """The next message; comments are passed over."""
+        while True:
+            line = await self.line()
+            if line.startswith("data: "):
+                found: dict[str, Any] = json.loads(line[6:])
+                return found
+
+
+def structured(response: httpx2.Response) -> dict[str, Any]:
+    """The structured content of a tool's result."""
+    found: dict[str, Any] = said(response)["result"]["structuredContent"]
+    return found
+
+
+def refusal(response: httpx2.Response) -> str:
+    """The code of a refused call; fails the test if it was accepted."""
+    result = said(response)["result"]
+    assert result["isError"], result
+    code: str = result["structuredContent"]["error"]["code"]
+    return code
 
 
 def said(response: httpx2.Response) -> dict[str, Any]:

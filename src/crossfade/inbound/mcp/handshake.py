@@ -52,6 +52,8 @@ class Handshake:
         self._settings = settings
         self._answers = results.Answers(settings.version, tools.instructions)
         self._awaited: dict[tuple[str, str], asyncio.Future[Settled]] = {}
+        self._settling: set[tuple[str, str]] = set()
+        """Requests whose reply is being taken: their end is no surprise to the client."""
         self._running: dict[tuple[str, int | str], Running] = {}
 
     # --- what comes in
@@ -135,8 +137,13 @@ class Handshake:
             return
         result = message.result
         reply = Reply(None if isinstance(result, wire.Unset) or not wire.is_object(result) else result)
-        settled = await self._tools.settle(peer, message.id, reply)
-        waiting = self._awaited.get((peer.caller.name, message.id))
+        name = (peer.caller.name, message.id)
+        self._settling.add(name)
+        try:
+            settled = await self._tools.settle(peer, message.id, reply)
+        finally:
+            self._settling.discard(name)
+        waiting = self._awaited.get(name)
         if waiting is not None and not waiting.done():
             waiting.set_result(settled)
 
@@ -209,7 +216,7 @@ class Handshake:
     async def _overtake(self, call: Running, key: str, future: asyncio.Future[Settled]) -> None:
         """Stop waiting for a reply that nobody needs any more, and tell the client to close its form."""
         await self._tools.overtaken(call.peer, key)
-        if not future.done():
+        if not future.done() and (call.peer.caller.name, key) not in self._settling:
             call.notify("notifications/cancelled", {"requestId": key, "reason": "It was settled another way."})
             future.cancel()
 
