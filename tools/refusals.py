@@ -27,10 +27,10 @@ HEAD: Final = """\
 
 Written from the source by `tools/refusals.py`; a test compares. Do not edit.
 
-A refusal is an ordinary answer: what was asked for was not acceptable, nothing was changed, and the hub runs on. Over HTTP it
-is `{"error": {"code", "message", "try", "details"}}` with the status below; in MCP it is a tool result with `isError`; on the
-command line two lines, `error:` and `try:`. Codes are stable, sentences are not. `…` stands for what depends on the request.
-Those of shapes and answers have a page of their own with examples: [shapes](shapes.md).
+A refusal is an ordinary answer: what was asked for was not acceptable, nothing was changed, and the hub runs on.
+Over HTTP it is `{"error": {"code", "message", "try", "details"}}` with the status below; in MCP it is a tool result
+with `isError`; on the command line two lines, `error:` and `try:`. Codes are stable, sentences are not. `…` stands
+for what depends on the request. Those of shapes and answers have a page of their own: [shapes](shapes.md).
 
 | code | HTTP | says | try |
 |---|---|---|---|
@@ -73,7 +73,11 @@ def _in_module(path: Path, tree: ast.Module, builders: dict[str, tuple[str, int]
 
 
 def _made(path: Path, call: ast.Call) -> Iterator[Found]:
-    texts = [argument for argument in call.args if not (isinstance(argument, ast.Constant) and isinstance(argument.value, int))]
+    texts = [
+        argument
+        for argument in call.args
+        if not (isinstance(argument, ast.Constant) and isinstance(argument.value, int))
+    ]
     if not texts:
         return
     named = _constants(texts[0])
@@ -102,7 +106,7 @@ def _table(tree: ast.Module) -> Iterator[Found]:
             for key, value in zip(node.value.keys, node.value.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(value, ast.Tuple):
                     message, hint = (_text(part) for part in value.elts)
-                    yield Found(f"{prefix}{key.value}", message, hint)
+                    yield Found(prefix + str(key.value), message, hint)
 
 
 def _constants(node: ast.expr) -> tuple[str, ...] | None:

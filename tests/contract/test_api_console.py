@@ -133,7 +133,12 @@ async def test_a_wrong_answer_is_asked_again_in_place_with_what_was_typed() -> N
             "required": ["mail", "count"],
         }
         question_id = await asked(web, choices=None, schema=schema)
-        form = {"seal": seal(await web.get("/inbox", cookie=cookie(token))), "f.mail": "<ada>", "f.count": "12", "action": "accept"}
+        form = {
+            "seal": seal(await web.get("/inbox", cookie=cookie(token))),
+            "f.mail": "<ada>",
+            "f.count": "12",
+            "action": "accept",
+        }
         again = await web.form(f"/inbox/{question_id}", form, cookie=cookie(token))
         assert again.status == 422
         inputs = {attrs["name"]: attrs for tag, attrs in tags(again) if tag == "input"}
@@ -213,7 +218,9 @@ async def test_what_others_wrote_is_text_and_nothing_else() -> None:
         assert EVIL in unescape(page.text)
         form = {"seal": seal(page), "action": "accept", "reason": EVIL, "f.many": "x"}
         again = await web.form(f"/inbox/{question_id}", form, cookie=cookie(token))
-        assert [attrs for tag, attrs in tags(again) if tag == "script"] == [{"src": "/static/console.js", "defer": None}]
+        assert [attrs for tag, attrs in tags(again) if tag == "script"] == [
+            {"src": "/static/console.js", "defer": None}
+        ]
 
 
 @run
@@ -238,7 +245,8 @@ async def test_every_input_has_a_label() -> None:
         token = await person(web)
         await asked(web, choices=None, schema={"type": "object", "properties": {
             "a": {"type": "string"}, "b": {"type": "number"}, "c": {"type": "boolean"},
-            "d": {"type": "array", "items": {"type": "string", "enum": ["x"]}}, "e": {"type": "string", "enum": list("abcdefghi")},
+            "d": {"type": "array", "items": {"type": "string", "enum": ["x"]}}, "e": {"type": "string",
+            "enum": list("abcdefghi")},
         }})  # fmt: skip
         seen = tags(await web.get("/inbox", cookie=cookie(token)))
         labelled = {attrs["for"] for tag, attrs in seen if tag == "label" and "for" in attrs}

@@ -64,12 +64,15 @@ async def test_a_body_that_is_not_declared_as_json_is_refused() -> None:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "", "application/json; charset=latin-1"):
             answer = await web.post("/v1/messages", {"to": "bob", "body": "x"}, token=ada, content_type=kind)
             assert (answer.status, answer.code) == (415, "http.unsupported_type"), kind
-        fine = await web.post("/v1/messages", {"to": "bob", "body": "x"}, token=ada, content_type="application/json; charset=utf-8")
+        fine = await web.post(
+            "/v1/messages", {"to": "bob", "body": "x"}, token=ada, content_type="application/json; charset=utf-8"
+        )
         assert fine.status == 201
 
 
 @pytest.mark.parametrize("query", [
-    "wait_seconds=x", "wait_seconds=nan", "wait_seconds=-1", "wait_seconds=301", "limit=0", "limit=101", "limit=1&limit=2",
+    "wait_seconds=x", "wait_seconds=nan", "wait_seconds=-1", "wait_seconds=301", "limit=0", "limit=101",
+    "limit=1&limit=2",
     "unknown=1", "limit", "=", "limit=%ff", "a=1&" * 50,
 ])  # fmt: skip
 def test_a_bad_parameter_is_refused(query: str) -> None:
@@ -85,10 +88,20 @@ def test_a_bad_parameter_is_refused(query: str) -> None:
 @run
 async def test_an_unknown_path_and_a_wrong_method_are_told_apart() -> None:
     async with Web() as web:
-        for path in ("/v1", "/v1/", "/v1/nope", "/v1/questions/", "/v1/questions/q/x/y", "/v1/rollout/jump", "/v2/x", "/V1/me"):
+        for path in (
+            "/v1",
+            "/v1/",
+            "/v1/nope",
+            "/v1/questions/",
+            "/v1/questions/q/x/y",
+            "/v1/rollout/jump",
+            "/v2/x",
+            "/V1/me",
+        ):
             answer = await web.get(path)
             assert (answer.status, answer.code) == (404, "http.not_found"), path
-        for method, path in (("PUT", "/v1/questions"), ("GET", "/v1/rollout/kill"), ("POST", "/livez"), ("OPTIONS", "/v1/me"),
+        for method, path in (("PUT", "/v1/questions"), ("GET", "/v1/rollout/kill"), ("POST", "/livez"), ("OPTIONS",
+        "/v1/me"),
                              ("DELETE", "/v1/stream"), ("POST", "/v1/agents/x")):  # fmt: skip
             answer = await web.begin(method, path).answer()
             assert (answer.status, answer.code) == (405, "http.wrong_method"), path
@@ -116,7 +129,9 @@ def test_depth_is_counted_outside_strings_alone() -> None:
 
 
 @run
-async def test_a_fault_of_the_hub_is_answered_as_one_and_the_next_request_works(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_the_hub_is_answered_as_one_and_the_next_request_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with Web() as web:
         ada = await web.token("ada")
 

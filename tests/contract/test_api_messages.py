@@ -90,7 +90,9 @@ async def test_a_deprecated_polling_lane_says_so_in_headers_and_a_removed_one_is
         bob, root = await web.token("bob"), await web.token("ops", Scope.OPERATOR)
         assert "deprecation" not in (await web.get("/v1/messages", token=bob)).headers
         await web.world.rollout(1.0)
-        ended = await web.post("/v1/rollout/deprecate", {"sunset_seconds": 3600, "notice": "Use the stream."}, token=root)
+        ended = await web.post(
+            "/v1/rollout/deprecate", {"sunset_seconds": 3600, "notice": "Use the stream."}, token=root
+        )
         assert ended.json["status"] == "deprecated", ended
         poll = await web.get("/v1/messages", token=bob)
         assert (poll.status, poll.json["notice"]) == (200, "Use the stream.")

@@ -11,8 +11,7 @@ from schemathesis.specs.openapi import checks
 
 from crossfade.core.values import Kind, Scope
 from crossfade.engine.limits import Limits
-from crossfade.inbound.api.table import ROUTES
-from crossfade.inbound.app import PLAIN
+from crossfade.inbound.app import PATHS
 from tests.kit.http import Live, Web, live
 from tests.kit.hub import run
 
@@ -40,7 +39,7 @@ async def test_the_document_has_every_route_and_nothing_else() -> None:
     async with Web() as web:
         document = (await web.get("/openapi.json")).json
         described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-        assert described == {(route.method, route.path) for route in (*ROUTES, *PLAIN)}
+        assert described == set(PATHS)
         assert document["openapi"].startswith("3.1")
         names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
         assert len(names) == len(set(names))
@@ -49,13 +48,13 @@ async def test_the_document_has_every_route_and_nothing_else() -> None:
 @run
 async def test_every_route_that_is_described_is_dispatched() -> None:
     async with Web() as web:
-        for route in (*ROUTES, *PLAIN):
-            answer = await web.begin(route.method, route.path.replace("{", "").replace("}", "")).answer()
-            assert answer.status not in {404, 405}, route.path
+        for method, path in PATHS:
+            answer = await web.begin(method, path.replace("{", "").replace("}", "")).answer()
+            assert answer.status not in {404, 405}, path
 
 
 def operations() -> list[str]:
-    return [f"{route.method} {route.path}" for route in (*ROUTES, *PLAIN) if route.path not in HELD]
+    return [f"{method} {path}" for method, path in PATHS if path not in HELD]
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -69,7 +68,9 @@ def test_the_running_hub_keeps_to_the_document(served: Live, name: str, mode: Ge
         return  # nothing that could be wrong
     found = [*ALWAYS, checks.negative_data_rejection] if mode is GenerationMode.NEGATIVE else ALWAYS
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def keeps(case: schemathesis.Case) -> None:
         response = case.call(headers={"Authorization": f"Bearer {token}"})

@@ -128,7 +128,8 @@ async def test_an_admin_makes_lists_and_revokes_tokens() -> None:
         assert (revoked.status, revoked.json["status"]) == (200, "revoked")
         assert (await web.get("/v1/me", token=token)).code == "auth.revoked"
         assert (await web.delete("/v1/tokens/t_nope", token=root)).status == 404
-        for body, status in (({"name": "Bad Name"}, 422), ({"name": "x", "scopes": ["god"]}, 422), ({"name": "x", "scopes": []}, 422),
+        for body, status in (({"name": "Bad Name"}, 422), ({"name": "x", "scopes": ["god"]}, 422), ({"name": "x",
+        "scopes": []}, 422),
                              ({"name": "x", "expires_seconds": -1}, 422), ({}, 422)):  # fmt: skip
             assert (await web.post("/v1/tokens", body, token=root)).status == status, body
 

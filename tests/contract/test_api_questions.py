@@ -85,7 +85,11 @@ async def test_the_second_answer_is_told_how_it_ended() -> None:
         path = f"/v1/questions/{(await web.post('/v1/questions', ASK, token=ada)).json['question_id']}"
         assert (await web.post(f"{path}/answer", {"action": "decline", "reason": "no time"}, token=bob)).status == 200
         late = await web.post(f"{path}/answer", {"content": {"choice": "yes"}}, token=bob)
-        assert (late.status, late.code, late.json["error"]["details"]) == (409, "question.closed", {"status": "declined"})
+        assert (late.status, late.code, late.json["error"]["details"]) == (
+            409,
+            "question.closed",
+            {"status": "declined"},
+        )
 
 
 @run
@@ -100,7 +104,9 @@ async def test_only_the_two_ends_may_touch_a_question() -> None:
         assert stranger.status == 404
         assert (await web.post(f"{path}/answer", {"content": {"choice": "yes"}}, token=eve)).status in {403, 404}
         assert (await web.post(f"{path}/withdraw", {}, token=eve)).status in {403, 404}
-        assert (await web.post(f"{path}/answer", {"content": {"choice": "yes"}}, token=ada)).code == "question.not_addressee"
+        assert (
+            await web.post(f"{path}/answer", {"content": {"choice": "yes"}}, token=ada)
+        ).code == "question.not_addressee"
         withdrawn = await web.post(f"{path}/withdraw", {"reason": "solved"}, token=ada)
         assert (withdrawn.json["status"], withdrawn.json["reason"]) == ("withdrawn", "solved")
 
@@ -116,8 +122,10 @@ async def test_what_cannot_be_asked_is_refused_with_its_reason() -> None:
             ({"deadline_seconds": 0}, 422, "question.deadline_past"),
             ({"deadline_seconds": 1e12}, 422, "question.deadline_far"),
             ({"choices": None}, 422, "shape.missing"),
-            ({"choices": None, "schema": {"type": "object", "properties": {"p": {"type": "string", "pattern": "a"}}}}, 422, "shape.unknown_keyword"),
-            ({"choices": None, "schema": {"type": "object", "properties": {"password": {"type": "string"}}}}, 422, "shape.secret_field"),
+            ({"choices": None, "schema": {"type": "object", "properties": {"p": {"type": "string",
+            "pattern": "a"}}}}, 422, "shape.unknown_keyword"),
+            ({"choices": None, "schema": {"type": "object", "properties": {"password": {"type": "string"}}}}, 422,
+            "shape.secret_field"),
             ({"choices": None, "schema": [1]}, 422, "http.invalid"),
             ({"metadata": "x"}, 422, "http.invalid"),
             ({"reply_to": "q_unknown"}, 404, "reply.unknown"),

@@ -21,7 +21,8 @@ def test_every_code_has_a_status_of_its_own() -> None:
 
 @pytest.mark.parametrize(("code", "status"), [
     ("auth.missing", 401), ("auth.scope", 403), ("question.not_addressee", 403), ("question.unknown", 404),
-    ("question.closed", 409), ("polling.removed", 410), ("limit.size", 413), ("shape.nested", 422), ("answer.too_few", 422),
+    ("question.closed", 409), ("polling.removed", 410), ("limit.size", 413), ("shape.nested", 422),
+    ("answer.too_few", 422),
     ("limit.rate", 429), ("cursor.ahead", 400), ("log.unavailable", 503), ("never.heard_of", 422),
 ])  # fmt: skip
 def test_a_code_means_its_status(code: str, status: int) -> None:
@@ -29,7 +30,13 @@ def test_a_code_means_its_status(code: str, status: int) -> None:
 
 
 def test_the_tool_reads_every_way_in_which_codes_are_made() -> None:
-    assert {"question.closed", "question.deadline_far", "shape.secret_field", "answer.too_short", "rollout.held"} <= CODES.keys()
+    assert {
+        "question.closed",
+        "question.deadline_far",
+        "shape.secret_field",
+        "answer.too_short",
+        "rollout.held",
+    } <= CODES.keys()
     assert {"http.headers_too_large", "http.duplicate_key", "auth.expired"} <= CODES.keys()
 
 
@@ -42,7 +49,9 @@ def test_a_code_that_is_not_written_out_stops_the_tool(tmp_path: Path) -> None:
 def test_no_pattern_of_the_table_is_hidden_by_an_earlier_one() -> None:
     patterns = [pattern for pattern, _ in STATUS]
     assert len(patterns) == len(set(patterns))
-    hidden = [pattern for place, pattern in enumerate(patterns) if _first(pattern.replace("*", "zz"), patterns) != place]
+    hidden = [
+        pattern for place, pattern in enumerate(patterns) if _first(pattern.replace("*", "zz"), patterns) != place
+    ]
     assert hidden == []
 
 

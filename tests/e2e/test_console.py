@@ -12,7 +12,9 @@ from crossfade.engine.requests import AskRequest, QuestionView
 from tests.kit.http import Live, live
 from tests.kit.hub import ok
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
 EVERY_KIND = {
@@ -29,14 +31,17 @@ EVERY_KIND = {
         "share": {"type": "number", "title": "Share", "minimum": 0, "maximum": 1, "default": 0.25},
         "count": {"type": "integer", "title": "Replicas", "minimum": 1, "maximum": 9},
         "page": {"type": "boolean", "title": "Page the on-call?"},
-        "regions": {"type": "array", "title": "Regions", "items": {"type": "string", "enum": ["eu", "us", "ap"]}, "minItems": 1},
+        "regions": {"type": "array", "title": "Regions", "items": {"type": "string", "enum": ["eu", "us", "ap"]},
+        "minItems": 1},
         "team": {"type": "string", "title": "Team", "enum": ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"]},
     },
     "required": ["verdict", "code", "owner", "count", "page", "regions", "team"],
 }  # fmt: skip
 ANSWER = {
-    "verdict": "ship", "note": "Looks good.", "code": "R412", "owner": "ada@example.org", "link": "https://example.org/x",
-    "day": "2026-07-28", "at": "2026-07-28T09:30:00Z", "share": 0.25, "count": 3, "page": False, "regions": ["eu", "ap"],
+    "verdict": "ship", "note": "Looks good.", "code": "R412", "owner": "ada@example.org",
+    "link": "https://example.org/x",
+    "day": "2026-07-28", "at": "2026-07-28T09:30:00Z", "share": 0.25, "count": 3, "page": False, "regions": ["eu",
+    "ap"],
     "team": "t7",
 }  # fmt: skip
 

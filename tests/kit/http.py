@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import msgspec
@@ -119,11 +119,13 @@ class Web:
         self.app = build_app(self.hub, None, self.settings, clock=self.clock, streams=self.streams)
         self.tokens: dict[str, str] = {}
 
-    async def __aenter__(self) -> "Web":
+    async def __aenter__(self) -> Self:
         await self.world.__aenter__()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         await self.world.__aexit__()
 
     async def token(self, name: str, *scopes: Scope, kind: Kind = Kind.PROGRAM, seconds: float | None = None) -> str:

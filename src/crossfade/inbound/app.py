@@ -44,6 +44,9 @@ PLAIN: Final = (
     ),
 )  # fmt: skip
 
+PATHS: Final = tuple((route.method, route.path) for route in ROUTES) + tuple((path.method, path.path) for path in PLAIN)
+"""Every method and path that the OpenAPI document describes."""
+
 
 class Application:
     """Everything below one address."""

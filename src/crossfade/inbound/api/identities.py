@@ -12,8 +12,9 @@ from crossfade.engine.requests import AgentView, IssuedToken, TokenView
 from crossfade.inbound.api.questions import Limit
 from crossfade.inbound.api.routes import Call, Outcome, Strict
 
-
-Expiry = Annotated[float, Meta(ge=0, le=3_653 * 86_400, description="At most ten years; left out: until it is revoked.")]
+Expiry = Annotated[
+    float, Meta(ge=0, le=3_653 * 86_400, description="At most ten years; left out: until it is revoked.")
+]
 
 
 class AgentsQuery(Strict, frozen=True, kw_only=True):
