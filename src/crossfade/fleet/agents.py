@@ -56,6 +56,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     peers: tuple[str, ...]
     """Whom it asks; one is drawn each time, so a name may stand here twice."""
     asks_per_second: float
+    """0: it only answers."""
+    asks_max: int = 1_000_000_000
+    """Questions after which it asks no more."""
     think_seconds: float = 0.0
     wait_seconds: int = 25
     topics: tuple[str, ...] = ("Ship build {n}?",)
@@ -146,6 +149,8 @@ class Agent:
         self.journal = journal
         self.lane = "polling"
         self.asking = True
+        self.all_asked = asyncio.Event()
+        """Set when ``asks_max`` questions are acknowledged."""
         self.shed = 0
         """Questions due but not asked because too many were waiting."""
         self.asked = 0
@@ -282,9 +287,11 @@ class Agent:
 
     async def _ask_steadily(self) -> None:
         """Ask at random instants with the planned mean rate, however long the asks take."""
+        if self.plan.asks_per_second <= 0:
+            return
         mean = 1 / self.plan.asks_per_second
         due_ns = self._clock()
-        while True:
+        while self._number < self.plan.asks_max:
             due_ns += int(self._dice.gap(mean) * 1e9)
             await asyncio.sleep(max(0.0, (due_ns - self._clock()) / 1e9))
             if not self.asking:
@@ -292,11 +299,11 @@ class Agent:
             if len(self._tasks) >= PENDING_ASKS_MAX:
                 self.shed += 1
                 continue
-            self._spawn(self._ask(due_ns))
+            self._number += 1
+            self._spawn(self._ask(due_ns, self._number))
 
-    async def _ask(self, due_ns: int) -> None:
-        self._number += 1
-        message = self._dice.pick(self.plan.topics).format(n=self._number)
+    async def _ask(self, due_ns: int, number: int) -> None:
+        message = self._dice.pick(self.plan.topics).format(n=number)
         pending = Pending(self._dice.pick(self.plan.peers), message, due_ns)
         arguments = {
             "to": pending.peer,
@@ -304,7 +311,7 @@ class Agent:
             "schema": ANSWER_SCHEMA,
             "deadline_seconds": DEADLINE_SECONDS,
             "wait_seconds": 0,
-            "key": f"{self.plan.run}-{self.plan.name}-ask-{self._number}",
+            "key": f"{self.plan.run}-{self.plan.name}-ask-{number}",
         }
         outcome = await self._lines.commands.call("ask", arguments)
         while outcome.failed:
@@ -314,6 +321,8 @@ class Agent:
         question = msgspec.json.decode(outcome.content, type=Question)
         self.journal.asked(question.question_id, pending.peer, due_ns)
         self.asked += 1
+        if self.asked == self.plan.asks_max:
+            self.all_asked.set()
         if question.question_id in self._early:
             self._early.discard(question.question_id)
         else:

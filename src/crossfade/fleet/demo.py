@@ -30,7 +30,7 @@ from crossfade.fleet.host import monotonic_ns
 from crossfade.fleet.ramp import RAMP, Ramp
 from crossfade.fleet.reconcile import reconcile
 from crossfade.fleet.report import DemoReport, faults_of
-from crossfade.fleet.roster import Fleet
+from crossfade.fleet.roster import Fleet, official_module
 from crossfade.fleet.screen import Screen
 from crossfade.fleet.supervisor import HubProcess
 
@@ -73,6 +73,8 @@ async def run_demo(settings: DemoSettings) -> DemoReport:
 
     The caller prints the report if it wants JSON, and turns ``report.sound`` into an exit code.
     """
+    if settings.official_agents:
+        official_module()
     folder = settings.folder or Path(tempfile.mkdtemp(prefix="crossfade-demo-"))
     stream = sys.stderr if settings.json else sys.stdout
     with Screen(stream) as screen:
@@ -126,8 +128,8 @@ class _Run:
                 await self._perform(ramp)
             except ExceptionGroup as group:
                 raise _first(group) from group
-        for agent in self._fleet.agents:
-            agent.journal.close()
+            finally:
+                self._fleet.close()
         return self._report(ramp, (monotonic_ns() - started_ns) / 1e9)
 
     async def _perform(self, ramp: Ramp) -> None:

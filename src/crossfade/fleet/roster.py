@@ -5,9 +5,11 @@ Not what they are like (fleet/cast.py) and not what is done to the hub meanwhile
 
 import asyncio
 import importlib
+import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from crossfade.client.api import Api
@@ -97,6 +99,11 @@ class Fleet:
             await asyncio.sleep(LOOK_SECONDS)
         return sum(agent.busy for agent in self.agents)
 
+    def close(self) -> None:
+        """Write the journals out."""
+        for agent in self.agents:
+            agent.journal.close()
+
     def official_counts(self) -> dict[str, OfficialCount]:
         """What the official agents did, by revision."""
         found: dict[str, OfficialCount] = {}
@@ -119,12 +126,18 @@ class Fleet:
 
 def official_line(endpoint: Endpoint, seed: int) -> Line:
     """A line on the official client. Raises DemoError when it is not installed."""
+    make: Callable[[Endpoint, int], Line] = official_module().OfficialLine
+    # It logs a stack for every connection that is lost or cancelled; here both are part of the plan.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    return make(endpoint, seed)
+
+
+def official_module() -> ModuleType:
+    """fleet/official.py. Raises DemoError when the client is not installed."""
     try:
         # Not imported above: the extra is optional, and importing the client takes a second.
-        module = importlib.import_module("crossfade.fleet.official")
+        return importlib.import_module("crossfade.fleet.official")
     except ImportError as missing:
         raise DemoError(
             f"the official MCP client is not installed ({missing.name} is missing)", "pip install 'crossfade[agents]'"
         ) from missing
-    make: Callable[[Endpoint, int], Line] = module.OfficialLine
-    return make(endpoint, seed)
