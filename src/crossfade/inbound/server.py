@@ -193,8 +193,6 @@ class _Runner(uvicorn.Server):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._grace_seconds
         self.stop_accepting()
-        for sock in sockets or []:
-            sock.close()  # else the kernel goes on taking connections
         self._gate.emptied.clear()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # closes the idle ones; the others close after their answer
