@@ -320,7 +320,7 @@ def _open(
         case See():
             return () if state.seen else (Seen(channel=command.channel),)
         case Requeue():
-            return (Requeued(reason=command.reason),)
+            return () if state.as_text else (Requeued(reason=command.reason),)
         case Withdraw() if command.by == state.asker:
             return (Withdrawn(by=command.by, reason=command.reason),)
         case Withdraw():
