@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from crossfade.cli.exits import CommandError, Exit, usage
-from crossfade.cli.options import PLAIN, Options, call, seconds
+from crossfade.cli.options import PLAIN, Options, QuestionName, call, seconds
 from crossfade.cli.output import Output, row_of
 from crossfade.client.api import Api, Ask, Reply, Send
 from crossfade.client.views import Object, QuestionView
@@ -37,8 +37,8 @@ UNHURRIED: Final = Timing()
 
 
 def ask(
-    to: str,
-    message: str,
+    to: Annotated[str, Parameter(help="Name of the agent or person.")],
+    message: Annotated[str, Parameter(help="The question.")],
     *,
     choice: Annotated[
         list[str] | None, Parameter(negative="", help="Allowed answers: repeat it, or separate by commas.")
@@ -87,7 +87,7 @@ async def until_end(api: Api, view: QuestionView, wait_seconds: float | None) ->
 
 
 def answer(
-    question_id: str,
+    question_id: QuestionName,
     *values: Annotated[str, Parameter(help="field=value for each field, or the bare value of the only one.")],
     content: Annotated[str | None, Parameter(help="The whole answer as JSON, or a file as @path.")] = None,
     decline: Annotated[str | None, Parameter(help="Decline, and say why.")] = None,
@@ -109,7 +109,7 @@ def answer(
 
 def send(
     to: Annotated[str, Parameter(help="Recipients, separated by commas.")],
-    body: str,
+    body: Annotated[str, Parameter(help="Text.")],
     *,
     reply_to: Annotated[str | None, Parameter(help="Message or question that this refers to.")] = None,
     options: Options = PLAIN,

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from crossfade.cli.asking import ENDS, RESULT, until_end
 from crossfade.cli.exits import Exit
-from crossfade.cli.options import PLAIN, Options, call, hub_url, seconds
+from crossfade.cli.options import PLAIN, Limit, Options, QuestionName, call, hub_url, seconds
 from crossfade.cli.output import Output, row_of
 from crossfade.client.api import Api
 from crossfade.client.inlet import Inlet
@@ -17,21 +17,21 @@ FIELDS: Final = ("question_id", "from", "message", "delivery", "deadline", "lane
 WATCHED: Final = ("kind", "id", "from", "content", "at")
 
 
-def ls(*, limit: int = 100, options: Options = PLAIN) -> int:
+def ls(*, limit: Limit = 100, options: Options = PLAIN) -> int:
     """List open questions put to you, oldest first."""
     views = call(options, lambda api: api.open_questions(limit))
     Output(options).table([row_of(view, FIELDS) for view in views], FIELDS)
     return Exit.OK
 
 
-def show(question_id: str, *, options: Options = PLAIN) -> int:
+def show(question_id: QuestionName, *, options: Options = PLAIN) -> int:
     """Show a question as it is now, with its schema and where it went."""
     Output(options).one(row_of(call(options, lambda api: api.question(question_id))))
     return Exit.OK
 
 
 def wait(
-    question_id: str,
+    question_id: QuestionName,
     *,
     timeout: Annotated[str | None, Parameter(help="Wait so long at most, e.g. 5m.")] = None,
     options: Options = PLAIN,
@@ -50,13 +50,20 @@ def wait(
     return ENDS.get(view.status, Exit.REFUSED)
 
 
-def withdraw(question_id: str, *, reason: str = "", options: Options = PLAIN) -> int:
+def withdraw(
+    question_id: QuestionName,
+    *,
+    reason: Annotated[str, Parameter(help="Why, for whoever was asked.")] = "",
+    options: Options = PLAIN,
+) -> int:
     """Take back a question you asked."""
     Output(options).one(row_of(call(options, lambda api: api.withdraw(question_id, reason)), RESULT))
     return Exit.OK
 
 
-def watch(*, count: int | None = None, options: Options = PLAIN) -> int:
+def watch(
+    *, count: Annotated[int | None, Parameter(help="End after so many.")] = None, options: Options = PLAIN
+) -> int:
     """Print questions and messages to you as they come; ends after COUNT, or when interrupted."""
     output = Output(options)
     output.header(WATCHED)

@@ -70,7 +70,12 @@ async def _follow(api: Api, shard: int, output: Output, page: Sequence[RecordVie
         page = await api.records(shard, {"after": after, "limit": PAGE, "wait_seconds": WAIT_SECONDS})
 
 
-def show(sequence: int, *, shard: Shard = SPACE, options: Options = PLAIN) -> int:
+def show(
+    sequence: Annotated[int, Parameter(help="Its place in the shard.")],
+    *,
+    shard: Shard = SPACE,
+    options: Options = PLAIN,
+) -> int:
     """Show one record with everything it holds."""
 
     async def work(api: Api) -> list[RecordView]:

@@ -46,6 +46,8 @@ class Options:
 
 
 PLAIN: Final = Options()
+QuestionName = Annotated[str, Parameter(name="--question-id", help="Its id, as `ask` and `inbox ls` print it.")]
+Limit = Annotated[int, Parameter(help="At most so many, up to 100.")]
 
 
 def settings(options: Options, **flags: object) -> Config:

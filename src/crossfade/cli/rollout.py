@@ -45,12 +45,19 @@ def status(
     return Exit.OK
 
 
-def start(name: str, *, salt: str | None = None, options: Options = PLAIN) -> int:
+def start(
+    name: Annotated[str, Parameter(help="What it is called in the log.")],
+    *,
+    salt: Annotated[str | None, Parameter(help="Decides which clusters come first; drawn if not given.")] = None,
+    options: Options = PLAIN,
+) -> int:
     """Begin a rollout at share 0."""
     return _steer(options, "start", {"name": name, "salt": salt})
 
 
-def set_share(share: str, *, reason: Reason = "", options: Options = PLAIN) -> int:
+def set_share(
+    share: Annotated[str, Parameter(help="Like 25% or 0.25.")], *, reason: Reason = "", options: Options = PLAIN
+) -> int:
     """Set the share of the fleet on the elicitation lane: ``25%``, or ``0.25``."""
     return _steer(options, "set", {"share": _share(share), "reason": reason})
 
@@ -65,7 +72,12 @@ def resume(*, reason: Reason = "", options: Options = PLAIN) -> int:
     return _steer(options, "resume", {"reason": reason})
 
 
-def deprecate(*, sunset: str = "30d", notice: str = "", options: Options = PLAIN) -> int:
+def deprecate(
+    *,
+    sunset: Annotated[str, Parameter(help="When it ends, from now.")] = "30d",
+    notice: Annotated[str, Parameter(help="What those who still poll are told.")] = "",
+    options: Options = PLAIN,
+) -> int:
     """Announce the end of the polling lane, SUNSET from now."""
     return _steer(options, "deprecate", {"sunset_seconds": seconds(sunset), "notice": notice})
 

@@ -81,9 +81,9 @@ def serve(
 def demo(
     *,
     leave: Annotated[bool, Parameter(name="--exit", negative="", help="End after the ramp, with the table.")] = True,
-    agents: int = 200,
-    clusters: int = 40,
-    seconds: float = 90.0,
+    agents: Annotated[int, Parameter(help="Lean agents; four on the official client come on top.")] = 200,
+    clusters: Annotated[int, Parameter(help="Groups that talk mostly among themselves.")] = 40,
+    seconds: Annotated[float, Parameter(help="About how long it takes.")] = 90.0,
     kills: Annotated[int, Parameter(help="Kill the hub so often on the way, and start it again.")] = 0,
     options: Options = PLAIN,
 ) -> int:
@@ -121,6 +121,8 @@ def _demo(agents: int, clusters: int, seconds: float, kills: int, options: Optio
 
 def _started(config: Config, run: Callable[[], Coroutine[None, None, None]]) -> int:
     """Run a hub until a signal; failures to start as two lines."""
+    import uvloop
+
     from crossfade.bootstrap import StartError
     from crossfade.engine.ports import CorruptLogError, LogError, LogInUseError
     from crossfade.inbound.listeners import AddressInUseError, ListenError
@@ -129,7 +131,7 @@ def _started(config: Config, run: Callable[[], Coroutine[None, None, None]]) -> 
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.basicConfig(level=config.verbosity.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(run())
+        uvloop.run(run())
     except LogInUseError as error:
         raise CommandError("log.in_use", str(error), "stop that hub, or use --data FOLDER", Exit.CONFLICT) from None
     except CorruptLogError as error:

@@ -16,7 +16,7 @@ FIELDS: Final = ("token_id", "name", "kind", "scopes", "status", "expires_at")
 
 
 def new(
-    name: str,
+    name: Annotated[str, Parameter(help="Identity that the credential is for.")],
     *,
     scope: Annotated[
         list[str] | None, Parameter(negative="", help="agent, person, operator, reviewer or admin; repeat it.")
@@ -50,7 +50,7 @@ def ls(*, options: Options = PLAIN) -> int:
     return Exit.OK
 
 
-def revoke(token_id: str, *, options: Options = PLAIN) -> int:
+def revoke(token_id: Annotated[str, Parameter(help="As `token ls` prints it.")], *, options: Options = PLAIN) -> int:
     """End a credential at once."""
     Output(options).one(row_of(call(options, lambda api: api.revoke_token(token_id))))
     return Exit.OK
