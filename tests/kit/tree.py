@@ -20,9 +20,9 @@ FOREIGN = re.compile(
 
 
 def tracked(root: Path = ROOT) -> list[Path]:
-    """Files that git keeps, or would on the next commit; all files where there is no git."""
+    """Files that git keeps; all files where there is no git."""
     listing = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        ["git", "-C", str(root), "ls-files", "-z"],
         capture_output=True,
         check=False,
         text=True,
