@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from itertools import chain as concatenated
+from itertools import starmap
 from pathlib import Path
 from typing import Final
 
@@ -224,7 +225,7 @@ class Database:
     def _events(self, sql: str, bindings: tuple[object, ...], shard: Shard, after: Sequence) -> list[StoredEvent]:
         rows: list[StoredEvent] = []
         with _reading(lambda: f"shard {shard}: sequence {rows[-1].sequence + 1 if rows else after + 1}"):
-            rows.extend(StoredEvent(*row) for row in self._connection.execute(sql, bindings))
+            rows.extend(starmap(StoredEvent, self._connection.execute(sql, bindings)))
         return rows
 
     def _count_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence as Seq
 from typing import Final
 
 from crossfade.core.values import Sequence, Shard
-from crossfade.engine.ports import NewEvent, Tx
+from crossfade.engine.ports import NewEvent, StoredEvent, Tx
 
 SHARD_MAX: Final = 2**20 - 1
 SEQUENCE_MAX: Final = 2**40 - 1
@@ -56,6 +56,16 @@ def check_read(shard: Shard, after: Sequence, limit: int) -> int:
     if limit < 1:
         raise ValueError(f"limit: {limit} is less than 1")
     return min(limit, READ_ROWS_MAX)
+
+
+def up_to_bytes(rows: list[StoredEvent]) -> list[StoredEvent]:
+    """The rows that one read may answer: as many as go, and one more, into READ_BYTES_MAX."""
+    size_bytes = 0
+    for count, row in enumerate(rows, 1):
+        size_bytes += len(row.payload)
+        if size_bytes > READ_BYTES_MAX:
+            return rows[:count]
+    return rows
 
 
 def check_stream(stream: str) -> None:

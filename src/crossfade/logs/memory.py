@@ -11,7 +11,7 @@ from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import Committed, Head, Result, StoredEvent, Tx, UnavailableError
 from crossfade.logs.batch import Known, resolve
 from crossfade.logs.codec import GENESIS, verify
-from crossfade.logs.limits import READ_BYTES_MAX, check_key, check_read, check_shard, check_stream, check_txs
+from crossfade.logs.limits import check_key, check_read, check_shard, check_stream, check_txs, up_to_bytes
 from crossfade.logs.wakeups import Wakeups
 
 
@@ -51,7 +51,7 @@ class MemoryLog:
         """Records ``after + 1`` …, contiguous, at most ``limit``; empty at the end of the shard."""
         self._refuse_if_closed()
         limit = check_read(shard, after, limit)
-        return _up_to_bytes(self._shards[shard].rows[after : after + limit])
+        return up_to_bytes(self._shards[shard].rows[after : after + limit])
 
     async def read_stream(self, shard: Shard, stream: StreamName) -> list[StoredEvent]:
         """All records of one stream, oldest first; empty if there is none."""
@@ -92,12 +92,3 @@ class MemoryLog:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise UnavailableError("the log is closed")
-
-
-def _up_to_bytes(rows: list[StoredEvent]) -> list[StoredEvent]:
-    size_bytes = 0
-    for count, row in enumerate(rows, 1):
-        size_bytes += len(row.payload)
-        if size_bytes > READ_BYTES_MAX:
-            return rows[:count]
-    return rows

@@ -16,7 +16,15 @@ from crossfade.logs.audit import check_ends, step
 from crossfade.logs.batch import Resolved
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.database import Database
-from crossfade.logs.limits import READ_BYTES_MAX, check_key, check_read, check_shard, check_stream, check_txs
+from crossfade.logs.limits import (
+    READ_BYTES_MAX,
+    check_key,
+    check_read,
+    check_shard,
+    check_stream,
+    check_txs,
+    up_to_bytes,
+)
 from crossfade.logs.recent import Recent
 from crossfade.logs.wakeups import Wakeups
 from crossfade.logs.writer import Writer
@@ -66,12 +74,11 @@ class SqliteLog:
         size_bytes = 0
         while after < end:
             found = self._recent.read(shard, after, end - after) or await self._from_file(shard, after, end - after)
-            for row in found:
-                rows.append(row)
-                size_bytes += len(row.payload)
-                if size_bytes > READ_BYTES_MAX:
-                    return rows
+            rows += found
             after = rows[-1].sequence
+            size_bytes += sum(len(row.payload) for row in found)
+            if size_bytes > READ_BYTES_MAX:
+                return up_to_bytes(rows)
         return rows
 
     async def read_stream(self, shard: Shard, stream: StreamName) -> list[StoredEvent]:
