@@ -42,6 +42,8 @@ types: $(READY_DEV) ## mypy --strict
 docs: $(READY_DEV) ## draw the generated pages anew
 	@$(BIN)/python tools/diagrams.py
 	@$(BIN)/python tools/reference.py
+	@$(BIN)/python tools/refusals.py
+	@$(BIN)/python tools/cli_docs.py
 
 bench: $(READY_DEV) ## our figures beside others', paired in one run
 	@$(BIN)/python bench/run.py $(ARGS)

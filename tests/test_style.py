@@ -35,6 +35,7 @@ def test_the_sources_are_tidy() -> None:
         ("x = 1\n", "module has no docstring"),
         ('"""Doc."""\nclass OrderManager: pass\n', "vague class name"),
         ('"""Doc."""\nimport time\nnow = time.time()\n', "reads the world: time.time"),
+        ('"""Doc."""\nfrom time import monotonic\nnow = monotonic()\n', "reads the world: monotonic"),
         ('"""Doc."""\ntry:\n    pass\nexcept Exception:\n    pass\n', "catches everything"),
         ('"""Doc."""\ndef f(a, b, c, d, e, f, g): pass\n', "f has 7 parameters"),
         ('"""Doc."""\ndef f():\n' + "    pass\n" * 60, "f has 61 lines"),

@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference that repeat what the source says: settings, commands, exit codes.
+"""Write the pages of docs/reference that repeat what the source says: settings and exit codes.
 
 Usage: reference.py [--check]     with --check, exit status 1 if a page is not what would be written.
 """
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from crossfade.cli.app import COMMANDS
 from crossfade.cli.exits import MEANING
 from crossfade.config import FIELDS, SETTINGS, Setting, type_word
 
@@ -46,13 +45,6 @@ def number(value: float) -> str:
     return f"{value:g}" if value % 1 else f"{int(value):,}"
 
 
-def commands() -> str:
-    """Every command and what it is for."""
-    head = f"# Commands\n\n{WRITTEN} `--help` after any command shows its options.\n\n"
-    head += "| command | what it does |\n|---|---|\n"
-    return head + "".join(f"| `crossfade {command.words}` | {command.help} |\n" for command in COMMANDS)
-
-
 def exits() -> str:
     """Every exit code."""
     rows = "".join(f"| {code.value} | {meaning} |\n" for code, meaning in MEANING.items())
@@ -63,7 +55,6 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Every page with what it should say."""
     yield FOLDER / "settings.md", settings()
     yield FOLDER / "exit-codes.md", exits()
-    yield FOLDER / "commands.md", commands()
 
 
 def main(arguments: list[str]) -> int:
