@@ -72,13 +72,14 @@ class EventEndpoint:
         if isinstance(opened, Refusal):
             return await errors.refuse(send, opened)
         caller, subscription = opened
+        stream = EventStream(scope, receive, send, self._streams)
+        stream.closed.add_done_callback(lambda _: subscription.close())
         try:
-            stream = EventStream(scope, receive, send, self._streams)
-            stream.closed.add_done_callback(lambda _: subscription.close())
             await stream.start()
             await self._pump(scope, caller, subscription, stream)
         finally:
             subscription.close()
+            stream.cut()  # nothing if it ended in order
         return None
 
     async def _open(self, scope: Scope) -> tuple[Caller, Subscription] | Refusal:
