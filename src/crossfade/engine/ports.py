@@ -171,7 +171,7 @@ class Ids(Protocol):
         """``prefix``, ``_`` and 26 characters, time-ordered and unguessable."""
 
     def key(self) -> bytes:
-        """16 random bytes, for the key of a command whose caller gave none."""
+        """16 unguessable bytes, later ones sorting after earlier ones, for a command whose caller gave no key."""
 
     def secret(self) -> str:
         """43 URL-safe characters holding 32 random bytes, for a credential."""
