@@ -7,6 +7,7 @@ Sources: JSON-RPC 2.0; MCP 2025-06-18, 2025-11-25, 2026-07-28 (schema.ts, "Base 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -199,8 +200,11 @@ def capabilities(declared: Raw | Unset) -> frozenset[str]:
 
     Raises ProtocolError if it is not an object of objects.
     """
-    if declared is UNSET:
-        return frozenset()
+    return frozenset() if isinstance(declared, Unset) else _capabilities(bytes(declared))
+
+
+@lru_cache(maxsize=256)
+def _capabilities(declared: bytes) -> frozenset[str]:
     try:
         named = msgspec.json.decode(declared, type=dict[str, object])
     except msgspec.ValidationError:
