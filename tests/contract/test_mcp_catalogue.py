@@ -1,6 +1,8 @@
 """What every connected model has to read: the eight tools, and what they may cost."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -8,6 +10,7 @@ import jsonschema_rs
 from crossfade.inbound.mcp import arguments, catalogue
 from crossfade.inbound.mcp.clients import faces_person
 
+ROOT = Path(__file__).resolve().parents[2]
 TOKENS_MAX = 2_500
 CHARACTERS_PER_TOKEN = 3.5
 """A published tokenizer of a large model counts 4.2 characters of this text to a token; this is the careful side."""
@@ -60,3 +63,14 @@ def test_a_refusal_fits_every_output_schema_because_some_clients_check_it() -> N
 def test_clients_that_show_dialogs_are_known_by_name_whatever_its_case() -> None:
     assert all(faces_person(name) for name in ("claude-code", "Cursor", "Visual Studio Code", "codex-mcp-client"))
     assert not any(faces_person(name) for name in ("", "mcp", "my-agent", "precursor"))
+
+
+def test_the_reference_names_every_tool_and_every_code_of_a_protocol_error() -> None:
+    page = (ROOT / "docs" / "reference" / "mcp.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "src" / "crossfade" / "inbound" / "mcp").glob("*.py"))
+    codes = set(re.findall(r'fault\(\s*\w+,\s*wire\.\w+,\s*"([a-z_]+\.[a-z_]+)"', source))
+    codes |= set(re.findall(r'fault\(\s*\w+,\s*[A-Z_]+,\s*"([a-z_]+\.[a-z_]+)"', source))
+    codes |= set(re.findall(r'"code": "([a-z_]+\.[a-z_]+)"', source))
+    assert len(codes) >= 15
+    assert [code for code in sorted(codes) if f"`{code}`" not in page] == []
+    assert [name for name in NAMES if f"`{name}`" not in page] == []
