@@ -299,6 +299,19 @@ async def test_a_question_of_somebody_else_is_not_shown() -> None:
         assert answer.status == 404
 
 
+@run
+async def test_the_asker_gets_no_notice_of_having_answered() -> None:
+    async with Web() as web:
+        await person(web)
+        ada = await web.token("ada")
+        path = f"/v1/questions/{await asked(web)}"
+        await web.post(f"{path}/withdraw", {}, token=ada)
+        page = await web.get(f"/inbox?done={path.rpartition('/')[2]}", cookie=cookie(ada))
+        assert (page.status, "Ship it?" in page.text) == (200, False)
+        own = await web.form(path.replace("/v1/questions", "/inbox"), {"seal": seal(page)}, cookie=cookie(ada))
+        assert own.status == 403
+
+
 @pytest.mark.parametrize("path", [
     "/static/../templates/layout.html", "/static/..%2ftemplates/layout.html", "/static//etc/passwd", "/static/%2e%2e/x",
     "/static/....//x", "/static/", "/static/\\..\\x", "/static/console.css\0",

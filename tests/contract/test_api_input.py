@@ -29,6 +29,8 @@ def deep(levels: int) -> bytes:
     (MESSAGE % b'{"k":NaN}', 400, "http.bad_json"),
     (MESSAGE % b'{"k":1e999}', 400, "http.bad_json"),
     (MESSAGE % b'{"k":"\\ud800"}', 400, "http.bad_json"),
+    (MESSAGE % b'{"k":"\\udc00 and more"}', 400, "http.bad_json"),
+    (MESSAGE % b'{"k":Infinity}', 400, "http.bad_json"),
     (MESSAGE % b'{"k":"\xff"}', 400, "http.bad_json"),
     (MESSAGE % (b'{"k":' + b"9" * 5_000 + b"}"), 400, "http.bad_json"),
     (MESSAGE % deep(40), 400, "http.too_deep"),

@@ -1,8 +1,12 @@
 """Messages over /v1: sent, polled for, taken from the inbox; deprecation and removal of the polling lane."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from crossfade.core.values import Scope
+from tests.kit.clock import settle
 from tests.kit.http import Web
 from tests.kit.hub import ROOT, ok, run
 
@@ -53,17 +57,25 @@ async def test_a_poll_whose_client_went_away_loses_nothing() -> None:
 
 
 @run
-async def test_items_handed_to_a_connection_that_is_gone_are_handed_out_again() -> None:
+async def test_items_handed_to_a_connection_that_is_gone_are_handed_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Web() as web:
         ada, bob = await web.token("ada"), await web.token("bob")
-        poll = web.begin("GET", "/v1/messages?wait_seconds=50", token=bob)
-        await web.clock.advance(1)
-        poll.gone.set()  # in the same moment in which the message arrives
         await web.post("/v1/messages", {"to": "bob", "body": "hello"}, token=ada)
-        await asyncio.wait_for(poll.task, 5)
-        for _ in range(2):
-            again = await web.get("/v1/messages?after=0", token=bob)
-            assert [m["content"] for m in again.json["messages"]] == ["hello"]
+        receive = web.hub.receive
+
+        async def receive_too_late(*arguments: Any) -> object:
+            batch = await receive(*arguments)
+            poll.gone.set()
+            await settle()
+            return batch
+
+        with monkeypatch.context() as patch:
+            patch.setattr(web.hub, "receive", receive_too_late)
+            poll = web.begin("GET", "/v1/messages?wait_seconds=50", token=bob)
+            await asyncio.wait_for(poll.task, 5)
+        assert poll.status == 0, "nobody was there to answer"
+        again = await web.get("/v1/messages", token=bob)
+        assert [m["content"] for m in again.json["messages"]] == ["hello"]
 
 
 @run
