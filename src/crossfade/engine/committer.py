@@ -9,11 +9,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from typing import Final
 
 from crossfade.core.records import Event, Recorded
 from crossfade.core.values import Sequence, Shard
 from crossfade.engine.limits import Limits
-from crossfade.engine.ports import Committed, Log, LogError, Result, Tx, UnavailableError
+from crossfade.engine.ports import Committed, Log, LogError, Result, Tx, UnavailableError, UnknownOutcomeError
+from crossfade.engine.streams import recorded
+
+CATCH_UP_RECORDS: Final = 1_000
+"""Records read at a time after an unknown outcome."""
 
 Told = Callable[[Result | LogError], None]
 Pending = tuple[Tx, tuple[Event, ...], tuple[int, ...], Told]
@@ -36,6 +41,8 @@ class Committer:
         self.head = head
         self.failed: LogError | None = None
         """The last fault of the log; None again after the next success."""
+        self._uncertain = False
+        """A batch may have been stored without our knowing."""
 
     @property
     def pending(self) -> int:
@@ -92,9 +99,12 @@ class Committer:
 
     async def _commit(self, batch: list[Pending]) -> None:
         try:
+            if self._uncertain:
+                await self._catch_up()
             results = await self._log.append(self._shard, [pending[0] for pending in batch])
         except LogError as fault:
             self.failed = fault
+            self._uncertain |= isinstance(fault, UnknownOutcomeError)
             for *_, told in batch:
                 told(fault)
             return
@@ -102,6 +112,13 @@ class Committer:
         self._project(self._recorded(batch, results))
         for (*_, told), result in zip(batch, results, strict=True):
             told(result)
+
+    async def _catch_up(self) -> None:
+        """Project what an unknown outcome left in the log, or the next record would not follow."""
+        while rows := await self._log.read(self._shard, self.head, CATCH_UP_RECORDS):
+            self.head = rows[-1].sequence
+            self._project([recorded(self._shard, row) for row in rows])
+        self._uncertain = False
 
     def _recorded(self, batch: list[Pending], results: list[Result]) -> list[Recorded]:
         out: list[Recorded] = []

@@ -1,0 +1,46 @@
+"""A log in memory that fails on demand, in each way that a real one may."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence as Seq
+from typing import Literal
+
+from crossfade.core.values import Shard
+from crossfade.engine.ports import Conflict, FencedError, Result, Tx, UnavailableError, UnknownOutcomeError
+from crossfade.logs.memory import MemoryLog
+
+Fault = Literal["fine", "unavailable", "fenced", "lost", "stored", "conflict"]
+"""``lost`` and ``stored`` both raise UnknownOutcomeError; only the second one did its work."""
+
+
+class FaultyLog(MemoryLog):
+    """One fault an append, in the order of ``faults``; then all is well, unless ``always`` says otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: deque[Fault] = deque()
+        self.always: Fault = "fine"
+        self.batches: list[int] = []
+        """Transactions in each append, failed ones too."""
+        self.open = asyncio.Event()
+        """While clear, appends wait at the door."""
+        self.open.set()
+
+    async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
+        """As the log in memory, or the next fault."""
+        self.batches.append(len(txs))
+        await self.open.wait()
+        match self.faults.popleft() if self.faults else self.always:
+            case "unavailable":
+                raise UnavailableError("planted")
+            case "fenced":
+                raise FencedError("planted")
+            case "lost":
+                raise UnknownOutcomeError("planted")
+            case "stored":
+                await super().append(shard, txs)
+                raise UnknownOutcomeError("planted")
+            case "conflict":
+                return [Conflict(*tx.expect[0]) for tx in txs]
+            case "fine":
+                return await super().append(shard, txs)
