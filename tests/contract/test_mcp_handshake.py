@@ -82,6 +82,21 @@ def test_only_form_elicitation_counts_as_the_capability(capabilities: dict[str, 
     run(scenario())
 
 
+def test_a_client_that_declares_and_calls_itself_at_length_still_gets_a_session_it_can_send() -> None:
+    async def scenario() -> None:
+        async with place("bob") as hub, hub.raw("bob") as wire:
+            long = {f"capability{number}": {"x": {}} for number in range(500)}
+            params = {"protocolVersion": "2025-11-25", "capabilities": {**long, "elicitation": {}}}
+            begun = await wire.post(
+                wire.message("initialize", **params, clientInfo={"name": "n" * 9_999, "version": "1"})
+            )
+            wire.headers["mcp-session-id"] = begun.headers["mcp-session-id"]
+            await hub.native("bob")
+            assert (await wire.call("inbox")).status_code == 200
+
+    run(scenario())
+
+
 def test_an_ended_session_is_not_found_and_its_agent_can_begin_another() -> None:
     async def scenario() -> None:
         async with place("bob") as hub, hub.raw("bob") as wire:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crossfade.engine.limits import Limits
+from crossfade.engine.ports import UnavailableError
 from crossfade.inbound.mcp.settings import McpSettings
 from tests.kit.http_server import run
 from tests.kit.mcp import STATELESS, Held, Place, Wire, place, refusal, said, structured
@@ -173,20 +174,68 @@ def test_a_wait_in_somebody_elses_name_is_refused() -> None:
     run(scenario())
 
 
-def test_a_client_that_takes_no_stream_waits_for_json() -> None:
+def test_a_client_that_takes_no_stream_waits_for_json_and_is_asked_in_text() -> None:
     async def scenario() -> None:
         async with place("alice", "bob") as hub, hub.raw("bob", accept="application/json") as wire:
             await wire.initialize("2025-11-25", FORM)
-            await hub.native("bob")
             await hub.share(1)
             task = await waiting(hub, wire)
-            asked = await hub.ask("alice", "bob")
-            response = await wire.call("inbox")
-            await hub.send("alice", "bob", "hello")
-            held = await task
-            assert held.headers["content-type"] == response.headers["content-type"] == "application/json"
-            assert asked not in str(held.text)  # it waits for a call that can carry it, or becomes text after a lease
-            assert contents(held) == ["hello"]
+            await hub.ask("alice", "bob")
+            response = await task
+            assert response.headers["content-type"] == "application/json"
+            assert contents(response) == ["Ship it?"]
+
+    run(scenario())
+
+
+def test_a_client_that_takes_no_stream_and_leaves_has_received_nothing() -> None:
+    async def scenario() -> None:
+        async with place("alice", "bob") as hub:
+            async with hub.raw("bob", accept="application/json") as wire:
+                await wire.initialize()
+                task = await waiting(hub, wire)
+                task.cancel()
+            await hub.waiting("bob", calls=0)
+            await hub.send("alice", "bob", "kept")
+            async with hub.raw("bob") as wire:
+                await wire.initialize()
+                assert contents(await wire.call("inbox")) == ["kept"]
+
+    run(scenario())
+
+
+def test_a_fault_in_a_held_call_is_told_on_its_stream_which_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        async with place("bob") as hub, hub.raw("bob") as wire:
+            await wire.initialize()
+            monkeypatch.setattr(hub.hub, "receive", broken)
+            held = await wire.call("attend")
+            assert said(held)["error"]["data"]["code"] == "hub.fault"
+            monkeypatch.setattr(hub.hub, "agents", broken)
+            answered = await wire.call("agents")
+            assert (answered.status_code, said(answered)["error"]["data"]["code"]) == (500, "hub.fault")
+            assert (await wire.post(wire.message("ping"))).status_code == 200
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("tool", ["attend", "agents"])
+def test_a_log_that_fails_is_told_as_such_and_a_retry_is_safe(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unavailable(*_: object) -> None:
+        raise UnavailableError
+
+    async def scenario() -> None:
+        async with place("bob") as hub, hub.raw("bob") as wire:
+            await wire.initialize()
+            monkeypatch.setattr(hub.hub, "receive", unavailable)
+            monkeypatch.setattr(hub.hub, "agents", unavailable)
+            answer = await wire.call(tool)
+            assert said(answer)["error"]["data"]["code"] == "hub.unavailable"
+            if tool == "agents":
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
     run(scenario())
 
@@ -301,6 +350,25 @@ def test_a_stranger_cannot_reply() -> None:
                 assert await hub.events("question.answered") == 0
                 await wire.post(reply(asked, "yes"))
                 assert "result" in await held.message()
+
+    run(scenario())
+
+
+def test_a_client_that_declared_nothing_is_not_elicited_though_another_of_the_same_agent_can_be() -> None:
+    async def scenario() -> None:
+        async with place("alice", "bob") as hub, hub.raw("bob") as capable, hub.raw("bob") as plain:
+            await hub.share(1)
+            await capable.initialize("2025-11-25", FORM)
+            await plain.initialize("2025-11-25")
+            await hub.native("bob")
+            asked = await hub.ask("alice", "bob")
+            async with plain.held(plain.message("tools/call", name="attend", arguments={})) as held:
+                await hub.waiting("bob")
+                await hub.send("alice", "bob", "hello")
+                waited = (await held.message())["result"]["structuredContent"]
+                assert [message["content"] for message in waited["messages"]] == ["hello"]
+            async with capable.held(capable.message("tools/call", name="attend", arguments={})) as held:
+                assert (await elicited(hub, capable, held))["id"] == asked
 
     run(scenario())
 

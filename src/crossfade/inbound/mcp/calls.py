@@ -12,6 +12,7 @@ Not here: what a message looks like in a revision (``handshake``, ``envelope``),
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from typing import Final, Protocol
@@ -34,6 +35,8 @@ from crossfade.inbound.asgi import (
 from crossfade.inbound.mcp import wire
 from crossfade.inbound.mcp.seam import Complete, Fault, InputRequired, Interrupt, Outcome, Peer, Plan, Settled, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
+
+log: Final = logging.getLogger("crossfade.mcp")
 
 ERROR_STATUS: Final = {wire.METHOD_NOT_FOUND: 404, wire.INTERNAL_ERROR: 500}
 """HTTP status of a JSON-RPC error that is answered as JSON on 2026-07-28; 400 for the others."""
@@ -164,6 +167,7 @@ class Running:
         self.disarm()
         if self.stream is not None:
             self.stream.closed.remove_done_callback(self._gone)
+            self.stream.cut()  # nothing, if it ended as it should
         self._stack.close()
 
     def _stop(self) -> None:
@@ -204,8 +208,6 @@ class Runner:
         """Run ``begin`` and answer the request, or nobody if nobody is left."""
         call = Running(exchange, self._streams, self._settings, self._tools.headers(plan.tool))
         try:
-            if plan.holds:
-                await call.hold()
             outcome = await self._outcome(call, plan, begin, dialect)
             call.disarm()
             if outcome is not None:
@@ -213,12 +215,20 @@ class Runner:
                 await self._handed_over(call, outcome)
             elif call.why == "cancelled":
                 await call.answer(200, None if call.stream else _cancelled(exchange))
+        except Exception:
+            if call.stream is None:
+                raise  # the endpoint can still answer as it should
+            call.disarm()
+            log.exception("a held call could not be served")
+            await call.answer(500, wire.error(exchange.request_id, wire.INTERNAL_ERROR, FAULT[0], FAULT[1]))
         finally:
             call.close()
 
     async def _outcome(self, call: Running, plan: Plan, begin: Begin, dialect: Dialect) -> Outcome | None:
         """What the call came to; None if nobody waits for it any more."""
         try:
+            if plan.holds:
+                await call.hold()
             outcome = await begin(call)
             while isinstance(outcome, InputRequired):
                 settled = await dialect.converse(call, outcome)
@@ -246,6 +256,10 @@ def _cancelled(exchange: Exchange) -> bytes:
     return wire.error(exchange.request_id, wire.INTERNAL_ERROR, "The call was cancelled by its client.")
 
 
+FAULT: Final = (
+    "The hub could not serve this request.",
+    {"code": "hub.fault", "try": "Look for `could not be served` in its log."},
+)
 STOPPING: Final = Fault(
     wire.INTERNAL_ERROR,
     "The hub is stopping.",

@@ -12,7 +12,7 @@ from typing import Final
 from crossfade.engine.ports import Clock, Ids, UnavailableError, UnknownOutcomeError
 from crossfade.inbound.asgi import ClientGoneError, Receive, Scope, Send, Streams, json_response
 from crossfade.inbound.mcp import arrival, wire
-from crossfade.inbound.mcp.calls import Runner
+from crossfade.inbound.mcp.calls import FAULT, Runner
 from crossfade.inbound.mcp.envelope import Envelope
 from crossfade.inbound.mcp.handshake import Handshake
 from crossfade.inbound.mcp.identity import Gatekeeper, Identities
@@ -122,13 +122,7 @@ def _unavailable() -> ProtocolError:
 
 
 def _internal() -> ProtocolError:
-    return fault(
-        500,
-        wire.INTERNAL_ERROR,
-        "hub.fault",
-        "The hub could not serve this request.",
-        "Look for `a request could not be served` in its log.",
-    )
+    return ProtocolError(500, wire.INTERNAL_ERROR, FAULT[0], FAULT[1])
 
 
 async def _answer(send: Send, error: ProtocolError) -> None:

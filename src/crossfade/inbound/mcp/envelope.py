@@ -76,17 +76,19 @@ class Envelope:
         if message.method == "server/discover":
             await json_response(arrival.send, 200, wire.result(request_id, self._answers.discover))
         elif message.method == "tools/list":
-            await self._identities.caller(known, meta.client.name if meta.client else "")
+            await self._identities.caller(known, meta.client.name[: wire.SHOWN_MAX] if meta.client else "")
             body = wire.result(request_id, self._answers.tools(self._tools.listed()))
             await json_response(arrival.send, 200, body)
         elif message.method == "tools/call":
             await self._call(arrival, await self._peer(meta, revision, known), request_id)
         else:
-            raise ProtocolError(404, wire.METHOD_NOT_FOUND, f"There is no method {message.method!r}.")
+            raise ProtocolError(
+                404, wire.METHOD_NOT_FOUND, f"There is no method {str(message.method)[: wire.SHOWN_MAX]!r}."
+            )
 
     async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None) -> Peer:
         capabilities = wire.capabilities(meta.capabilities)
-        caller = await self._identities.caller(known, meta.client.name if meta.client else "")
+        caller = await self._identities.caller(known, meta.client.name[: wire.SHOWN_MAX] if meta.client else "")
         self._identities.touch(caller, native=FORM in capabilities)
         return Peer(caller=caller, revision=revision, capabilities=capabilities)
 
@@ -178,7 +180,7 @@ def _replies(params: wire.Params, opened: Sealed) -> dict[str, Reply] | None:
                 400,
                 wire.INVALID_PARAMS,
                 "params.invalid",
-                f"inputResponses[{key!r}] must be an object.",
+                f"inputResponses[{key[: wire.SHOWN_MAX]!r}] must be an object.",
                 "Send the client's result as it is.",
             )
     wanted = opened.keys if opened.round else tuple(params.input_responses)

@@ -37,6 +37,8 @@ from crossfade.inbound.mcp.wire import UNSET, fault
 
 SESSION_ID: Final = b"mcp-session-id"
 VERSION: Final = b"mcp-protocol-version"
+CLIENT_MAX: Final = 64
+"""Characters of a client's name that its session keeps."""
 
 
 class Handshake:
@@ -65,7 +67,7 @@ class Handshake:
             await self._initialize(arrival, known, wire.encode_id(message.id))
             return
         session = self._session(arrival.headers)
-        peer = await self._peer(session, known)
+        peer = await self._peer(session, known, takes_stream=arrival.takes_stream)
         if message.id is UNSET:
             self._notified(session, message)
             await _accepted(arrival)
@@ -78,7 +80,7 @@ class Handshake:
     async def end(self, headers: dict[bytes, bytes], known: Caller | None) -> None:
         """DELETE: the client is done with its session. Raises ProtocolError if it has none."""
         session = self._session(headers)
-        await self._peer(session, known)
+        await self._peer(session, known, takes_stream=False)
         self._sessions.end(session)
 
     async def _initialize(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> None:
@@ -86,9 +88,10 @@ class Handshake:
         asked = params.protocol_version
         revision = asked if asked in wire.HANDSHAKE else wire.LATEST_HANDSHAKE
         capabilities = wire.capabilities(params.capabilities)
-        caller = await self._identities.caller(known, params.client.name)
-        session = self._sessions.begin(caller.name, revision, params.client.name, capabilities)
-        self._identities.touch(caller, native=_native(revision, capabilities))
+        client = params.client.name[:CLIENT_MAX]
+        caller = await self._identities.caller(known, client)
+        session = self._sessions.begin(caller.name, revision, client, capabilities)
+        self._identities.touch(caller, native=arrival.takes_stream and _native(revision, capabilities))
         body = wire.result(request_id, self._answers.initialize(revision))
         await json_response(arrival.send, 200, body, ((SESSION_ID, session),))
 
@@ -116,12 +119,12 @@ class Handshake:
             )
         return session
 
-    async def _peer(self, session: Session, known: Caller | None) -> Peer:
+    async def _peer(self, session: Session, known: Caller | None, *, takes_stream: bool) -> Peer:
         caller = await self._identities.caller(known, session.client)
         if caller.name != session.principal:
             raise _unknown_session()
         capabilities = frozenset(session.capabilities)
-        self._identities.touch(caller, native=_native(session.revision, capabilities))
+        self._identities.touch(caller, native=takes_stream and _native(session.revision, capabilities))
         return Peer(caller=caller, revision=session.revision, capabilities=capabilities)
 
     def _notified(self, session: Session, message: wire.Message) -> None:
@@ -161,7 +164,9 @@ class Handshake:
         elif message.method == "ping":
             await json_response(arrival.send, 200, wire.result(request_id, b"{}"))
         else:
-            body = wire.error(request_id, wire.METHOD_NOT_FOUND, f"There is no method {message.method!r}.")
+            body = wire.error(
+                request_id, wire.METHOD_NOT_FOUND, f"There is no method {str(message.method)[: wire.SHOWN_MAX]!r}."
+            )
             await json_response(arrival.send, 200, body)
 
     async def _call(self, arrival: Arrival, peer: Peer, session: Session, request_id: wire.Raw) -> None:

@@ -25,6 +25,14 @@ ENVELOPE: Final = ("2026-07-28",)
 """Revisions in which every request says all about itself."""
 ELICITING: Final = frozenset({"2025-06-18", LATEST_HANDSHAKE, *ENVELOPE})
 
+CAPABILITIES: Final = frozenset({"elicitation.form", "elicitation.url", "sampling", "roots"})
+"""What a client may declare that means anything to a tool; the rest is not remembered."""
+KEPT_MAX: Final = 256
+KEPT_BYTES: Final = 512
+"""Declarations kept as they were read, and how long one may be for that."""
+SHOWN_MAX: Final = 64
+"""Characters of what a client sent that an error shows."""
+
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
@@ -196,14 +204,16 @@ def request(key: str, method: str, params: Raw) -> bytes:
 
 
 def capabilities(declared: Raw | Unset) -> frozenset[str]:
-    """What a client declared, dotted: ``elicitation.form`` also for a bare ``elicitation: {}``.
+    """What a client declared of CAPABILITIES, dotted: ``elicitation.form`` also for a bare ``elicitation: {}``.
 
     Raises ProtocolError if it is not an object of objects.
     """
-    return frozenset() if isinstance(declared, Unset) else _capabilities(bytes(declared))
+    if isinstance(declared, Unset):
+        return frozenset()
+    text = bytes(declared)
+    return _kept_capabilities(text) if len(text) <= KEPT_BYTES else _capabilities(text)
 
 
-@lru_cache(maxsize=256)
 def _capabilities(declared: bytes) -> frozenset[str]:
     try:
         named = msgspec.json.decode(declared, type=dict[str, object])
@@ -217,4 +227,7 @@ def _capabilities(declared: bytes) -> frozenset[str]:
             found |= {f"{name}.{part}" for part in details}
     if "elicitation" in found and "elicitation.url" not in found:
         found.add("elicitation.form")
-    return frozenset(found)
+    return frozenset(found & CAPABILITIES)
+
+
+_kept_capabilities = lru_cache(maxsize=KEPT_MAX)(_capabilities)
