@@ -154,6 +154,18 @@ async def test_agents_are_found_by_part_of_their_name() -> None:
 
 
 @run
+async def test_who_one_is_does_not_depend_on_how_many_have_a_similar_name() -> None:
+    async with Web() as web:
+        for number in range(120):
+            await web.token(f"ada-{number:03}")
+        ada = await web.token("ada-0")
+        await web.token("bob")
+        await web.post("/v1/questions", {"to": "ada-0", "message": "?", "choices": ["y"]}, token=web.tokens["bob"])
+        mine = (await web.get("/v1/me", token=ada)).json
+        assert (mine["name"], mine["lane"], mine["open_questions"]) == ("ada-0", "polling", 1)
+
+
+@run
 async def test_the_rollout_is_driven_step_by_step_and_refuses_what_is_out_of_order() -> None:
     async with Web() as web:
         ops = await web.token("ops", Scope.OPERATOR)

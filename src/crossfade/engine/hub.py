@@ -203,6 +203,11 @@ class Hub:
         """Who is here; present ones first."""
         return self._identity.search(query, min(limit, self.limits.page_items_max))
 
+    def agent(self, name: str) -> AgentView | None:
+        """One identity by its whole name; None if there is none."""
+        member = self._views.directory.get(name)
+        return None if member is None else self._identity.view(member)
+
     async def issue_token(
         self,
         caller: Caller,

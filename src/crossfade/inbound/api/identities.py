@@ -62,8 +62,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 async def me(call: Call[Strict, Strict]) -> Outcome:
     """Who the credential says the caller is."""
     caller = call.caller
-    found = [agent for agent in await call.hub.agents(caller, caller.name) if agent.name == caller.name]
-    agent = found[0] if found else None
+    agent = call.hub.agent(caller.name)
     return Me(
         name=caller.name,
         kind=caller.kind,
