@@ -115,8 +115,8 @@ class Dispatcher:
     def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], None] | None = None) -> None:
         """Record something nobody waits for, such as an offer or an expiry.
 
-        A refusal drops it. So does a fault of the log, after ``on_fault`` was told: of an offer it
-        is then simply not claimed that it was made, an expiry comes again.
+        A refusal drops it. So does a fault of the log, or a race lost too often, after ``on_fault`` was
+        told: of an offer it is then simply not claimed that it was made, an expiry comes again.
         """
         self._post(stream, command, by, on_fault, self._limits.retries_max)
 
@@ -129,7 +129,7 @@ class Dispatcher:
         attempts: int,
     ) -> None:
         slot = self._streams.peek(stream)
-        if slot is None or attempts == 0:
+        if slot is None:
             return
         now = self.now()
         outcome = decider_of(stream).decide(slot.state, command, now)
@@ -138,9 +138,9 @@ class Dispatcher:
         tx, versions = self._tx(stream, slot, outcome, Envelope(now, by, ""), None)
 
         def again(result: Result | LogError) -> None:
-            if isinstance(result, Conflict):
+            if isinstance(result, Conflict) and attempts > 1:
                 self._post(stream, command, by, on_fault, attempts - 1)
-            elif isinstance(result, LogError) and on_fault is not None:
+            elif isinstance(result, Conflict | LogError) and on_fault is not None:
                 on_fault()
 
         self._committers[shard_of(stream)].post(tx, outcome, versions, again)
