@@ -134,6 +134,8 @@ class Asking:
         """Where a reply to a question or message belongs, or refuse with reply.unknown or limit.hops."""
         if not reply_to:
             return "", 0, None
+        if not _possible(reply_to):
+            return _no_such(reply_to)
         pinned: Lane | None = None
         if reply_to.startswith("q_"):
             slot = await self._c.dispatcher.load(stream_of("question", reply_to))
@@ -145,7 +147,7 @@ class Asking:
             slot = await self._c.dispatcher.load(stream_of("message", reply_to))
             parent = slot.state
         if slot.version == 0 or caller.name not in _ends(parent):
-            return Refusal("reply.unknown", f"There is no {reply_to[:80]!r} for you to reply to.", "Check reply_to.")
+            return _no_such(reply_to)
         if parent.hops + 1 > self._c.limits.hops_max:
             return Refusal(
                 "limit.hops",
@@ -195,7 +197,7 @@ class Asking:
         entry = self._c.views.questions.get(question_id)
         if entry is not None:
             return entry
-        if not question_id.startswith("q_") or len(question_id) > 64:
+        if not question_id.startswith("q_") or not _possible(question_id):
             return _unknown()
         rows = await self._c.log.read_stream(SPACE, stream_of("question", question_id))
         if not rows:
@@ -275,7 +277,7 @@ class Asking:
     async def _end(
         self, caller: Caller, question_id: str, command: Any, key: bytes | None, cause: str
     ) -> QuestionView | Refusal:
-        if not question_id.startswith("q_") or len(question_id) > 64:
+        if not question_id.startswith("q_") or not _possible(question_id):
             return self._c.refuse(_unknown())
         stream = stream_of("question", question_id)
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
@@ -308,6 +310,15 @@ def unknown_recipient(name: str, similar: list[str]) -> Refusal:
 def _ends(parent: questions.State | messages.State) -> tuple[str, ...]:
     """Who takes part in a question or message, and may therefore reply to it."""
     return (parent.sender, *parent.to) if isinstance(parent, messages.State) else (parent.asker, parent.addressee)
+
+
+def _possible(identifier: str) -> bool:
+    """Ids of ours are short and plain; the log takes no stream name beyond its limit."""
+    return len(identifier) <= 64 and identifier.isascii()
+
+
+def _no_such(reply_to: str) -> Refusal:
+    return Refusal("reply.unknown", f"There is no {reply_to[:80]!r} for you to reply to.", "Check reply_to.")
 
 
 def _unknown() -> Refusal:
