@@ -51,7 +51,7 @@ class Context:
             return Refusal("agent.unknown", f"{caller.name} is not registered here.", "Register it with a token.")
         rate = self.limits.commands_per_second_max
         now = self.clock.now()
-        passed = (now - member.allowance_at) / SECOND
+        passed = max(0, now - member.allowance_at) / SECOND  # a clock set back takes nothing away
         member.allowance = min(rate * BURST_SECONDS, member.allowance + passed * rate)
         member.allowance_at = now
         if member.allowance < 1:
