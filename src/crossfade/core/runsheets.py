@@ -35,6 +35,17 @@ class Role(StrEnum):
     PERFORMANCE = "performance"
 
 
+class Outcome(StrEnum):
+    """What a specialist says, in a review and in a sign-off; from good to bad."""
+
+    APPROVED = "approved"
+    APPROVED_WITH_CONTROLS = "approved_with_controls"
+    """Holds while every named control holds."""
+    CONDITIONAL = "conditional"
+    """Holds once the conditions do."""
+    EMERGENCY_STOP = "emergency_stop"
+
+
 # --- when and what ------------------------------------------------------------------------------------
 
 
