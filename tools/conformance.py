@@ -162,9 +162,11 @@ def summary(revision: str, results: Results, scenarios: list[str], listed: dict[
     whole = {entry for entry in listed if " / " not in entry}
     ours = [name for name in scenarios if name not in whole]
     checks = Counter(check["status"] for name in ours for check in results.get(name, []))
+    unoffered = sum(entry.split(" / ")[0] in ours for entry in listed if " / " in entry)
     return (
-        f"{revision}: {len(ours)} of {len(scenarios)} required scenarios are ours, {checks['SUCCESS']} checks passed, "
-        f"{checks['FAILURE']} failed; {len(scenarios) - len(ours)} required scenarios are not offered"
+        f"{revision}: of {len(scenarios)} required scenarios {len(ours)} are ours: {checks['SUCCESS']} checks passed, "
+        f"{checks['FAILURE'] - unoffered} failed, {unoffered} not offered; "
+        f"{len(scenarios) - len(ours)} scenarios are not offered"
     )
 
 
