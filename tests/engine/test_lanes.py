@@ -346,3 +346,18 @@ async def test_only_an_operator_moves_the_rollout() -> None:
             world.hub.rollout_start(ana, "x"),
         ):
             assert refused(await work) == "auth.scope"
+
+
+@pytest.mark.requirement("P14")
+@run
+async def test_the_kill_switch_can_be_thrown_again_and_before_anything_began() -> None:
+    async with World() as world:
+        assert ok(await world.hub.rollout_kill(ROOT, "nothing began")).status == "polling"
+        await fleet(world, 0)
+        ok(await world.hub.rollout_start(ROOT, "test"))
+        assert ok(await world.hub.rollout_kill(ROOT, "before the first share")).held
+        assert refused(await world.hub.rollout_set(ROOT, 1.0, "too soon")) == "rollout.held"
+        assert ok(await world.hub.rollout_kill(ROOT, "again")).held
+        ok(await world.hub.rollout_resume(ROOT, "over"))
+        ok(await world.hub.rollout_set(ROOT, 1.0, "now"))
+        assert world.hub.rollout().share == 1.0

@@ -192,7 +192,7 @@ def decide(state: State, command: Command, now: Instant) -> tuple[RolloutEvent, 
     Refuses with: rollout.exists, rollout.bad_name, rollout.not_started, rollout.clusters_in_use,
     rollout.bad_clusters, rollout.no_clusters, rollout.bad_share, rollout.same_share, rollout.held,
     rollout.deprecated, rollout.removed, rollout.already_held, rollout.not_held,
-    rollout.already_polling, rollout.undo_window_over, rollout.not_complete, rollout.bad_notice,
+    rollout.undo_window_over, rollout.not_complete, rollout.bad_notice,
     rollout.sunset_passed, rollout.not_deprecated, rollout.before_sunset, rollout.bad_undo.
     """
     if isinstance(command, Start):
@@ -272,7 +272,8 @@ def _why_not_share(state: State, share: float) -> str:
 def _kill(state: State, command: Kill, now: Instant) -> tuple[RolloutEvent, ...] | Refusal:
     reason = _cut(command.reason)
     if state.status is Status.POLLING:
-        return _refuse("already_polling", state)
+        # Thrown again, or before anything began: the switch is never the wrong one, it only makes sure.
+        return (Held(reason=reason),) if state.started and not state.held else ()
     if state.status is Status.REMOVED:
         over = state.undo_until is None or now >= state.undo_until
         return _refuse("undo_window_over", state) if over else (Restored(source=command.source, reason=reason),)
@@ -358,7 +359,6 @@ DECIDER: Final = Decider(initial=State(), decide=decide, evolve=evolve, deadline
 
 _REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
     "already_held": ("The rollout is held already: {held_reason}", "Resume it when that is settled."),
-    "already_polling": ("Everybody is polling already.", "Hold the rollout to keep it there."),
     "bad_clusters": ("Every cluster needs a weight of 0 or more, and a freeze has a maximum of agents.", "Correct it."),
     "bad_name": ("A rollout needs a name and a salt of 1 to 128 characters.", "Give both."),
     "bad_notice": ("A deprecation needs a notice of 1 to 2,000 characters.", "Say what ends, when, and what to call."),

@@ -16,11 +16,13 @@ from crossfade.engine.context import Context
 from crossfade.engine.requests import Batch
 from crossfade.engine.streams import recorded
 from crossfade.engine.views.directory import Member
-from crossfade.engine.views.mailboxes import Kind, Mail, item
+from crossfade.engine.views.mailboxes import Mail, item
 
 CHUNK: Final = 1_000
 """Records read at a time; the loop serves others in between."""
 
+TEXTS: Final = (questions.Asked, questions.Dismissed, questions.Requeued)
+"""What may have put a question into the addressee's mailbox as text; the view knows which one did."""
 ENDS: Final = (questions.Answered, questions.Declined, questions.Withdrawn, questions.Expired)
 
 
@@ -61,16 +63,17 @@ class Backlog:
         event = record.event
         if isinstance(event, messages.Sent):
             return Mail(record.sequence, "message", record) if name in event.to else None
-        if isinstance(event, questions.Asked) and event.addressee == name:
-            return await self._about(record, "question")
+        if isinstance(event, TEXTS):
+            return await self._question(name, record)
         if isinstance(event, ENDS):
-            mail = await self._about(record, "answer")
-            return mail if mail is not None and mail.entry is not None and mail.entry.state.asker == name else None
+            entry = await self._asking.entry(questions.question_id(record.stream))
+            if not isinstance(entry, Refusal) and entry.state.asker == name:
+                return Mail(record.sequence, "answer", record, entry)
         return None
 
-    async def _about(self, record: Recorded, kind: Kind) -> Mail | None:
+    async def _question(self, name: str, record: Recorded) -> Mail | None:
         entry = await self._asking.entry(questions.question_id(record.stream))
-        if isinstance(entry, Refusal):
+        if isinstance(entry, Refusal) or entry.state.addressee != name or entry.text_at != record.sequence:
             return None
-        mail = Mail(record.sequence, kind, record, entry)
+        mail = Mail(record.sequence, "question", record, entry)
         return None if mail.stale else mail

@@ -302,6 +302,8 @@ class Mail:
             entry.patience = self._c.timers.at(self._c.later(patience), lambda: self._impatient(member, entry))
 
     def _impatient(self, member: Member, entry: Entry) -> None:
+        if entry.state.as_text:
+            return  # the dialog came to nothing in another way already
         command = questions.Dismiss(by=member.state.name, channel=Channel.NATIVE, reason=Dismissal.NO_REPLY)
         stream = stream_of("question", entry.question_id)
         self._c.dispatcher.post(

@@ -59,10 +59,11 @@ class Migration:
     async def kill(self, by: str, reason: str, source: str) -> RolloutView | Refusal:
         """Everybody on polling now; the record follows as soon as the log takes it."""
         command = rollouts.Kill(reason=reason, source=rollouts.Source(source))
-        refusal = rollouts.decide(self._programme.rollout, command, self._c.dispatcher.now())
-        if isinstance(refusal, Refusal):
-            return self._c.refuse(refusal)
-        self._take_back()
+        outcome = rollouts.decide(self._programme.rollout, command, self._c.dispatcher.now())
+        if isinstance(outcome, Refusal):
+            return self._c.refuse(outcome)
+        if any(isinstance(event, rollouts.Killed | rollouts.Restored) for event in outcome):
+            self._take_back()
         try:
             return await self._do(by, command)
         except LogError:

@@ -127,6 +127,7 @@ class Projector:
         if state.lane is Lane.ELICITATION and addressee.state.native:
             addressee.mailbox.shelve(entry)
         else:
+            entry.text_at = record.sequence
             addressee.mailbox.put(Mail(record.sequence, "question", record, entry))
 
     def _offered(self, entry: Entry, record: Recorded, channel: str) -> None:
@@ -142,8 +143,9 @@ class Projector:
         else:
             self._views.measures.requeued += 1
         mailbox = self._views.directory.member(entry.state.addressee).mailbox
-        mailbox.native.pop(entry.question_id, None)
-        mailbox.put(Mail(record.sequence, "question", record, entry))
+        if mailbox.native.pop(entry.question_id, None) is not None:  # else it is there as text already
+            entry.text_at = record.sequence
+            mailbox.put(Mail(record.sequence, "question", record, entry))
 
     def _ended(self, entry: Entry, record: Recorded) -> None:
         views = self._views

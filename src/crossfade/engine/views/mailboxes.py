@@ -114,7 +114,7 @@ def item(mail: Mail) -> Item:
         timestamp=iso(mail.record.at),
         metadata=sent.metadata,
         reply_to=sent.reply_to,
-        conversation=sent.conversation,
+        conversation=sent.conversation or mail.record.stream.partition("/")[2],
     )
 
 
@@ -129,7 +129,7 @@ def _question(mail: Mail, entry: Entry) -> Item:
         timestamp=iso(entry.asked_at),
         metadata=state.metadata,
         reply_to=state.reply_to,
-        conversation=state.conversation,
+        conversation=state.conversation or entry.question_id,
         question=view(entry),
     )
 
@@ -146,6 +146,6 @@ def _answer(mail: Mail, entry: Entry) -> Item:
         timestamp=iso(mail.record.at),
         metadata=msgspec.Raw(b"{}"),
         reply_to=entry.question_id,
-        conversation=state.conversation,
+        conversation=state.conversation or entry.question_id,
         question=view(entry),
     )

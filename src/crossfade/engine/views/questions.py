@@ -14,7 +14,7 @@ class Entry:
 
     __slots__ = (
         "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "patience", "question_id",
-        "sequence", "state", "waiters",
+        "sequence", "state", "text_at", "waiters",
     )  # fmt: skip
 
     def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:
@@ -22,6 +22,8 @@ class Entry:
         self.state = state
         self.sequence = sequence
         self.asked_at = asked_at
+        self.text_at = 0
+        """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
         self.offered_at: Instant | None = None
         self.ended_at: Instant | None = None
         self.claimed_at: Instant | None = None
@@ -84,7 +86,7 @@ def view(entry: Entry) -> QuestionView:
         reason=state.reason,
         ended_at=None if entry.ended_at is None else iso(entry.ended_at),
         ended_by=state.ended_by,
-        conversation=state.conversation,
+        conversation=state.conversation or entry.question_id,
         reply_to=state.reply_to,
         sequence=entry.sequence,
         metadata=state.metadata,
