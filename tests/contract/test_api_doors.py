@@ -25,7 +25,7 @@ def test_a_host_that_is_not_ours_is_refused_on_every_path(host: str) -> None:
             for method, path in PATHS:
                 answer = await web.begin(method, path, host=host).answer()
                 assert (answer.status, answer.code) == (421, "http.wrong_host"), path
-                assert "--public-host" in answer.json["error"]["try"]
+                assert "allowed_hosts" in answer.json["error"]["try"]
 
     scenario()
 

@@ -1,6 +1,8 @@
 """The OpenAPI document is true: made from the dispatch table, and the running hub keeps to it."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.request import urlopen
 
 import msgspec
@@ -92,3 +94,18 @@ def test_the_running_hub_keeps_to_the_document(served: Live, name: str, mode: Ge
         case.validate_response(response, checks=found)
 
     keeps()
+
+
+def test_the_page_lists_the_paths_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/http-api.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `([A-Z]+)` \| `(/[^`]*)` \|", page, re.MULTILINE)) == set(PATHS)
+
+
+@run
+async def test_the_page_lists_the_measures_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/http-api.md").read_text("utf-8")
+    table = page.partition("## Measures")[2]
+    named = set(re.findall(r"`([a-z_]+)(?:\{[a-z,]+\})?`", table)) - {"crossfade_"}
+    async with Web(open_loopback=True) as web:
+        text = (await web.get("/metrics")).text
+    assert {f"crossfade_{name}" for name in named} == set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))

@@ -37,7 +37,7 @@ _ORIGIN: Final = re.compile(rf"https?://({_AUTHORITY.pattern})")
 MISSING: Final = Refusal(
     "auth.missing",
     "The request carries no credential.",
-    "Send `Authorization: Bearer TOKEN`; `crossfade token create` makes one.",
+    "Send `Authorization: Bearer TOKEN`; `crossfade token new` makes one.",
 )
 
 
@@ -81,7 +81,7 @@ def _wrong_host(hosts: list[bytes]) -> Refusal:
     return Refusal(
         "http.wrong_host",
         f"This hub is not called {shown!r}." if len(hosts) == 1 else "The request needs exactly one Host header.",
-        f"Call it by a name it knows, or start it with `--public-host {name}`.",
+        f"Call it by a name it knows, or add {name} to the setting allowed_hosts.",
     )
 
 
@@ -89,7 +89,7 @@ def _bad_origin() -> Refusal:
     return Refusal(
         "http.bad_origin",
         "Web pages of this origin may not call the hub.",
-        "Call it from a program, or start it with `--public-origin` naming the page's origin.",
+        "Call it from a program, or add the page's origin to the setting allowed_origins.",
     )
 
 
