@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from crossfade.bootstrap import ROOT
 from crossfade.client import (
     Agent,
+    Answer,
     Ask,
     AuthenticationError,
     CrossfadeError,
@@ -253,25 +254,31 @@ async def test_stopping_lets_a_running_handler_finish_and_sends_its_answer() -> 
 # --- messages ---------------------------------------------------------------------------------------
 
 
-@run
-async def test_messages_are_read_in_order_and_once_across_processes() -> None:
-    async with live_hub() as hub, Agent("planner", url=hub.url) as me:
-        read: list[str] = []
-        for start in (0, 10):
-            done = asyncio.Event()
-            agent = Agent("reviewer", url=hub.url)
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["polling", "elicitation"])
+def test_messages_are_read_in_order_and_once_across_processes(share: float) -> None:
+    @run
+    async def scene() -> None:
+        async with live_hub() as hub, Agent("planner", url=hub.url) as me, Agent("reviewer", url=hub.url) as known:
+            await asyncio.gather(me.api.me(), known.api.me())
+            await rollout(hub, share)
+            read: list[str] = []
+            for start in (0, 10):
+                done = asyncio.Event()
+                agent = Agent("reviewer", url=hub.url)
 
-            @agent.reads
-            async def note(item: Item, last: str = str(start + 9), done: asyncio.Event = done) -> None:
-                read.append(item.content)
-                if item.content == last:
-                    done.set()
+                @agent.reads
+                async def note(item: Item, last: str = str(start + 9), done: asyncio.Event = done) -> None:
+                    read.append(item.content)
+                    if item.content == last:
+                        done.set()
 
-            async with Serving(agent):
-                for number in range(start, start + 10):
-                    await me.send("reviewer", str(number))
-                await asyncio.wait_for(done.wait(), LIMIT_SECONDS)
-    assert read == [str(number) for number in range(20)]
+                async with Serving(agent):
+                    for number in range(start, start + 10):
+                        await me.send("reviewer", str(number))
+                    await asyncio.wait_for(done.wait(), LIMIT_SECONDS)
+        assert read == [str(number) for number in range(20)]
+
+    scene()
 
 
 # --- a bad wire -------------------------------------------------------------------------------------
@@ -351,22 +358,27 @@ async def test_switching_lanes_with_questions_open_loses_and_doubles_nothing() -
             seen[question.message] += 1
             return "ship"
 
+        async def ten(prefix: str) -> list[asyncio.Task[Answer]]:
+            asks = [me.ask("reviewer", f"{prefix}-{number}", choices=["ship", "hold"]) for number in range(10)]
+            return [asyncio.create_task(ask) for ask in asks]
+
         async with Serving(agent):
             for turn, share in enumerate((0.0, 1.0, 0.0, 1.0)):
-                asked = [
-                    asyncio.create_task(me.ask("reviewer", f"{turn}-{number}", choices=["ship", "hold"]))
-                    for number in range(10)
-                ]
+                during = await ten(f"during {turn}")
                 if share == 0.0 and turn:
                     ok(await hub.hub.rollout_kill(ROOT, "test"))
                     ok(await hub.hub.rollout_resume(ROOT, "test"))
                 else:
                     await rollout(hub, share)
-                answers = await asyncio.wait_for(asyncio.gather(*asked), LIMIT_SECONDS)
+                await asyncio.wait_for(asyncio.gather(*during), LIMIT_SECONDS)
+                await asyncio.wait_for(me.ask("reviewer", f"settled {turn}", choices=["ship", "hold"]), LIMIT_SECONDS)
+                wire.opened.clear()
+                answers = await asyncio.wait_for(asyncio.gather(*await ten(f"after {turn}")), LIMIT_SECONDS)
                 assert all(answer.accepted for answer in answers)
-        carriers = {line.split(b" ")[1].partition(b"?")[0] for line in wire.opened if line.startswith(b"GET")}
-    assert seen == Counter(f"{turn}-{number}" for turn in range(4) for number in range(10))
-    assert {b"/v1/stream", b"/v1/messages"} <= carriers
+                polled = any(line.startswith(b"GET /v1/messages") for line in wire.opened)
+                assert polled is (share == 0.0), (turn, wire.opened)
+    assert set(seen.values()) == {1}
+    assert len(seen) == 4 * 21
 
 
 # --- refusals ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 
 from crossfade import __version__
 from crossfade.cli.exits import MEANING, Exit
+from crossfade.cli.options import Options, credential
 from tests.kit.process import hub_process
 from tests.kit.tree import ROOT
 
@@ -159,13 +160,18 @@ def test_a_token_minted_beside_a_stopped_hub_opens_the_started_one(tmp_path: Pat
         assert crossfade(tmp_path, "inbox", "ls", CROSSFADE_URL=url, CROSSFADE_TOKEN=token).returncode == Exit.OK
 
 
-def test_the_operators_token_is_private_and_never_leaves_the_machine(tmp_path: Path) -> None:
+def test_the_operators_token_is_private_and_never_leaves_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hub_process(tmp_path) as url:
         path = tmp_path / "data" / "operator.token"
         assert path.stat().st_mode & 0o777 == 0o600
         assert crossfade(tmp_path, "token", "ls", "--data", "data", CROSSFADE_URL=url).returncode == Exit.OK
-        elsewhere = url.replace("127.0.0.1", "127.0.0.2")
-        assert crossfade(tmp_path, "token", "ls", "--data", "data", CROSSFADE_URL=elsewhere).returncode != Exit.OK
+        options = Options(data=str(tmp_path / "data"))
+        monkeypatch.delenv("CROSSFADE_TOKEN", raising=False)
+        assert credential(options, url) == path.read_text("utf-8").strip()
+        for elsewhere in ("http://127.0.0.2:8765", "https://hub.example.org", "http://localhost.example.org"):
+            assert credential(options, elsewhere) is None
 
 
 def test_what_was_asked_is_there_after_a_restart(tmp_path: Path) -> None:
