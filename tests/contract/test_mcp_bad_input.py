@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from crossfade.inbound.mcp.settings import McpSettings
 from tests.kit.http_server import run
 from tests.kit.mcp import place, refusal, said, structured
 
@@ -70,13 +71,14 @@ def test_a_body_of_another_kind_is_refused(headers: dict[str, str | None], statu
     run(scenario())
 
 
-def test_a_body_beyond_a_mebibyte_is_refused() -> None:
+def test_a_body_beyond_the_limit_is_refused() -> None:
     async def scenario() -> None:
-        async with place("bob") as hub, hub.raw("bob") as wire:
+        async with place("bob", settings=McpSettings(body_bytes=1_000)) as hub, hub.raw("bob") as wire:
             await wire.initialize()
-            answer = await wire.post(GOOD + " " * 1_048_577)
-            assert answer.status_code == 413
+            answer = await wire.post(GOOD + " " * 1_000)
+            assert (answer.status_code, said(answer)["error"]["data"]["code"]) == (413, "limit.body")
             assert (await wire.post(GOOD)).status_code == 200
+        assert McpSettings().body_bytes == 2**20
 
     run(scenario())
 

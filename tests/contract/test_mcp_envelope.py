@@ -111,7 +111,7 @@ def test_the_mirrored_name_must_be_the_tools_and_be_there_once() -> None:
             assert (await wire.post(message, **headers, mcp_name="=?base64?aW5ib3g=?=")).status_code == 200
             pairs = [(k, v) for k, v in wire.headers.items()]
             pairs += [(k.replace("_", "-"), v) for k, v in headers.items()]
-            pairs += [("mcp-name", "inbox"), ("mcp-name", "agents")]
+            pairs += [("mcp-name", "agents"), ("mcp-name", "inbox")]
             twice = await wire.http.post(wire.url, json=message, headers=pairs)
             assert code(twice) == (400, -32020)
 

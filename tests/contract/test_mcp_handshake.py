@@ -3,9 +3,12 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
+from crossfade.inbound.mcp import wire as wire_format
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
+from crossfade.inbound.mcp.seam import FORM
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.tools import HubTools
 from crossfade.outbound.host import HostClock, HostIds
@@ -70,16 +73,19 @@ def test_on_2025_06_18_a_question_is_written_down_the_way_that_revision_can_read
     run(scenario())
 
 
-@pytest.mark.parametrize("capabilities", [{"elicitation": {"url": {}}}, {}, {"sampling": {}}])
-def test_only_form_elicitation_counts_as_the_capability(capabilities: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        async with place("alice", "bob") as hub, hub.raw("bob") as wire:
-            await hub.share(1)
-            await wire.initialize("2025-11-25", capabilities)
-            asked = await hub.ask("alice", "bob")
-            assert [m["id"] for m in structured(await wire.call("attend"))["messages"]] == [asked]
-
-    run(scenario())
+@pytest.mark.parametrize(
+    ("declared", "capable"),
+    [
+        ({"elicitation": {}}, True),
+        ({"elicitation": {"form": {}}}, True),
+        ({"elicitation": {"form": {}, "url": {}}}, True),
+        ({"elicitation": {"url": {}}}, False),
+        ({"sampling": {}, "roots": {"listChanged": True}}, False),
+        ({}, False),
+    ],
+)
+def test_only_form_elicitation_counts_as_the_capability(declared: dict[str, Any], capable: bool) -> None:
+    assert (FORM in wire_format.capabilities(msgspec.Raw(msgspec.json.encode(declared)))) is capable
 
 
 def test_a_client_that_declares_and_calls_itself_at_length_still_gets_a_session_it_can_send() -> None:
