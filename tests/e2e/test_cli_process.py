@@ -15,6 +15,7 @@ import pytest
 
 from crossfade import __version__
 from crossfade.cli.exits import MEANING, Exit
+from crossfade.cli.failing import guarded
 from crossfade.cli.options import Options, credential
 from tests.kit.process import hub_process
 from tests.kit.tree import ROOT
@@ -196,6 +197,17 @@ def test_verifying_a_stopped_log_finds_one_changed_byte(tmp_path: Path) -> None:
     file.write_bytes(content.replace(b"reader", b"writer"))
     done = crossfade(tmp_path, "log", "verify", "--data", "data")
     assert done.returncode == Exit.FAILED
+
+
+def test_a_bad_record_far_from_the_end_fails_the_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def verify(_: object) -> list[tuple[int, int, int | None]]:
+        return [(0, 5, None), (1, 9_000, 17)]
+
+    monkeypatch.setattr("crossfade.cli.offline.verify", verify)
+    assert guarded(["log", "verify", "--data", str(tmp_path), "--json"]) == Exit.FAILED
+    assert [row["first_bad"] for row in json.loads(capsys.readouterr().out)["items"]] == [None, 17]
 
 
 # --- signals ----------------------------------------------------------------------------------------
