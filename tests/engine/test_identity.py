@@ -146,3 +146,11 @@ async def test_revoking_a_token_ends_its_streams() -> None:
         [token] = [token for token in ok(await world.hub.tokens(ROOT)) if token.name == "bo"]
         ok(await world.hub.revoke_token(ROOT, token.token_id))
         assert await stream.next() is None
+
+
+@run
+async def test_an_expiry_beyond_ten_years_is_refused() -> None:
+    async with World() as world:
+        far = await world.hub.issue_token(ROOT, "ana", Kind.PROGRAM, [Scope.AGENT], expires_seconds=1e14)
+        assert refused(far) == "token.expiry_far"
+        assert ok(await world.hub.tokens(ROOT)) == []

@@ -11,7 +11,10 @@ import msgspec
 
 from crossfade.core.decider import Decider, Refusal
 from crossfade.core.records import Event, register
-from crossfade.core.values import AgentName, Instant, Kind, Scope
+from crossfade.core.values import SECOND, AgentName, Instant, Kind, Scope
+
+
+LIFE_SECONDS_MAX: Final = 10 * 366 * 86_400
 
 
 class Status(StrEnum):
@@ -81,7 +84,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 def decide(state: State, command: Command, now: Instant) -> tuple[Issued | Revoked, ...] | Refusal:
     """Accept ``command`` as events, or refuse it.
 
-    Refuses with: token.exists, token.expiry_past, token.unknown, token.no_scope.
+    Refuses with: token.exists, token.expiry_past, token.expiry_far, token.unknown, token.no_scope.
     """
     if isinstance(command, Issue):
         if state.status is not Status.ABSENT:
@@ -90,6 +93,8 @@ def decide(state: State, command: Command, now: Instant) -> tuple[Issued | Revok
             return Refusal("token.no_scope", "A token needs at least one scope.", "Give --scope agent.")
         if command.expires_at is not None and command.expires_at <= now:
             return Refusal("token.expiry_past", "The expiry is not in the future.", "Give a later expiry.")
+        if command.expires_at is not None and command.expires_at - now > LIFE_SECONDS_MAX * SECOND:
+            return Refusal("token.expiry_far", "The expiry is more than ten years ahead.", "Give an earlier one, or none.")
         return (Issued(**{name: getattr(command, name) for name in Issued.__struct_fields__}),)
     if state.status is Status.ABSENT:
         return Refusal("token.unknown", "There is no such token.", "`crossfade token ls` lists them.")
