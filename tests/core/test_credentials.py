@@ -22,6 +22,7 @@ COMMANDS: dict[str, credentials.Command] = {
     "issue": ISSUE,
     "issue, for ever": msgspec.structs.replace(ISSUE, expires_at=None),
     "issue, ends now": msgspec.structs.replace(ISSUE, expires_at=NOW),
+    "issue, ends too far": msgspec.structs.replace(ISSUE, expires_at=Instant(400 * 366 * 86_400 * 10**9)),
     "issue, no scope": msgspec.structs.replace(ISSUE, scopes=()),
     "revoke": Revoke(),
 }
