@@ -14,13 +14,21 @@ Rules
 
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from crossfade.core.values import SECOND, Instant
 
 FORMAT: Final = 1
+
+Week = Annotated[int, msgspec.Meta(ge=-52, le=520)]
+"""Never 0 (linting says so); bounded, so that no date lies beyond the calendar."""
+WeekDay = Annotated[int, msgspec.Meta(ge=1, le=7)]
+"""1 is Monday."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -52,8 +60,8 @@ class Outcome(StrEnum):
 class Calendar(_Part, frozen=True, kw_only=True):
     start: date
     """Monday of the first week."""
-    first_week: int = -1
-    last_week: int = 12
+    first_week: Week = -1
+    last_week: Week = 12
     timezone: str = "UTC"
     """For display only."""
 
@@ -90,8 +98,8 @@ class Slo(_Part, frozen=True, kw_only=True):
 class Improvement(_Part, frozen=True, kw_only=True):
     """How much better the new way is expected to be, as a factor on latency over the old one."""
 
-    low: float
-    high: float
+    low: Amount
+    high: Amount
     measured: bool = False
     """Reported from measurements with an interval; never a constant."""
 
@@ -100,32 +108,32 @@ class Improvement(_Part, frozen=True, kw_only=True):
 
 
 class Baseline(_Part, frozen=True, kw_only=True):
-    days: float
-    gap_seconds_max: float = 60
-    samples_min: int = 0
+    days: Amount
+    gap_seconds_max: Amount = 60
+    samples_min: Count = 0
     hourly_profile: bool = False
 
 
 class Capacity(_Part, frozen=True, kw_only=True):
-    shares: tuple[float, ...]
+    shares: tuple[Share, ...]
     """Stages for which cores, memory, log writes a second and connections are planned."""
-    headroom: float
+    headroom: Share
     """Free share of each resource at the peak, e.g. 0.3."""
     measured: bool = False
 
 
 class AutoScaling(_Part, frozen=True, kw_only=True):
-    replicas_min: int
-    replicas_max: int
-    utilisation: float
+    replicas_min: Count
+    replicas_max: Count
+    utilisation: Share
     """Share of CPU at which a replica is added."""
-    validated_at: tuple[float, ...] = ()
+    validated_at: tuple[Share, ...] = ()
     """Shares at which the scaling is tried."""
 
 
 class LoadTest(_Part, frozen=True, kw_only=True):
-    agents_max: int
-    endurance_hours: float = 0
+    agents_max: Count
+    endurance_hours: Amount = 0
     leak_detection: bool = False
     scenarios: tuple[str, ...] = ()
     coordination_metrics: tuple[str, ...] = ()
@@ -202,7 +210,7 @@ class IncidentResponse(_Part, frozen=True, kw_only=True):
 
 class Training(_Part, frozen=True, kw_only=True):
     drills: tuple[str, ...]
-    score_min: float = 0.0
+    score_min: Share = 0.0
     """Share of the points that passes a drill."""
     before: str = ""
     """Phase that may not begin before the team has passed."""
@@ -211,7 +219,7 @@ class Training(_Part, frozen=True, kw_only=True):
 class RoleMembers(_Part, frozen=True, kw_only=True):
     members: tuple[str, ...]
     """Identities on the hub, agents or people."""
-    quorum: int = 1
+    quorum: Count = 1
     deadline: timedelta = timedelta(days=2)
     valid_for: timedelta = timedelta(days=14)
 
@@ -222,9 +230,9 @@ class RoleMembers(_Part, frozen=True, kw_only=True):
 class RiskWindow(_Part, frozen=True, kw_only=True):
     id: str
     title: str = ""
-    week: int
-    day: int
-    days: int = 1
+    week: Week
+    day: WeekDay
+    days: Count = 1
     staffed: bool = False
     """Round the clock."""
     incident_team: bool = False
@@ -268,32 +276,32 @@ class Step(_Part, frozen=True, kw_only=True):
     run: str = ""
     """Command line; URL; hub call (``rollout.deprecate`` …); name of the measurement or check."""
     args: dict[str, str] = {}
-    share: float | None = None
+    share: Share | None = None
     """For ``share``: what to set, 0 to 1."""
     wait: timedelta | None = None
     to: tuple[str, ...] = ()
     """For ``ask`` and ``meeting``: identities or ``role:devops``."""
     message: str = ""
     choices: tuple[str, ...] = ()
-    quorum: int = 1
+    quorum: Count = 1
     probe: str = ""
     """Says whether it is done already (exit status 0, or 2xx): recovery looks before it does."""
     verify: str = ""
     undo: str = ""
     budget: timedelta = timedelta(minutes=5)
-    retries: int = 0
+    retries: Count = 0
     irreversible: bool = False
-    day: int | None = None
+    day: WeekDay | None = None
     """Day of the phase's first week on which it begins, 1 to 7; None = when the one before is done."""
-    week: int | None = None
+    week: Week | None = None
 
 
 class Phase(_Part, frozen=True, kw_only=True):
     id: str
     title: str
-    first_week: int
-    last_week: int
-    share: float = 0.0
+    first_week: Week
+    last_week: Week
+    share: Share = 0.0
     """Share at the end of the phase."""
     bake: timedelta | None = None
     """Time that the last share has to stand before the exit gates are judged."""

@@ -127,10 +127,21 @@ class Reading:
         if isinstance(kind, inspect.LiteralType | inspect.EnumType):
             return self._choice(node, kind, path)
         try:
-            return READERS[type(kind)](node.text)
+            value = READERS[type(kind)](node.text)
         except ValueError as fault:
             what, hint = fault.args
             return self._wrong("value.type", path, node.place, what, hint)
+        if isinstance(kind, inspect.IntType | inspect.FloatType) and isinstance(value, int | float):
+            return self._bounded(value, kind, path, node)
+        return value
+
+    def _bounded(self, value: float, kind: inspect.IntType | inspect.FloatType, path: str, node: Text) -> object:
+        if kind.ge is not None and value < kind.ge:
+            return self._wrong("value.bounds", path, node.place, f"{node.text} is less than {kind.ge:g}")
+        if kind.le is not None and value > kind.le:
+            hint = f"did you mean {node.text}%?" if kind.le == 1 and value <= 100 else ""
+            return self._wrong("value.bounds", path, node.place, f"{node.text} is more than {kind.le:g}", hint)
+        return value
 
     def _choice(self, node: Text, kind: inspect.LiteralType | inspect.EnumType, path: str) -> object:
         known = _choices(kind)

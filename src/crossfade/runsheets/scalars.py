@@ -21,7 +21,7 @@ DURATION: Final = (
     r"P(?=[0-9T])(([0-9]{1,4})W)?(([0-9]{1,5})D)?(T(?=[0-9])(([0-9]{1,5})H)?(([0-9]{1,6})M)?(([0-9]{1,8})S)?)?"
 )
 CLOCK: Final = r"([01][0-9]|2[0-3]):([0-5][0-9])"
-DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+DAY: Final = r"2[0-9]{3}-[0-9]{2}-[0-9]{2}"
 INTEGER_MAX: Final = 2**53 - 1
 """Beyond this, JSON loses digits, and with them the digest its meaning."""
 _SHORT: Final = re.compile(r"(?:(\d+) ?w)? ?(?:(\d+) ?d)? ?(?:(\d+) ?h)? ?(?:(\d+) ?m(?:in)?)? ?(?:(\d+) ?s)?")

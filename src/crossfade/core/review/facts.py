@@ -1,0 +1,139 @@
+"""Facts that several rules need, derived from the values of a runsheet.
+
+The first share is the first phase (in the order of the file) whose share, or a step of which, is above 0.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import NamedTuple
+
+from crossfade.core.review.findings import Cause
+from crossfade.core.runsheets import Gate, Phase, RiskWindow, Runsheet, Slo, Step, instant_of, weeks_between
+from crossfade.core.values import SECOND
+
+
+class Raise(NamedTuple):
+    """A step that raises the share, or cannot be undone, and when it is planned."""
+
+    path: str
+    phase: int
+    step: Step
+    week: int
+    day: int
+
+
+def shares_of(phase: Phase) -> tuple[float, ...]:
+    """Every share that a phase sets, in order; its final share if its steps set none."""
+    stepped = tuple(step.share for step in phase.steps if step.kind == "share" and step.share is not None)
+    return stepped or ((phase.share,) if phase.share > 0 else ())
+
+
+def shares_in_use(runsheet: Runsheet) -> tuple[float, ...]:
+    """All shares above 0 of the whole plan, ascending."""
+    return tuple(sorted({share for phase in runsheet.phases for share in shares_of(phase) if share > 0}))
+
+
+def first_moving(runsheet: Runsheet) -> int | None:
+    """Index of the phase with the first share; None if nothing moves."""
+    return next((index for index, phase in enumerate(runsheet.phases) if any(shares_of(phase))), None)
+
+
+def moving(runsheet: Runsheet) -> Iterator[tuple[int, Phase]]:
+    """Phases that raise the share."""
+    before = 0.0
+    for index, phase in enumerate(runsheet.phases):
+        highest = max(shares_of(phase), default=before)
+        if highest > before:
+            yield index, phase
+        before = max(before, highest)
+
+
+def gates_before_first_share(runsheet: Runsheet) -> Iterator[Gate]:
+    """Gates that have to pass before anything moves."""
+    first = first_moving(runsheet)
+    for phase in runsheet.phases[: first or 0]:
+        yield from (*phase.entry, *phase.exit)
+    if first is not None:
+        yield from runsheet.phases[first].entry
+
+
+def gates_of(runsheet: Runsheet) -> Iterator[Gate]:
+    """All gates."""
+    for phase in runsheet.phases:
+        yield from (*phase.entry, *phase.exit)
+
+
+def unheld(runsheet: Runsheet, check: str, until: str) -> Iterator[Cause]:
+    """A cause if nothing holds the first share until ``check`` has passed."""
+    if any(gate.check == check for gate in gates_before_first_share(runsheet)):
+        return
+    first = first_moving(runsheet)
+    path = "phases" if first is None else f"phases.{first}.entry"
+    yield Cause(path, f"no gate {check} holds the first share until {until}")
+
+
+def days_before_first_share(runsheet: Runsheet) -> float:
+    """Days from the start of the plan to the first share; 0 if nothing moves or nothing precedes it."""
+    first = first_moving(runsheet)
+    if first is None:
+        return 0.0
+    starts = max(runsheet.calendar.first_week, min(phase.first_week for phase in runsheet.phases))
+    raised = next(raises(runsheet), None)
+    week, day = (raised.week, raised.day) if raised else (runsheet.phases[first].first_week, 1)
+    return (instant_of(runsheet.calendar, week, day) - instant_of(runsheet.calendar, starts, 1)) / (86_400 * SECOND)
+
+
+def raises(runsheet: Runsheet) -> Iterator[Raise]:
+    """The first raise of each phase, in order, with its week and day."""
+    for index, phase in moving(runsheet):
+        for place, step in enumerate(phase.steps):
+            if step.kind == "share" and step.share:
+                yield _dated(index, place, phase, step)
+                break
+
+
+def irreversible(runsheet: Runsheet) -> Iterator[Raise]:
+    """Every step that cannot be undone, with its week and day."""
+    for index, phase in enumerate(runsheet.phases):
+        for place, step in enumerate(phase.steps):
+            if step.irreversible:
+                yield _dated(index, place, phase, step)
+
+
+def _dated(index: int, place: int, phase: Phase, step: Step) -> Raise:
+    """A step's week and day: its own, else those of the nearest step before it that has any."""
+    week, day = phase.first_week, 1
+    for earlier in phase.steps[: place + 1]:
+        if earlier.week is not None:
+            week, day = earlier.week, 1
+        day = earlier.day if earlier.day is not None else day
+    return Raise(f"phases.{index}.steps.{place}", index, step, week, day)
+
+
+def covered(window: RiskWindow, raised: Raise) -> bool:
+    """A risk window covers the day of a step; it may run over the end of its week."""
+    if 0 in (window.week, raised.week):
+        return False
+    first, last = sorted((window.week, raised.week))
+    weeks = weeks_between(first, last) - 1
+    ahead = (weeks if raised.week >= window.week else -weeks) * 7 + raised.day - window.day
+    return 0 <= ahead < window.days
+
+
+def slo_of(runsheet: Runsheet, metric: str) -> tuple[str, Slo] | None:
+    """Path and threshold of a metric; None if it has none."""
+    return next((((f"slos.{name}"), slo) for name, slo in runsheet.slos.items() if slo.metric == metric), None)
+
+
+def share_text(share: float) -> str:
+    """A share as people write it: ``5 %``."""
+    return f"{share * 100:g} %"
+
+
+def time_text(span: timedelta) -> str:
+    """A duration as people say it: ``5 minutes``, ``2 days``."""
+    seconds = span.total_seconds()
+    for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            return f"{seconds / size:g} {name}{'' if seconds == size else 's'}"
+    return f"{seconds:g} seconds"
