@@ -18,9 +18,10 @@ import msgspec
 
 from crossfade.config import Config
 from crossfade.core.decider import Refusal
-from crossfade.core.values import AgentName, Caller, Kind, Scope
+from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
 from crossfade.engine.ports import Log
+from crossfade.engine.views.instants import iso
 from crossfade.inbound.app import build_app
 from crossfade.inbound.asgi import Streams
 from crossfade.inbound.auth import Door
@@ -111,6 +112,25 @@ async def run_hub(config: Config, *, on_ready: Callable[[RunningHub], None] | No
         await running.server.wait()
 
 
+async def verify_log(config: Config) -> list[tuple[int, int, int | None]]:
+    """For each shard of a stopped hub: number, records, first bad sequence (None: all are as written).
+
+    Raises LogInUseError if a running hub has the folder, CorruptLogError if already its ends are false.
+    """
+    log = open_sqlite(config.data_path)
+    try:
+        return [(shard, (await log.head(shard)).sequence, await log.verify(shard)) for shard in (PROGRAMME, SPACE)]
+    finally:
+        await log.close()
+
+
+def write_kill_file(config: Config, reason: str) -> str:
+    """The kill switch for when no hub answers; returns when it was thrown. Raises OSError."""
+    at = iso(HostClock().now())
+    write_private(config.kill_path, msgspec.json.encode({"reason": reason, "at": at}) + b"\n")
+    return at
+
+
 def _open_log(config: Config) -> Log:
     if config.log == "memory":
         return MemoryLog()
@@ -186,7 +206,9 @@ def _refuse_exposure(config: Config, tokens: object) -> None:
         )
     if not config.public_url:
         raise StartError(
-            "serve.no_public_url", f"{config.host} needs the name it is reached under.", "Give --public-url https://NAME."
+            "serve.no_public_url",
+            f"{config.host} needs the name it is reached under.",
+            "Give --public-url https://NAME.",
         )
 
 

@@ -205,7 +205,7 @@ def test_a_bad_record_far_from_the_end_fails_the_verification(
     async def verify(_: object) -> list[tuple[int, int, int | None]]:
         return [(0, 5, None), (1, 9_000, 17)]
 
-    monkeypatch.setattr("crossfade.cli.offline.verify", verify)
+    monkeypatch.setattr("crossfade.bootstrap.verify_log", verify)
     assert guarded(["log", "verify", "--data", str(tmp_path), "--json"]) == Exit.FAILED
     assert [row["first_bad"] for row in json.loads(capsys.readouterr().out)["items"]] == [None, 17]
 

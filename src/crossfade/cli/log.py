@@ -94,14 +94,14 @@ def verify(*, options: Options = PLAIN) -> int:
 
     Exit code: 0 every record is as it was written, 6 not, 11 a hub is using the folder.
     """
-    from crossfade.cli import offline
+    from crossfade.bootstrap import verify_log
     from crossfade.engine.ports import LogError, LogInUseError
 
     config = settings(options)
     if not config.data_path.is_dir():
         raise CommandError("log.missing", f"{config.data_path} does not exist", "name it: --data", Exit.USAGE)
     try:
-        verdicts = asyncio.run(offline.verify(config))
+        verdicts = asyncio.run(verify_log(config))
     except LogInUseError as error:
         raise CommandError("log.in_use", str(error), "stop the hub first, or verify a copy", Exit.CONFLICT) from None
     except LogError as error:

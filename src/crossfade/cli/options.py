@@ -8,7 +8,10 @@ folder, which is sent to a loopback address only. ``--as NAME`` sends none: a de
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -16,7 +19,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from crossfade.cli.exits import CommandError, exit_of, usage
+from crossfade.cli.exits import CommandError, Exit, exit_of, usage
 from crossfade.client.api import Api
 from crossfade.client.errors import CrossfadeError
 from crossfade.client.transport import Transport
@@ -84,7 +87,21 @@ def _read(path: Path) -> str:
 
 def call(options: Options, work: Callable[[Api], Awaitable[T]], *, patience_seconds: float = 0.0) -> T:
     """The result of ``work`` at the hub. Raises CommandError with the hub's code and advice."""
-    return asyncio.run(_call(options, work, patience_seconds))
+    with _interruptible():
+        return asyncio.run(_call(options, work, patience_seconds))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End at once on Ctrl-C: a call has nothing to clean up, and a half-made event loop would complain."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(Exit.INTERRUPTED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _call(options: Options, work: Callable[[Api], Awaitable[T]], patience_seconds: float) -> T:

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from typing import Annotated, Final
 
-import msgspec
 from cyclopts import Parameter
 
 from crossfade.cli.exits import CommandError, Exit, usage
@@ -12,8 +11,6 @@ from crossfade.cli.options import PLAIN, Options, call, seconds, settings
 from crossfade.cli.output import Output, row_of
 from crossfade.client.api import Api
 from crossfade.client.views import Object, RolloutView
-from crossfade.engine.views.instants import iso
-from crossfade.outbound.host import HostClock, write_private
 
 WATCHED: Final = ("status", "name", "share", "achieved", "agents", "agents_on_elicitation", "held", "open_questions")
 WATCH_SECONDS: Final = 1.0
@@ -112,11 +109,12 @@ def kill(*, reason: Reason = "killed from the command line", options: Options = 
 
 
 def _kill_by_file(options: Options, reason: str, error: CommandError) -> int:
+    from crossfade.bootstrap import write_kill_file
+
     config = settings(options)
-    at = iso(HostClock().now())
     path = config.kill_path
     try:
-        write_private(path, msgspec.json.encode({"reason": reason, "at": at}) + b"\n")
+        at = write_kill_file(config, reason)
     except OSError as fault:
         what = f"{error.message}, and {path} cannot be written: {fault.strerror}"
         raise CommandError(
