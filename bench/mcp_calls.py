@@ -165,6 +165,7 @@ async def trips(work, tally):
         number = itertools.count()
         since = time.perf_counter()
         cursor = 0
+        unanswered = []
 
         def ask():
             key = f"{os.getpid()}-{pair}-{next(number)}"
@@ -189,24 +190,21 @@ async def trips(work, tally):
                 finished.set()
 
         def wait():
-            arguments = {"agent_id": work.names[addressee], "timeout_seconds": 25, "since_sequence": cursor}
+            arguments = {"agent_id": work.names[addressee], "timeout_seconds": 25}
+            if cursor:
+                arguments["since_sequence"] = cursor
             answering.send(frame(work, addressee, "wait_for_messages", arguments))
 
         def received(reply):
             nonlocal cursor
-            found = IDS.search(reply)
-            if found is None:  # an answer's reply, or an empty wait
-                wait()
-                return
             if b'"messages' in reply:
-                cursor = max(int(number) for number in SEQUENCE.findall(reply))
-                arguments = {
-                    "question_id": found[1].decode(),
-                    "action": "accept",
-                    "content": {"ok": True},
-                    "key": found[1].decode(),
-                }
-                answering.send(frame(work, addressee, "answer", arguments))
+                cursor = max([cursor, *(int(number) for number in SEQUENCE.findall(reply))])
+                # Each id stands twice in a reply: in the structure and in the text.
+                unanswered.extend(dict.fromkeys(found.decode() for found in IDS.findall(reply)))
+            if unanswered:
+                question_id = unanswered.pop()
+                given = {"question_id": question_id, "action": "accept", "content": {"ok": True}, "key": question_id}
+                answering.send(frame(work, addressee, "answer", given))
             else:
                 wait()
 
