@@ -196,7 +196,7 @@ def _refuse_exposure(config: Config, tokens: object) -> None:
         return
     if config.guests:
         raise StartError(
-            "serve.guests", f"Guests are admitted on loopback only, not on {config.host}.", "Leave out --guests."
+            "serve.guests", f"Guests are admitted on loopback only, not on {config.host}.", "Set guests to false, or listen on 127.0.0.1."
         )
     if not tokens:
         raise StartError(

@@ -44,15 +44,6 @@ class ConfigError(Exception):
         self.code, self.message, self.hint = code, message, hint
 
 
-class Console(msgspec.Struct, frozen=True, kw_only=True):
-    """The pages for people."""
-
-    enabled: bool = True
-    title: str = "Crossfade"
-    login_seconds: int = 43_200
-    rows_max: int = 100
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a hub is told when it starts. ``SETTINGS`` says what each field means."""
 
@@ -70,7 +61,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float = 10.0
     seal_key: str = ""
     verbosity: Verbosity = "info"
-    console: Console = Console()
     limits: Limits = Limits()
 
     @property
@@ -141,10 +131,6 @@ SETTINGS: Final = (
     Setting("drain_seconds", "Time for calls under way to finish at shutdown.", 0, 600),
     Setting("seal_key", "Seals state handed to clients; empty: made once and kept in the data folder.", secret=True),
     Setting("verbosity", "What the hub says on stderr: debug, info, warning or error."),
-    Setting("console.enabled", "Serve the pages for people."),
-    Setting("console.title", "Name shown on the pages."),
-    Setting("console.login_seconds", "How long a browser stays signed in.", 60, 30 * DAY),
-    Setting("console.rows_max", "Rows on one page.", 10, 1_000),
     Setting("limits.wait_seconds_max", "Longest wait of one call; clients give up at 60 s.", 0.05, 300),
     Setting("limits.wait_seconds_default", "Wait of a call that does not say how long.", 0.05, 300),
     Setting("limits.poll_seconds_max", "Largest timeout_seconds that wait_for_messages accepts.", 1, 3_600),

@@ -45,10 +45,9 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path:
 
 
 def test_nested_settings_come_from_tables_and_double_underscores(tmp_path: Path) -> None:
-    write(tmp_path, "[limits]\nagents_max = 5\n\n[console]\ntitle = 'Mine'\n")
+    write(tmp_path, "[limits]\nagents_max = 5\n")
     loaded = load(environ={"CROSSFADE_LIMITS__HOPS_MAX": "7"}, flags={}, folder=tmp_path)
     assert (loaded.config.limits.agents_max, loaded.config.limits.hops_max) == (5, 7)
-    assert loaded.config.console.title == "Mine"
 
 
 @pytest.mark.parametrize(
