@@ -11,11 +11,13 @@ from crossfade.core.review.facts import (
     covered,
     first_moving,
     irreversible,
+    lacking,
     moving,
     raises,
     share_text,
     shares_in_use,
-    slo_of,
+    shares_of,
+    slos_of,
     time_text,
     unheld,
 )
@@ -105,13 +107,8 @@ def _scaling(runsheet: Runsheet, ramp: list[float]) -> Iterator[Cause]:
         yield Cause("auto_scaling.validated_at", f"scaling is not tried at {', '.join(untried)}")
     for index, phase in moving(runsheet):
         gated = any(gate.check == "autoscaling.validated" for gate in phase.exit)
-        if set(phase_shares(runsheet, index)) & set(ramp) and not gated:
+        if set(shares_of(phase)) & set(ramp) and not gated:
             yield Cause(f"phases.{index}.exit", f"no gate autoscaling.validated ends phase {phase.id}")
-
-
-def phase_shares(runsheet: Runsheet, index: int) -> tuple[float, ...]:
-    """Shares that one phase sets."""
-    return tuple(step.share for step in runsheet.phases[index].steps if step.share is not None)
 
 
 def deployment_automation(runsheet: Runsheet) -> Iterator[Cause]:
@@ -187,11 +184,14 @@ def _training(runsheet: Runsheet) -> Iterator[Cause]:
 
 
 def _windows(runsheet: Runsheet) -> Iterator[Cause]:
-    for place, window in enumerate(runsheet.risk_windows):
-        if not window.staffed:
-            yield Cause(f"risk_windows.{place}.staffed", f"window {window.id} is not staffed round the clock")
-        if not window.incident_team:
-            yield Cause(f"risk_windows.{place}.incident_team", f"no incident team stands by in window {window.id}")
+    yield from lacking(
+        {f"risk_windows.{place}.staffed": w.id for place, w in enumerate(runsheet.risk_windows) if not w.staffed},
+        "not staffed round the clock: risk window",
+    )
+    yield from lacking(
+        {f"risk_windows.{place}": w.id for place, w in enumerate(runsheet.risk_windows) if not w.incident_team},
+        "no incident team stands by in risk window",
+    )
     for raised in (*raises(runsheet), *irreversible(runsheet)):
         if not any(covered(window, raised) for window in runsheet.risk_windows):
             yield Cause(raised.path, f"step {raised.step.id} lies in no risk window")
@@ -213,11 +213,12 @@ def unsigned(runsheet: Runsheet) -> Iterator[Cause]:
 
 def data_loss(runsheet: Runsheet) -> Iterator[Cause]:
     """Nothing acknowledged may be lost."""
-    found = slo_of(runsheet, "data_loss")
-    if found is None:
+    found = slos_of(runsheet, "data_loss")
+    if not found:
         yield Cause("slos", "nothing says that no data may be lost")
-    elif found[1].max is None or found[1].max > 0 or found[1].kind != "minimum":
-        yield Cause(f"{found[0]}.max", "loss of data is tolerated")
+    for path, slo in found:
+        if slo.max != 0 or slo.kind != "minimum":
+            yield Cause(f"{path}.max", "loss of data is tolerated")
 
 
 def target_moves(runsheet: Runsheet) -> Iterator[Cause]:

@@ -72,6 +72,12 @@ def unheld(runsheet: Runsheet, check: str, until: str) -> Iterator[Cause]:
     yield Cause(path, f"no gate {check} holds the first share until {until}")
 
 
+def lacking(named: dict[str, str], said: str) -> Iterator[Cause]:
+    """One cause for all things (path to name) that lack the same; none if there are none."""
+    if named:
+        yield Cause(next(iter(named)), f"{said} {', '.join(named.values())}")
+
+
 def days_before_first_share(runsheet: Runsheet) -> float:
     """Days from the start of the plan to the first share; 0 if nothing moves or nothing precedes it."""
     first = first_moving(runsheet)
@@ -120,9 +126,9 @@ def covered(window: RiskWindow, raised: Raise) -> bool:
     return 0 <= ahead < window.days
 
 
-def slo_of(runsheet: Runsheet, metric: str) -> tuple[str, Slo] | None:
-    """Path and threshold of a metric; None if it has none."""
-    return next((((f"slos.{name}"), slo) for name, slo in runsheet.slos.items() if slo.metric == metric), None)
+def slos_of(runsheet: Runsheet, metric: str) -> list[tuple[str, Slo]]:
+    """Path and threshold of a metric, each if there are several; empty if it has none."""
+    return [(f"slos.{name}", slo) for name, slo in runsheet.slos.items() if slo.metric == metric]
 
 
 def share_text(share: float) -> str:

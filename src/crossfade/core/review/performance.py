@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from crossfade.core.catalogue import COORDINATION
-from crossfade.core.review.facts import days_before_first_share, gates_of, moving, share_text, slo_of, unheld
+from crossfade.core.review.facts import days_before_first_share, gates_of, moving, share_text, slos_of, unheld
 from crossfade.core.review.findings import Cause, Rule, Severity
 from crossfade.core.runsheets import Runsheet
 
@@ -48,8 +48,8 @@ def load_scale(runsheet: Runsheet) -> Iterator[Cause]:
     if plan is None:
         yield Cause("load_test", "there is none")
     else:
-        expected = slo_of(runsheet, "concurrent_agents")
-        least = max(AGENTS_LEAST, (expected[1].min or 0) if expected else 0)
+        expected = slos_of(runsheet, "concurrent_agents")
+        least = max(AGENTS_LEAST, *(slo.min or 0 for _, slo in expected), 0)
         if plan.agents_max < least:
             yield Cause("load_test.agents_max", f"it ends at {plan.agents_max:,} of at least {least:,g} agents")
         if plan.endurance_hours < ENDURANCE_HOURS_LEAST:
@@ -64,17 +64,16 @@ def load_scale(runsheet: Runsheet) -> Iterator[Cause]:
 def latency_targets(runsheet: Runsheet) -> Iterator[Cause]:
     """Every latency target is there, and none is laxer than it may be."""
     for metric, longest in LATENCIES.items():
-        found = slo_of(runsheet, metric)
+        found = slos_of(runsheet, metric)
         name = metric.removesuffix("_ms").replace("_", " ")
-        if found is None:
+        if not found:
             yield Cause("slos", f"no target for {name}")
-            continue
-        path, slo = found
-        if slo.max is None or not 0 < slo.max <= longest:
-            said = "no upper bound" if slo.max is None else f"{slo.max:g} ms"
-            yield Cause(f"{path}.max", f"{name} is {said}, not within {longest} ms")
-        if metric == "latency_p99_ms" and slo.kind != "minimum":
-            yield Cause(f"{path}.kind", f"{name} is a goal only")
+        for path, slo in found:
+            if slo.max is None or not 0 < slo.max <= longest:
+                said = "no upper bound" if slo.max is None else f"{slo.max:g} ms"
+                yield Cause(f"{path}.max", f"{name} is {said}, not within {longest} ms")
+            if metric == "latency_p99_ms" and slo.kind != "minimum":
+                yield Cause(f"{path}.kind", f"{name} is a goal only")
 
 
 def coordination(runsheet: Runsheet) -> Iterator[Cause]:
@@ -104,15 +103,14 @@ def claim(runsheet: Runsheet) -> Iterator[Cause]:
 def minima(runsheet: Runsheet) -> Iterator[Cause]:
     """Errors and availability have a minimum that deserves the name."""
     for metric, bound in MINIMA:
-        found = slo_of(runsheet, metric)
-        if found is None:
+        found = slos_of(runsheet, metric)
+        if not found:
             yield Cause("slos", f"no minimum for {metric}")
-            continue
-        path, slo = found
-        lax = slo.max is None or slo.max > bound if metric == "error_rate" else slo.min is None or slo.min < bound
-        if lax or slo.kind != "minimum":
-            side = "below" if metric == "error_rate" else "above"
-            yield Cause(path, f"{metric} is not held {side} {share_text(bound)}")
+        for path, slo in found:
+            lax = slo.max is None or slo.max > bound if metric == "error_rate" else slo.min is None or slo.min < bound
+            if lax or slo.kind != "minimum":
+                side = "below" if metric == "error_rate" else "above"
+                yield Cause(path, f"{metric} is not held {side} {share_text(bound)}")
 
 
 def gated(runsheet: Runsheet) -> Iterator[Cause]:

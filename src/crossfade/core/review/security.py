@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from crossfade.core.review.facts import irreversible, share_text, shares_in_use, slo_of, unheld
+from crossfade.core.review.facts import first_moving, irreversible, lacking, share_text, shares_in_use, slos_of, unheld
 from crossfade.core.review.findings import Cause, ControlRule, Rule, Severity
-from crossfade.core.runsheets import Runsheet
+from crossfade.core.runsheets import Phase, Runsheet
 
 TESTS: Final = ("authentication", "authorisation", "injection", "replay", "flood", "isolation")
 DETECTIONS: Final = ("downgrade", "cross_lane_replay", "share_tampering")
@@ -26,9 +26,16 @@ def authentication(runsheet: Runsheet) -> Iterator[Cause]:
     if missing or not runsheet.phases:
         said = f"none in phase {', '.join(missing)}" if missing else "there is no phase to have one"
         yield Cause("security.authentication_checkpoints", said)
-    for index, phase in enumerate(runsheet.phases):
-        if not any(gate.check == "security.authentication" for gate in phase.exit):
-            yield Cause(f"phases.{index}.exit", f"no gate security.authentication ends phase {phase.id}")
+    open_ended = {f"phases.{index}.exit": phase.id for index, phase in enumerate(runsheet.phases) if not _ends(phase)}
+    yield from lacking(open_ended, "no gate security.authentication ends phase")
+
+
+def _ends(phase: Phase) -> bool:
+    return any(gate.check == "security.authentication" for gate in phase.exit)
+
+
+def _scanned(phase: Phase) -> bool:
+    return any(gate.check in {"security.scanned", "security.validated"} for gate in (*phase.entry, *phase.exit))
 
 
 def testing(runsheet: Runsheet) -> Iterator[Cause]:
@@ -41,12 +48,12 @@ def testing(runsheet: Runsheet) -> Iterator[Cause]:
         yield Cause("security.scanning", "no continuous scanning")
     elif not timedelta() < plan.scanning.every <= SCAN_EVERY_MOST:
         yield Cause("security.scanning.every", "scans run less than daily")
-    for place, window in enumerate(runsheet.risk_windows):
-        if not window.scans:
-            yield Cause(f"risk_windows.{place}.scans", f"no extra scan in window {window.id}")
-    for index, phase in enumerate(runsheet.phases):
-        if not any(gate.check in {"security.scanned", "security.validated"} for gate in (*phase.entry, *phase.exit)):
-            yield Cause(f"phases.{index}.exit", f"phase {phase.id} is not scanned")
+    calm = {
+        f"risk_windows.{place}": window.id for place, window in enumerate(runsheet.risk_windows) if not window.scans
+    }
+    yield from lacking(calm, "no extra scan in risk window")
+    unseen = {f"phases.{index}.exit": phase.id for index, phase in enumerate(runsheet.phases) if not _scanned(phase)}
+    yield from lacking(unseen, "no scan ends phase")
     yield from unheld(runsheet, "security.validated", "all security tests passed")
 
 
@@ -84,26 +91,20 @@ def protection(runsheet: Runsheet) -> Iterator[Cause]:
 
 def tolerated(runsheet: Runsheet) -> Iterator[Cause]:
     """No security incident is acceptable."""
-    found = slo_of(runsheet, "security_incidents")
-    if found is None:
+    found = slos_of(runsheet, "security_incidents")
+    if not found:
         yield Cause("slos", "nothing says that there may be no security incident")
-    elif found[1].max is None or found[1].max > 0 or found[1].kind != "minimum":
-        yield Cause(f"{found[0]}.max", "security incidents are tolerated")
+    for path, slo in found:
+        if slo.max != 0 or slo.kind != "minimum":
+            yield Cause(f"{path}.max", "security incidents are tolerated")
 
 
 def two_lanes(runsheet: Runsheet) -> Iterator[Cause]:
     """While the share is between 0 and 1, two protocols reach the same conversations."""
     between = [share for share in shares_in_use(runsheet) if share < 1]
     if between:
-        first = next(
-            index for index, phase in enumerate(runsheet.phases) if phase.share > 0 or _sets_share(phase.steps)
-        )
         said = f"two protocols are open at once from {share_text(between[0])} to {share_text(between[-1])}"
-        yield Cause(f"phases.{first}.share", said)
-
-
-def _sets_share(steps: tuple[object, ...]) -> bool:
-    return any(getattr(step, "share", None) for step in steps)
+        yield Cause(f"phases.{first_moving(runsheet)}.share", said)
 
 
 def kept_alive(runsheet: Runsheet) -> Iterator[Cause]:
