@@ -193,7 +193,7 @@ def _windows(runsheet: Runsheet) -> Iterator[Cause]:
         "no incident team stands by in risk window",
     )
     for raised in (*raises(runsheet), *irreversible(runsheet)):
-        if not any(covered(window, raised) for window in runsheet.risk_windows):
+        if not any(covered(runsheet, window, raised) for window in runsheet.risk_windows):
             yield Cause(raised.path, f"step {raised.step.id} lies in no risk window")
 
 

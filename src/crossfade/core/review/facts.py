@@ -5,21 +5,10 @@ The first share is the first phase (in the order of the file) whose share, or a 
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import NamedTuple
 
 from crossfade.core.review.findings import Cause
-from crossfade.core.runsheets import Gate, Phase, RiskWindow, Runsheet, Slo, Step, instant_of, weeks_between
-from crossfade.core.values import SECOND
-
-
-class Raise(NamedTuple):
-    """A step that raises the share, or cannot be undone, and when it is planned."""
-
-    path: str
-    phase: int
-    step: Step
-    week: int
-    day: int
+from crossfade.core.runsheets import Gate, Phase, RiskWindow, Runsheet, Slo
+from crossfade.core.timeline import Dated, day_of, timeline
 
 
 def shares_of(phase: Phase) -> tuple[float, ...]:
@@ -78,51 +67,32 @@ def lacking(named: dict[str, str], said: str) -> Iterator[Cause]:
         yield Cause(next(iter(named)), f"{said} {', '.join(named.values())}")
 
 
-def days_before_first_share(runsheet: Runsheet) -> float:
+def days_before_first_share(runsheet: Runsheet) -> int:
     """Days from the start of the plan to the first share; 0 if nothing moves or nothing precedes it."""
     first = first_moving(runsheet)
     if first is None:
-        return 0.0
+        return 0
     starts = max(runsheet.calendar.first_week, min(phase.first_week for phase in runsheet.phases))
-    raised = next(raises(runsheet), None)
-    week, day = (raised.week, raised.day) if raised else (runsheet.phases[first].first_week, 1)
-    return (instant_of(runsheet.calendar, week, day) - instant_of(runsheet.calendar, starts, 1)) / (86_400 * SECOND)
+    moved = next(raises(runsheet), None)
+    day = moved.day if moved else day_of(runsheet.calendar, runsheet.phases[first].first_week, 1)
+    return (day - day_of(runsheet.calendar, starts, 1)).days
 
 
-def raises(runsheet: Runsheet) -> Iterator[Raise]:
-    """The first raise of each phase, in order, with its week and day."""
-    for index, phase in moving(runsheet):
-        for place, step in enumerate(phase.steps):
-            if step.kind == "share" and step.share:
-                yield _dated(index, place, phase, step)
-                break
+def raises(runsheet: Runsheet) -> Iterator[Dated]:
+    """The first raise of each phase, in order."""
+    for index, _ in moving(runsheet):
+        yield from [dated for dated in timeline(runsheet, index) if dated.step.kind == "share" and dated.step.share][:1]
 
 
-def irreversible(runsheet: Runsheet) -> Iterator[Raise]:
-    """Every step that cannot be undone, with its week and day."""
-    for index, phase in enumerate(runsheet.phases):
-        for place, step in enumerate(phase.steps):
-            if step.irreversible:
-                yield _dated(index, place, phase, step)
+def irreversible(runsheet: Runsheet) -> Iterator[Dated]:
+    """Every step that cannot be undone."""
+    for index in range(len(runsheet.phases)):
+        yield from (dated for dated in timeline(runsheet, index) if dated.step.irreversible)
 
 
-def _dated(index: int, place: int, phase: Phase, step: Step) -> Raise:
-    """A step's week and day: its own, else those of the nearest step before it that has any."""
-    week, day = phase.first_week, 1
-    for earlier in phase.steps[: place + 1]:
-        if earlier.week is not None:
-            week, day = earlier.week, 1
-        day = earlier.day if earlier.day is not None else day
-    return Raise(f"phases.{index}.steps.{place}", index, step, week, day)
-
-
-def covered(window: RiskWindow, raised: Raise) -> bool:
+def covered(runsheet: Runsheet, window: RiskWindow, dated: Dated) -> bool:
     """A risk window covers the day of a step; it may run over the end of its week."""
-    if 0 in (window.week, raised.week):
-        return False
-    first, last = sorted((window.week, raised.week))
-    weeks = weeks_between(first, last) - 1
-    ahead = (weeks if raised.week >= window.week else -weeks) * 7 + raised.day - window.day
+    ahead = (dated.day - day_of(runsheet.calendar, window.week, window.day)).days
     return 0 <= ahead < window.days
 
 
