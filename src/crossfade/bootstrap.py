@@ -20,7 +20,7 @@ from crossfade.config import Config
 from crossfade.core.decider import Refusal
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
-from crossfade.engine.ports import Log
+from crossfade.engine.ports import Log, Signer
 from crossfade.engine.views.instants import iso
 from crossfade.inbound.app import build_app
 from crossfade.inbound.asgi import Streams
@@ -34,6 +34,7 @@ from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
+from crossfade.outbound.signing import PublicKey, ephemeral_key, read_public, signing_key
 
 OPERATOR: Final = AgentName("operator")
 ROOT: Final = Caller(name=AgentName("hub"), kind=Kind.SERVICE, scopes=frozenset(Scope))
@@ -74,7 +75,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
     """
     log = _open_log(config)
     try:
-        hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests)
+        hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=_signer(config))
         await hub.start()
         try:
             yield hub
@@ -129,6 +130,22 @@ def write_kill_file(config: Config, reason: str) -> str:
     at = iso(HostClock().now())
     write_private(config.kill_path, msgspec.json.encode({"reason": reason, "at": at}) + b"\n")
     return at
+
+
+def public_key(pem: bytes) -> PublicKey:
+    """A hub's public key, to check certificates with. Raises ValueError if it is none."""
+    return read_public(pem)
+
+
+def _signer(config: Config) -> Signer:
+    """The key that certificates are signed with: the data folder's own, or one for as long as the process lives."""
+    if config.log == "memory":
+        return ephemeral_key()
+    try:
+        return signing_key(config.data_path)
+    except ValueError as error:
+        hint = "Restore it from a copy; without it, earlier certificates are checked with the old signing.pub."
+        raise StartError("serve.bad_key", f"{error}.", hint) from None
 
 
 def _open_log(config: Config) -> Log:

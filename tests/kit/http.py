@@ -22,7 +22,7 @@ from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.outbound.host import HostClock, HostIds
 from tests.kit.clock import FakeClock
-from tests.kit.hub import ROOT, World, ok
+from tests.kit.hub import ROOT, SIGNER, World, ok
 
 HOST = "127.0.0.1:8765"
 
@@ -206,7 +206,7 @@ def live(limits: Limits | None = None, **settings: Any) -> Iterator[Live]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     streams = Streams()
-    hub = Hub(MemoryLog(), HostClock(), HostIds(), limits or Limits(), guests=True)
+    hub = Hub(MemoryLog(), HostClock(), HostIds(), limits or Limits(), guests=True, signer=SIGNER)
     app = build_app(hub, None, AppSettings(**{"version": "0.0-test", **settings}), clock=HostClock(), streams=streams)
 
     async def start() -> Server:

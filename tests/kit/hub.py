@@ -14,9 +14,12 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.ports import Log
 from crossfade.engine.requests import AnswerRequest, AskRequest, Batch, QuestionView, ReceiveRequest
 from crossfade.logs.memory import MemoryLog
+from crossfade.outbound.signing import Ed25519Signer
 from tests.kit.clock import FakeClock, FakeIds
 
 ROOT = Caller(name=AgentName("root"), kind=Kind.PERSON, scopes=frozenset(Scope))
+SIGNER = Ed25519Signer(bytes(range(32)))
+"""A key that everybody knows, so that certificates repeat."""
 YES_NO = msgspec.Raw(
     b'{"type":"object","properties":{"verdict":{"type":"string","enum":["ship","hold"]}},"required":["verdict"]}'
 )
@@ -32,7 +35,7 @@ class World:
         self.log: Log = log or MemoryLog()
         self.clock = clock or FakeClock()
         self.limits = limits or Limits()
-        self.hub = Hub(self.log, self.clock, FakeIds(seed), self.limits, guests=True)
+        self.hub = Hub(self.log, self.clock, FakeIds(seed), self.limits, guests=True, signer=SIGNER)
         self.callers: dict[str, Caller] = {}
 
     async def __aenter__(self) -> "World":

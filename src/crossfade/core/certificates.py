@@ -65,7 +65,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signer: str
     at: str
     """When it was said; ISO 8601, UTC."""
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None = None
+    """None: made without a hub."""
     about: str = ""
     comment: str = ""
     signoff: str = ""
@@ -120,8 +121,9 @@ def to_sign(payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def envelope(payload: bytes, keyid: str, signature: bytes) -> bytes:
-    """The certificate: the file that people keep."""
+def seal(payload: bytes, keyid: str, sign: Callable[[bytes], bytes]) -> bytes:
+    """The certificate over ``payload``: the file that people keep."""
+    signature = sign(to_sign(payload))
     return canonical(
         Envelope(
             payload=b64encode(payload).decode(),

@@ -57,6 +57,8 @@ from crossfade.core.values import AgentName, Instant
 ROLES_MAX: Final = 16
 MEMBERS_MAX: Final = 64
 """Of one role."""
+CONDITIONS_MAX: Final = 100
+"""And controls, of all signatures together."""
 ROUNDS_MAX: Final = 5
 """Questions put to one member; whose answers were unusable so often is not asked again."""
 
@@ -130,6 +132,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def lasts_until(self) -> Instant:
         """When the consent ends by time."""
         return min([self.valid_until, *(condition.expires_at for condition in self.conditions)])
+
+    @property
+    def said(self) -> tuple[Given | Stopped, ...]:
+        """Every signature, and the stop."""
+        return self.signatures if self.stop is None else (*self.signatures, self.stop)
 
     def signed(self, name: str) -> Given | None:
         """What somebody gave; None if nothing."""
@@ -270,11 +277,13 @@ def _give(state: State, command: Give) -> tuple[SignoffEvent, ...] | Refusal:
         return Refusal("signoff.given_already", f"{command.by} has signed already.", "One person, one role, once.")
     if state.status is not Status.OPEN:
         return closed(state)
-    return _contradiction(command) or _given(state, command)
+    return _contradiction(state, command) or _given(state, command)
 
 
-def _contradiction(command: Give) -> Refusal | None:
+def _contradiction(state: State, command: Give) -> Refusal | None:
     outcome = command.outcome
+    if max(len(state.conditions + command.conditions), len(state.controls + command.controls)) > CONDITIONS_MAX:
+        return Refusal("limit.signoff", f"At most {CONDITIONS_MAX} conditions and controls in all.", "Write fewer.")
     if outcome is Outcome.CONDITIONAL and not command.conditions:
         return Refusal("signoff.no_conditions", "`conditional` without a condition.", "Write one condition a line.")
     if outcome is Outcome.APPROVED_WITH_CONTROLS and not command.controls:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from crossfade.core.decider import Refusal
-from crossfade.core.values import SECOND, Caller, Instant, Lane
+from crossfade.core.values import SECOND, Caller, Instant, Lane, Scope
 from crossfade.engine.background import Background
 from crossfade.engine.dispatcher import Dispatcher
 from crossfade.engine.limits import Limits
@@ -74,4 +74,13 @@ def too_long(what: str, size_bytes: int, size_bytes_max: int) -> Refusal:
         f"The {what} has {size_bytes} bytes, at most {size_bytes_max} are allowed.",
         f"Shorten the {what}, or put a reference in it.",
         {"field": what},
+    )
+
+
+def needs(caller: Caller, scope: Scope) -> Refusal | None:
+    """Refuse whoever has neither the scope nor admin."""
+    if scope in caller.scopes or Scope.ADMIN in caller.scopes:
+        return None
+    return Refusal(
+        "auth.scope", f"This needs the scope {scope}.", "Use a token that has it; `crossfade token new --scope`."
     )

@@ -14,14 +14,14 @@ from crossfade.core.questions import Dismissal
 from crossfade.core.values import PROGRAMME, SPACE, Caller, Channel, Instant, Kind, Scope, Sequence, Shard
 from crossfade.engine.asking import Asking
 from crossfade.engine.committer import Committer
-from crossfade.engine.context import Context
+from crossfade.engine.context import Context, needs
 from crossfade.engine.dispatcher import Dispatcher
 from crossfade.engine.identity import Identity
 from crossfade.engine.limits import Limits
 from crossfade.engine.mail import Mail
 from crossfade.engine.measures import Measures
 from crossfade.engine.migration import Migration
-from crossfade.engine.ports import Clock, Ids, Log
+from crossfade.engine.ports import Clock, Ids, Log, Signer
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.reactor import Reactor
 from crossfade.engine.requests import (
@@ -39,6 +39,7 @@ from crossfade.engine.requests import (
     SentView,
     TokenView,
 )
+from crossfade.engine.signing_off import SigningOff
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
@@ -51,8 +52,13 @@ REPLAY_RECORDS = 5_000
 class Hub:
     """One hub on one log. Build it, ``start`` it, call it, ``stop`` it."""
 
-    def __init__(self, log: Log, clock: Clock, ids: Ids, limits: Limits, *, guests: bool = False) -> None:
-        """``guests``: admit callers without a token, named from their client (development on loopback only)."""
+    def __init__(
+        self, log: Log, clock: Clock, ids: Ids, limits: Limits, *, guests: bool = False, signer: Signer | None = None
+    ) -> None:
+        """``guests``: admit callers without a token, named from their client (development on loopback only).
+
+        ``signer``: the key of certificates; without it nobody can be asked for a sign-off.
+        """
         self.limits = limits
         self._log = log
         self._views = Views()
@@ -67,6 +73,7 @@ class Hub:
         self._mail = Mail(self._c, self._asking)
         self._identity = Identity(self._c, guests=guests)
         self._migration = Migration(self._c)
+        self.signing = SigningOff(self._c, self._asking, self._identity, signer)
         self._reactor = Reactor(self._c)
         self._subscriptions: set[Subscription] = set()
         self._started = False
@@ -77,10 +84,11 @@ class Hub:
         """Replay the log, then go live. Raises CorruptLogError or UnknownEventError rather than serve a part."""
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
-        self._projector.listeners.append(self._reactor.react)
+        self._projector.listeners += [self._reactor.react, self.signing.react]
         self._c.background.spawn(self._c.timers.run(), "timers")
         self._identity.watch_present()
         self._reactor.start()
+        self.signing.start()
         self._started = True
 
     async def _replay(self, shard: Shard) -> None:
@@ -333,12 +341,3 @@ class Hub:
     def pending_commits(self) -> int:
         """Commands waiting for the disk."""
         return sum(committer.pending for committer in self._committers.values())
-
-
-def needs(caller: Caller, scope: Scope) -> Refusal | None:
-    """Refuse whoever has neither the scope nor admin."""
-    if scope in caller.scopes or Scope.ADMIN in caller.scopes:
-        return None
-    return Refusal(
-        "auth.scope", f"This needs the scope {scope}.", "Use a token that has it; `crossfade token new --scope`."
-    )

@@ -16,6 +16,8 @@ from crossfade.engine.views.instants import iso
 PREFIX: Final = "cf_"
 """What a token begins with, so that scanners find leaked ones."""
 TOKEN_BYTES_MAX: Final = 256
+PROGRAMME_NAME: Final = AgentName("programme")
+"""The service that asks for sign-offs; no guest may call itself that."""
 _UNFIT: Final = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -61,7 +63,7 @@ class Identity:
                 "auth.required", "This hub admits nobody without a token.", "Send `Authorization: Bearer TOKEN`."
             )
         name = AgentName(_UNFIT.sub("-", client_name.lower()).strip("-._")[:64] or "guest")
-        if any(state.name == name for _, state in self._c.views.programme.tokens.values()):
+        if name == PROGRAMME_NAME or any(state.name == name for _, state in self._c.views.programme.tokens.values()):
             return Refusal("auth.required", f"{name} has a token.", "Send it, or use another client name.")
         refusal = await self.register(name, Kind.PROGRAM, "")
         if refusal is not None:

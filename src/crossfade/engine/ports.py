@@ -175,3 +175,17 @@ class Ids(Protocol):
 
     def secret(self) -> str:
         """43 URL-safe characters holding 32 random bytes, for a credential."""
+
+
+# --- signatures -------------------------------------------------------------------------------------
+
+
+class Signer(Protocol):
+    """The hub's own key."""
+
+    @property
+    def keyid(self) -> str:
+        """Hex SHA-256 of the raw public key."""
+
+    def sign(self, content: bytes) -> bytes:
+        """The signature over ``content``, 64 bytes, the same each time."""

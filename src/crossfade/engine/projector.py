@@ -8,7 +8,18 @@ from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from typing import Any, Final
 
-from crossfade.core import agents, credentials, messages, questions, rollouts
+from crossfade.core import (
+    agents,
+    board,
+    certificates,
+    credentials,
+    messages,
+    questions,
+    rollouts,
+    runs,
+    signoff_events,
+    signoffs,
+)
 from crossfade.core.records import Recorded
 from crossfade.core.values import Lane, QuestionId
 from crossfade.engine.measures import Measures
@@ -17,6 +28,9 @@ from crossfade.engine.views.directory import Directory
 from crossfade.engine.views.mailboxes import Mail
 from crossfade.engine.views.programme import Programme
 from crossfade.engine.views.questions import Entry
+from crossfade.engine.views.runs import Entry as RunEntry
+from crossfade.engine.views.signoffs import Entry as SignoffEntry
+from crossfade.engine.views.signoffs import Signoffs
 
 PAIRS_MAX: Final = 1_000_000
 """Pairs of who talks to whom that are told apart."""
@@ -31,6 +45,9 @@ class Views:
         self.questions: dict[str, Entry] = {}
         """Open questions and those that ended lately."""
         self.programme = Programme()
+        self.signoffs = Signoffs()
+        self.runs: dict[str, RunEntry] = {}
+        """Every run, the oldest first."""
         self.measures = Measures()
 
 
@@ -42,10 +59,15 @@ class Projector:
         self._views = views
         self._folds: dict[str, Callable[[Recorded, Any, Any], None]] = {
             "agent": self._agent,
+            "certificate": self._certificate,
+            "evidence": _nothing,
             "mailbox": self._mailbox,
             "message": self._message,
             "question": self._question,
+            "review": self._review,
             "rollout": self._rollout,
+            "run": self._run,
+            "signoff": self._signoff,
             "token": self._token,
         }
         self.listeners: list[Callable[[Recorded], None]] = []
@@ -78,6 +100,36 @@ class Projector:
             programme.killed = False  # from here on the log says so
         for member in self._views.directory:
             member.mailbox.wake()
+
+    def _run(self, record: Recorded, before: runs.State, after: runs.State) -> None:
+        run_id = record.stream.partition("/")[2]
+        entry = self._views.runs.get(run_id)
+        if entry is None:
+            self._views.runs[run_id] = RunEntry(run_id, after, record.actor, record.at)
+        else:
+            entry.put(after, record.at)
+
+    # --- consent --------------------------------------------------------------------------------------
+
+    def _signoff(self, record: Recorded, before: signoffs.State, after: signoffs.State) -> None:
+        signoff_id = record.stream.partition("/")[2]
+        view = self._views.signoffs
+        entry = view.entries.get(signoff_id)
+        if entry is None:
+            entry = view.entries[signoff_id] = SignoffEntry(signoff_id, after, record.at)
+        if after.status is not before.status and after.status is not signoff_events.Status.OPEN:
+            entry.ended_at = record.at
+        entry.state = after
+        if isinstance(record.event, signoff_events.Asked):
+            view.by_question[record.event.question_id] = signoff_id
+
+    def _certificate(self, record: Recorded, before: Any, after: certificates.State) -> None:
+        assert after.issued is not None
+        self._views.signoffs.put_certificate(after.issued, record.at)
+
+    def _review(self, record: Recorded, before: Any, after: board.State) -> None:
+        assert after.review is not None
+        self._views.signoffs.put_review(after.review)
 
     # --- messages -------------------------------------------------------------------------------------
 
@@ -167,3 +219,7 @@ class Projector:
             asker.mailbox.put(Mail(record.sequence, "answer", record, entry))
         for gone in self._streams.retire(record.stream):
             views.questions.pop(questions.question_id(gone), None)
+
+
+def _nothing(record: Recorded, before: Any, after: Any) -> None:
+    """Nothing is read of these streams but the streams themselves."""

@@ -7,7 +7,18 @@ questions leave memory after a while and are folded again from the log when some
 from collections import OrderedDict
 from typing import Any, Final
 
-from crossfade.core import agents, credentials, messages, questions, rollouts
+from crossfade.core import (
+    agents,
+    board,
+    certificates,
+    credentials,
+    evidence,
+    messages,
+    questions,
+    rollouts,
+    runs,
+    signoffs,
+)
 from crossfade.core.decider import Decider
 from crossfade.core.records import Recorded, decode
 from crossfade.core.values import PROGRAMME, SPACE, Shard, StreamName
@@ -15,16 +26,23 @@ from crossfade.engine.ports import Log, StoredEvent
 
 DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
     "agent": agents.DECIDER,
+    "certificate": certificates.DECIDER,
+    "evidence": evidence.DECIDER,
     "mailbox": messages.MAILBOX,
     "message": messages.DECIDER,
     "question": questions.DECIDER,
+    "review": board.DECIDER,
     "rollout": rollouts.DECIDER,
+    "run": runs.DECIDER,
+    "signoff": signoffs.DECIDER,
     "token": credentials.DECIDER,
 }
 """The machine of each kind of stream: the part of the stream's name before the slash."""
 
 
-HOMES: Final[dict[str, Shard]] = {"rollout": PROGRAMME, "token": PROGRAMME}
+HOMES: Final[dict[str, Shard]] = dict.fromkeys(
+    ("certificate", "evidence", "review", "rollout", "run", "signoff", "token"), PROGRAMME
+)
 """Kinds of streams that live in the programme's shard; all others live in the space's."""
 
 LEAVING: Final = frozenset({"message", "question"})
