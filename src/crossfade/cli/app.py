@@ -21,6 +21,7 @@ GROUPS: Final = {
     "agent": "Who can be asked: ls, show, retire.",
     "token": "Credentials: new, ls, revoke.",
     "rollout": "Move the fleet from polling to elicitation, and back.",
+    "runsheet": "The procedure of a migration as a file: write, check, review, plan, run.",
     "log": "The record of everything: head, tail, show, verify.",
     "config": "Settings: show, check, schema.",
 }
@@ -53,6 +54,14 @@ COMMANDS: Final = (
     Command("rollout kill", "rollout:kill", "Put the share to 0 at once; works without a running hub."),
     Command("rollout deprecate", "rollout:deprecate", "Announce the end of the polling lane."),
     Command("rollout remove", "rollout:remove", "End the polling lane."),
+    Command("runsheet new", "runsheet:new", "Write a small runsheet to start from."),
+    Command("runsheet lint", "runsheet:lint", "Check that a runsheet makes sense."),
+    Command("runsheet review", "runsheet:review_file", "Review a runsheet as three specialists would."),
+    Command("runsheet plan", "runsheet:plan", "Show what is planned for which day, also as a picture."),
+    Command("runsheet diff", "runsheet:diff", "Show what differs between two runsheets."),
+    Command("runsheet graph", "runsheet:graph", "Show phases and what holds the way between them."),
+    Command("runsheet schema", "runsheet:schema", "Print the JSON Schema of runsheets."),
+    Command("runsheet export", "runsheet:export", "Print a runsheet as canonical JSON or Markdown."),
     Command("log head", "log:head", "Show the end of every shard."),
     Command("log tail", "log:tail", "Print the newest records, and new ones as they come."),
     Command("log show", "log:show", "Show one record."),
@@ -71,7 +80,7 @@ RUN: Final = Group("Operate", sort_key=3)
 _GROUP_OF: Final = {
     **dict.fromkeys(("up", "demo", "connect", "doctor", "version"), START),
     **dict.fromkeys(("ask", "answer", "send", "inbox", "question", "agent"), USE),
-    **dict.fromkeys(("serve", "token", "rollout", "log", "config"), RUN),
+    **dict.fromkeys(("serve", "token", "rollout", "runsheet", "log", "config"), RUN),
 }
 
 
