@@ -118,7 +118,7 @@ def _review_rows(document: dict[str, object]) -> list[Row]:
     roles = msgspec.convert(document["roles"], dict[str, dict[str, object]])
     for role, told in roles.items():
         findings = msgspec.convert(told["findings"], list[dict[str, object]])
-            for finding in findings or [{}]:
+        for finding in findings or [{}]:
             rows.append({**dict.fromkeys(REVIEW_FIELDS, ""), **finding, "role": role, "outcome": told["outcome"]})
     return rows
 
