@@ -118,8 +118,8 @@ def _review_rows(document: dict[str, object]) -> list[Row]:
     roles = msgspec.convert(document["roles"], dict[str, dict[str, object]])
     for role, told in roles.items():
         findings = msgspec.convert(told["findings"], list[dict[str, object]])
-        for finding in findings or [{}]:
-            rows.append({**dict.fromkeys(REVIEW_FIELDS, ""), **finding, "role": role, "outcome": told["outcome"]})
+        whole: dict[str, object] = {**dict.fromkeys(REVIEW_FIELDS, ""), "role": role, "outcome": told["outcome"]}
+        rows += [{**whole, **finding} for finding in findings or [{}]]
     return rows
 
 
