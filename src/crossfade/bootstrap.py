@@ -20,7 +20,7 @@ from crossfade.config import Config
 from crossfade.core.decider import Refusal
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
-from crossfade.engine.ports import Log, Signer
+from crossfade.engine.ports import Log, Signer, Verifier
 from crossfade.engine.views.instants import iso
 from crossfade.inbound.app import build_app
 from crossfade.inbound.asgi import Streams
@@ -34,7 +34,7 @@ from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
-from crossfade.outbound.signing import PublicKey, ephemeral_key, read_public, signing_key
+from crossfade.outbound.signing import ephemeral_key, read_public, signing_key
 
 OPERATOR: Final = AgentName("operator")
 ROOT: Final = Caller(name=AgentName("hub"), kind=Kind.SERVICE, scopes=frozenset(Scope))
@@ -132,7 +132,7 @@ def write_kill_file(config: Config, reason: str) -> str:
     return at
 
 
-def public_key(pem: bytes) -> PublicKey:
+def public_key(pem: bytes) -> Verifier:
     """A hub's public key, to check certificates with. Raises ValueError if it is none."""
     return read_public(pem)
 

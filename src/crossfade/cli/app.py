@@ -22,6 +22,8 @@ GROUPS: Final = {
     "token": "Credentials: new, ls, revoke.",
     "rollout": "Move the fleet from polling to elicitation, and back.",
     "runsheet": "The procedure of a migration as a file: write, check, review, plan, run.",
+    "signoff": "Consent of specialists: ls, show, request, withdraw, stop; they give it with `answer`.",
+    "certificate": "What was signed, and the proof: ls, get, show, verify, key.",
     "log": "The record of everything: head, tail, show, verify.",
     "config": "Settings: show, check, schema.",
 }
@@ -62,6 +64,17 @@ COMMANDS: Final = (
     Command("runsheet graph", "runsheet:graph", "Show phases and what holds the way between them."),
     Command("runsheet schema", "runsheet:schema", "Print the JSON Schema of runsheets."),
     Command("runsheet export", "runsheet:export", "Print a runsheet as canonical JSON or Markdown."),
+    Command("signoff ls", "signoff:ls", "List sign-offs."),
+    Command("signoff show", "signoff:show", "Show who signed what, and whether it holds."),
+    Command("signoff request", "signoff:request", "Ask the members of roles to sign."),
+    Command("signoff withdraw", "signoff:withdraw", "Take a sign-off back."),
+    Command("signoff stop", "signoff:stop", "Emergency stop by a member of a role."),
+    Command("certificate ls", "certificate:ls", "List certificates."),
+    Command("certificate get", "certificate:get", "Fetch a certificate and its evidence into files."),
+    Command("certificate show", "certificate:show", "Print what a certificate says; needs no hub."),
+    Command("certificate verify", "certificate:verify", "Check every byte of a certificate; needs no hub."),
+    Command("certificate key", "certificate:key", "Print the hub's public key."),
+    Command("board", "board:board", "Show what each specialist says of each runsheet version."),
     Command("log head", "log:head", "Show the end of every shard."),
     Command("log tail", "log:tail", "Print the newest records, and new ones as they come."),
     Command("log show", "log:show", "Show one record."),
@@ -80,7 +93,7 @@ RUN: Final = Group("Operate", sort_key=3)
 _GROUP_OF: Final = {
     **dict.fromkeys(("up", "demo", "connect", "doctor", "version"), START),
     **dict.fromkeys(("ask", "answer", "send", "inbox", "question", "agent"), USE),
-    **dict.fromkeys(("serve", "token", "rollout", "runsheet", "log", "config"), RUN),
+    **dict.fromkeys(("serve", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"), RUN),
 }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from crossfade.cli.exits import CommandError, Exit
-from crossfade.cli.options import PLAIN, Options
+from crossfade.cli.options import PLAIN, Options, call
 from crossfade.cli.output import Output, Row
 from crossfade.core.review import Review, review
 from crossfade.runsheets import Loaded, Problem, load, parse
@@ -78,10 +78,21 @@ def _problem_row(problem: Problem) -> Row:
     return {name: row["hint" if name == "try" else name] for name in PROBLEM_FIELDS}
 
 
-def review_file(file: File, *, options: Options = PLAIN) -> int:
+def review_file(
+    file: File,
+    *,
+    record: Annotated[bool, Parameter(negative="", help="Have the hub review, record and certify it, too.")] = False,
+    options: Options = PLAIN,
+) -> int:
     """Review a runsheet as DevOps, Security and Performance would. Exit code 6 if it is not ready."""
     found = loaded(file)
     result = review(found.runsheet)
+    if record:
+        from crossfade.runsheets.export import as_json
+
+        text = as_json(found.runsheet).decode()
+        call(options, lambda api: api.review(text))
+        Output(options).note("recorded: crossfade board")
     document = review_document(found, result)
     if options.machine:
         print(msgspec.json.encode(document).decode())

@@ -5,6 +5,7 @@ Calls that change something carry an idempotency key, made here when the caller 
 after a lost reply is safe.
 """
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -59,6 +60,15 @@ class Send(msgspec.Struct, kw_only=True, omit_defaults=True):
     reply_to: str | None = None
     metadata: Object = {}
     key: str = msgspec.field(default_factory=fresh_key)
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that the hub keeps by their digest."""
+
+    digest: str
+    media: str
+    size_bytes: int
+    content: bytes
 
 
 class Api:
@@ -169,3 +179,43 @@ class Api:
     async def log_head(self) -> list[Object]:
         """The end of every shard."""
         return (await self.transport.get(dict[str, list[Object]], "/v1/log/head"))["shards"]
+
+    # sign-offs and certificates
+
+    async def request_signoff(self, body: Object) -> Object:
+        """Ask the members of roles to sign: ``subject``, ``about``, ``parts``, ``roles``, ``deadline_seconds``."""
+        return await self.transport.post(dict[str, object], "/v1/signoffs", body)
+
+    async def signoffs(self, query: Query) -> list[Object]:
+        """Sign-offs, newest first."""
+        return (await self.transport.get(dict[str, list[Object]], "/v1/signoffs", query))["signoffs"]
+
+    async def signoff(self, signoff_id: str) -> Object:
+        """One sign-off."""
+        return await self.transport.get(dict[str, object], f"/v1/signoffs/{signoff_id}")
+
+    async def end_signoff(self, signoff_id: str, action: str, reason: str) -> Object:
+        """``withdraw`` it, or ``stop`` it as a member of one of its roles."""
+        return await self.transport.post(dict[str, object], f"/v1/signoffs/{signoff_id}/{action}", {"reason": reason})
+
+    async def certificates(self, limit: int = 100) -> list[Object]:
+        """Certificates, newest first, without their bytes."""
+        page = await self.transport.get(dict[str, list[Object]], "/v1/certificates", {"limit": limit})
+        return page["certificates"]
+
+    async def kept(self, kind: str, digest: str) -> Kept:
+        """The bytes of one of the ``certificates`` or of ``evidence``."""
+        return await self.transport.get(Kept, f"/v1/{kind}/{digest}")
+
+    async def keep(self, content: bytes, media: str) -> str:
+        """Keep bytes; their digest."""
+        body = {"content": b64encode(content).decode(), "media": media}
+        return (await self.transport.post(dict[str, str], "/v1/evidence", body))["digest"]
+
+    async def review(self, runsheet: str) -> Object:
+        """Have a runsheet reviewed, recorded and certified; ``runsheet`` is its canonical JSON."""
+        return await self.transport.post(dict[str, object], "/v1/reviews", {"runsheet": runsheet})
+
+    async def board(self) -> Object:
+        """Component by runsheet version."""
+        return await self.transport.get(dict[str, object], "/v1/board")

@@ -189,3 +189,14 @@ class Signer(Protocol):
 
     def sign(self, content: bytes) -> bytes:
         """The signature over ``content``, 64 bytes, the same each time."""
+
+
+class Verifier(Protocol):
+    """The public half of a hub's key."""
+
+    @property
+    def keyid(self) -> str:
+        """Hex SHA-256 of the raw public key."""
+
+    def check(self, content: bytes, signature: bytes) -> bool:
+        """Whether ``signature`` is this key's over ``content``."""

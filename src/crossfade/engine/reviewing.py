@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import msgspec
 
-from crossfade.core.board import Board, Record, ReviewRecorded, RoleOutcome, table
+from crossfade.core.board import Board, Record, RoleOutcome, table
 from crossfade.core.certificates import Claim
 from crossfade.core.decider import Refusal
 from crossfade.core.review import RoleReview, review
@@ -108,8 +108,3 @@ def _role(said: RoleReview) -> RoleOutcome:
     severities = Counter(str(finding.severity) for finding in said.findings)
     codes = tuple(finding.code for finding in said.findings)
     return RoleOutcome(outcome=said.outcome, findings=dict(sorted(severities.items())), codes=codes)
-
-
-def offline_board(reviews: list[ReviewRecorded]) -> Board:
-    """The board of reviews at hand, without a hub."""
-    return table(reviews, {})

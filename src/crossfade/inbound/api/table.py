@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from crossfade.core.board import Board
 from crossfade.engine.requests import AgentView, IssuedToken, QuestionView, RolloutView, SentView, TokenView
-from crossfade.inbound.api import identities, log, messages, questions, rollout
+from crossfade.engine.signing_views import KeptView, ReviewView, SignoffView
+from crossfade.inbound.api import identities, log, messages, questions, rollout, signoffs
 from crossfade.inbound.api.routes import ADMINISTER, ANYONE, OPERATE, PARTICIPANT, AnyRoute, Nothing, Route
 
 _ASKING: Final[tuple[AnyRoute, ...]] = (
@@ -125,4 +127,54 @@ _LOG: Final[tuple[AnyRoute, ...]] = (
     ),
 )  # fmt: skip
 
-ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_LOG)
+_CONSENT: Final[tuple[AnyRoute, ...]] = (
+    Route(
+        method="POST", path="/v1/signoffs", name="request_signoff", summary="Ask the members of roles to sign",
+        grants=OPERATE, run=signoffs.request, gives=SignoffView, query=Nothing, body=signoffs.SignoffBody, status=201,
+        refuses=(409,),
+    ),
+    Route(
+        method="GET", path="/v1/signoffs", name="signoffs", summary="List sign-offs", grants=ANYONE,
+        run=signoffs.listing, gives=signoffs.Signoffs, query=signoffs.SignoffsQuery, body=Nothing,
+    ),
+    Route(
+        method="GET", path="/v1/signoffs/{signoff_id}", name="signoff", summary="Read a sign-off", grants=ANYONE,
+        run=signoffs.signoff, gives=SignoffView, query=Nothing, body=Nothing, refuses=(404,),
+    ),
+    Route(
+        method="POST", path="/v1/signoffs/{signoff_id}/withdraw", name="withdraw_signoff",
+        summary="Take a sign-off back", grants=ANYONE, run=signoffs.withdraw, gives=SignoffView, query=Nothing,
+        body=rollout.ReasonBody, refuses=(404, 409),
+    ),
+    Route(
+        method="POST", path="/v1/signoffs/{signoff_id}/stop", name="stop_signoff",
+        summary="Emergency stop by a member of a role", grants=ANYONE, run=signoffs.stop, gives=SignoffView,
+        query=Nothing, body=rollout.ReasonBody, refuses=(404, 409),
+    ),
+    Route(
+        method="GET", path="/v1/certificates", name="certificates", summary="List certificates", grants=ANYONE,
+        run=signoffs.certificates, gives=signoffs.Certificates, query=signoffs.CertificatesQuery, body=Nothing,
+    ),
+    Route(
+        method="GET", path="/v1/certificates/{digest}", name="certificate", summary="Read a certificate",
+        grants=ANYONE, run=signoffs.certificate, gives=KeptView, query=Nothing, body=Nothing, refuses=(404,),
+    ),
+    Route(
+        method="POST", path="/v1/evidence", name="keep_evidence", summary="Keep bytes by their digest", grants=OPERATE,
+        run=signoffs.keep, gives=signoffs.Kept, query=Nothing, body=signoffs.EvidenceBody, status=201,
+    ),
+    Route(
+        method="GET", path="/v1/evidence/{digest}", name="evidence", summary="Read kept bytes", grants=ANYONE,
+        run=signoffs.evidence, gives=KeptView, query=Nothing, body=Nothing, refuses=(404,),
+    ),
+    Route(
+        method="POST", path="/v1/reviews", name="record_review", summary="Review a runsheet, record and certify it",
+        grants=OPERATE, run=signoffs.review, gives=ReviewView, query=Nothing, body=signoffs.ReviewBody, status=201,
+    ),
+    Route(
+        method="GET", path="/v1/board", name="board", summary="Component by runsheet version", grants=ANYONE,
+        run=signoffs.board, gives=Board, query=Nothing, body=Nothing,
+    ),
+)  # fmt: skip
+
+ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG)
