@@ -20,7 +20,7 @@ from crossfade.config import Config
 from crossfade.core.decider import Refusal
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
-from crossfade.engine.ports import Log, Signer, Verifier
+from crossfade.engine.ports import Log, Verifier
 from crossfade.engine.views.instants import iso
 from crossfade.inbound.app import build_app
 from crossfade.inbound.asgi import Streams
@@ -33,8 +33,9 @@ from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
+from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
-from crossfade.outbound.signing import ephemeral_key, read_public, signing_key
+from crossfade.outbound.signing import Ed25519Signer, ephemeral_key, read_public, signing_key
 
 OPERATOR: Final = AgentName("operator")
 ROOT: Final = Caller(name=AgentName("hub"), kind=Kind.SERVICE, scopes=frozenset(Scope))
@@ -75,12 +76,17 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
     """
     log = _open_log(config)
     try:
-        hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=_signer(config))
+        signer = _signer(config)
+        witness = FolderWitness(config.checkpoint_path, signer)
+        hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
+        if config.log == "sqlite":
+            hub.guard(witness)
         await hub.start()
         try:
             yield hub
         finally:
             await hub.stop()
+            witness.close()
     finally:
         await log.close()
 
@@ -137,7 +143,7 @@ def public_key(pem: bytes) -> Verifier:
     return read_public(pem)
 
 
-def _signer(config: Config) -> Signer:
+def _signer(config: Config) -> Ed25519Signer:
     """The key that certificates are signed with: the data folder's own, or one for as long as the process lives."""
     if config.log == "memory":
         return ephemeral_key()
@@ -213,7 +219,9 @@ def _refuse_exposure(config: Config, tokens: object) -> None:
         return
     if config.guests:
         raise StartError(
-            "serve.guests", f"Guests are admitted on loopback only, not on {config.host}.", "Set guests to false, or listen on 127.0.0.1."
+            "serve.guests",
+            f"Guests are admitted on loopback only, not on {config.host}.",
+            "Set guests to false, or listen on 127.0.0.1.",
         )
     if not tokens:
         raise StartError(

@@ -50,6 +50,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8765
     data_folder: str = "./.crossfade"
+    checkpoint_folder: str = ""
     public_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -67,6 +68,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def data_path(self) -> Path:
         """The data folder as a path."""
         return Path(self.data_folder)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the log's signed checkpoints are kept."""
+        return Path(self.checkpoint_folder) if self.checkpoint_folder else self.data_path / "checkpoints"
 
     @property
     def operator_token_path(self) -> Path:
@@ -120,6 +126,7 @@ SETTINGS: Final = (
     Setting("host", "Address to listen on. Anything but loopback needs tokens and public_url (crossfade serve)."),
     Setting("port", "TCP port to listen on; 0 takes a free one.", 0, 65_535),
     Setting("data_folder", "Folder of the log, keys and the operator's token. One hub at a time may use it."),
+    Setting("checkpoint_folder", "Folder of the log's signed checkpoints, best on another disk; empty: next to it."),
     Setting("public_url", "URL under which clients reach the hub, e.g. https://hub.example.org; empty on loopback."),
     Setting("allowed_hosts", "Further Host headers that are accepted; public_url and loopback always are."),
     Setting("allowed_origins", "Further values of the Origin header that are accepted from browsers."),

@@ -21,7 +21,7 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.mail import Mail
 from crossfade.engine.measures import Measures
 from crossfade.engine.migration import Migration
-from crossfade.engine.ports import Clock, Ids, Log, Signer
+from crossfade.engine.ports import Clock, Ids, Log, Signer, Witness
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.reactor import Reactor
 from crossfade.engine.requests import (
@@ -44,6 +44,7 @@ from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.questions import view
+from crossfade.engine.witnessing import Witnessing
 
 REPLAY_RECORDS = 5_000
 """Records read at a time while starting."""
@@ -77,14 +78,24 @@ class Hub:
         self._reactor = Reactor(self._c)
         self._subscriptions: set[Subscription] = set()
         self._started = False
+        self._witnessing: Witnessing | None = None
+
+    def guard(self, witness: Witness) -> None:
+        """Keep checkpoints there, and hold the log to them; to be called before ``start``."""
+        self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Replay the log, then go live. Raises CorruptLogError or UnknownEventError rather than serve a part."""
+        if self._witnessing is not None:
+            await self._witnessing.check()
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
         self._projector.listeners += [self._reactor.react, self.signing.react]
+        if self._witnessing is not None:
+            self._projector.listeners.append(self._witnessing.react)
+            self._c.background.spawn(self._witnessing.run(), "checkpoints")
         self._c.background.spawn(self._c.timers.run(), "timers")
         self._identity.watch_present()
         self._reactor.start()
@@ -105,6 +116,8 @@ class Hub:
         for committer in self._committers.values():
             await committer.flush()
         await self._c.background.stop()
+        if self._witnessing is not None and self._started:
+            await self._witnessing.keep()
 
     def drain(self) -> None:
         """Let go of all who wait: streams end, waits come back empty."""

@@ -5,13 +5,16 @@ failed. Each fault says whether a retry may help. Implementations live in logs/ 
 """
 
 from collections.abc import Sequence as Seq
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from crossfade.core.values import Instant, Sequence, Shard, StreamName
 
 # --- the log ---------------------------------------------------------------------------------------
+
+START: Final = Sequence(0)
+"""Before the first record."""
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -144,6 +147,12 @@ class Log(Protocol):
     async def head(self, shard: Shard) -> Head:
         """The end of the shard: epoch 1, sequence 0 and 32 zero bytes when it is empty."""
 
+    async def verify(self, shard: Shard, after: Sequence = START, through: Sequence | None = None) -> Sequence | None:
+        """The first sequence in (after, through] that is missing or false, read from the disk; None if all hold.
+
+        From the first record to the head by default. Lets appends pass in between.
+        """
+
     async def close(self) -> None:
         """Finish what is being written and release the files; further calls raise UnavailableError."""
 
@@ -189,6 +198,33 @@ class Signer(Protocol):
 
     def sign(self, content: bytes) -> bytes:
         """The signature over ``content``, 64 bytes, the same each time."""
+
+
+# --- the second place --------------------------------------------------------------------------------
+
+
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
+    """A head of the log at an instant, kept where whoever changes the log does not reach."""
+
+    shard: Shard
+    epoch: int
+    sequence: Sequence
+    chain: bytes
+    """Of the row ``sequence``, 32 bytes."""
+    at: Instant
+
+
+class Witness(Protocol):
+    """Keeps signed checkpoints in a second place; append-only, each durable before ``keep`` returns."""
+
+    async def keep(self, checkpoints: Seq[Checkpoint]) -> None:
+        """Add checkpoints, of any shards, each newer than the ones of its shard before. Raises OSError."""
+
+    async def last(self, shard: Shard) -> Checkpoint | None:
+        """The newest that is kept; None before the first. Raises CorruptLogError if it was tampered with."""
+
+    async def kept(self, shard: Shard) -> list[Checkpoint]:
+        """All that are still kept, oldest first. Raises CorruptLogError, naming file and line."""
 
 
 class Verifier(Protocol):

@@ -33,7 +33,7 @@ def check_ends(database: Database) -> None:
 
 def first_bad(database: Database, shard: Shard, after: Sequence) -> Sequence | None:
     """The first sequence beyond ``after`` that is missing or false, up to the head; None if all hold."""
-    prev = GENESIS if after == 0 else _chain_at(database, shard, after)
+    prev = chain_at(database, shard, after)
     if prev is None:
         return after
     while after < database.head(shard).sequence:
@@ -78,8 +78,9 @@ def _one_by_one(
         after, prev = rows[-1].sequence, rows[-1].chain
 
 
-def _chain_at(database: Database, shard: Shard, sequence: Sequence) -> bytes | None:
+def chain_at(database: Database, shard: Shard, sequence: Sequence) -> bytes | None:
+    """The chain of one row as it is stored; that of sequence 0 is GENESIS, None if the row cannot be read."""
     try:
-        return database.read(shard, Sequence(sequence - 1), 1)[0].chain
+        return GENESIS if sequence == 0 else database.read(shard, Sequence(sequence - 1), 1)[0].chain
     except CorruptLogError:
         return None

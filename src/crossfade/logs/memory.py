@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence as Seq
 
 from crossfade.core.values import Sequence, Shard, StreamName
-from crossfade.engine.ports import Committed, Head, Result, StoredEvent, Tx, UnavailableError
+from crossfade.engine.ports import START, Committed, Head, Result, StoredEvent, Tx, UnavailableError
 from crossfade.logs.batch import Known, resolve
 from crossfade.logs.codec import GENESIS, verify
 from crossfade.logs.limits import check_key, check_read, check_shard, check_stream, check_txs, up_to_bytes
@@ -80,9 +80,11 @@ class MemoryLog:
         check_shard(shard)
         return self._shards[shard].head
 
-    async def verify(self, shard: Shard) -> Sequence | None:
-        """The first sequence of the shard that is missing or false; None if all hold."""
-        return verify(shard, self._shards[shard].rows, Sequence(0), GENESIS)
+    async def verify(self, shard: Shard, after: Sequence = START, through: Sequence | None = None) -> Sequence | None:
+        """The first sequence in (after, through] that is missing or false; None if all hold."""
+        rows = self._shards[shard].rows
+        prev = rows[after - 1].chain if after else GENESIS
+        return verify(shard, rows[after:through], after, prev)
 
     async def close(self) -> None:
         """Let waiting callers go; further calls raise UnavailableError."""
