@@ -25,12 +25,12 @@ def test_nothing_is_lost_or_doubled_when_the_hub_is_killed_twice(tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_hub_that_forgets_what_it_acknowledged_does_not_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The planted fault: SIGKILL takes the log with it."""
+    """The planted fault: SIGKILL takes the log with it, and the checkpoints that would have told the hub."""
     kill = HubProcess.kill
 
     def forgetful(hub: HubProcess) -> None:
         kill(hub)
-        for file in hub.folder.glob("log.db*"):
+        for file in (*hub.folder.glob("log.db*"), *hub.folder.glob("checkpoints/*")):
             file.unlink()
 
     monkeypatch.setattr(HubProcess, "kill", forgetful)
