@@ -20,7 +20,7 @@ def shipped(name: str) -> Loaded:
 
 def tree(runsheet: Runsheet) -> dict[str, object]:
     """A runsheet as plain values that can be changed."""
-    return msgspec.to_builtins(runsheet, str_keys=True)
+    return msgspec.json.decode(msgspec.json.encode(runsheet), type=dict[str, object])
 
 
 def runsheet_of(plain: object) -> Runsheet:

@@ -28,7 +28,7 @@ def _flat(value: object, path: str = "") -> Flat:
     """Leaves by path; an item of a list is called by its id if all items have one."""
     if isinstance(value, dict) and value:
         parts = value.items()
-    elif isinstance(value, list) and value and all(isinstance(item, dict) and "id" in item for item in value):
+    elif isinstance(value, list | tuple) and value and all(isinstance(item, dict) and "id" in item for item in value):
         parts = {str(item["id"]): item for item in value}.items()
     else:
         return {path: value}

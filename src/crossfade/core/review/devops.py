@@ -22,7 +22,7 @@ from crossfade.core.review.facts import (
     unheld,
 )
 from crossfade.core.review.findings import Cause, Rule, Severity
-from crossfade.core.runsheets import Operations, Runsheet
+from crossfade.core.runsheets import Gate, Operations, Runsheet
 
 ROLLBACK_LEAST: Final = timedelta(minutes=15)
 ROLLBACK_MOST: Final = timedelta(minutes=20)
@@ -71,6 +71,13 @@ def _rehearsal(runsheet: Runsheet, before: str) -> Iterator[Cause]:
     if before not in ids or (first is not None and ids.index(before) > first):
         yield Cause("rollback.rehearsed_before", "it is not rehearsed before the first share")
     yield from unheld(runsheet, "rollback.rehearsed", "the rollback was rehearsed")
+    ends = [(index, phase) for index, phase in moving(runsheet) if max(shares_of(phase)) < 1]
+    unready = {f"phases.{index}.exit": phase.id for index, phase in ends if not _held(phase.exit, "rollback.ready")}
+    yield from lacking(unready, "no gate rollback.ready ends phase")
+
+
+def _held(gates: tuple[Gate, ...], check: str) -> bool:
+    return any(gate.check == check for gate in gates)
 
 
 def capacity_planning(runsheet: Runsheet) -> Iterator[Cause]:
@@ -87,6 +94,8 @@ def capacity_planning(runsheet: Runsheet) -> Iterator[Cause]:
         if not plan.measured:
             yield Cause("capacity.measured", "it is estimated, not measured")
     yield from unheld(runsheet, "capacity.planned", "capacity is planned")
+    if not any(slo.min for _, slo in slos_of(runsheet, "resource_efficiency")):
+        yield Cause("slos", "no goal for the resources that each message takes")
     yield from _scaling(runsheet, [share for share in used if share < 1][1:])
 
 
@@ -106,8 +115,7 @@ def _scaling(runsheet: Runsheet, ramp: list[float]) -> Iterator[Cause]:
     if untried:
         yield Cause("auto_scaling.validated_at", f"scaling is not tried at {', '.join(untried)}")
     for index, phase in moving(runsheet):
-        gated = any(gate.check == "autoscaling.validated" for gate in phase.exit)
-        if set(shares_of(phase)) & set(ramp) and not gated:
+        if set(shares_of(phase)) & set(ramp) and not _held(phase.exit, "autoscaling.validated"):
             yield Cause(f"phases.{index}.exit", f"no gate autoscaling.validated ends phase {phase.id}")
 
 
@@ -115,6 +123,7 @@ def deployment_automation(runsheet: Runsheet) -> Iterator[Cause]:
     """One script brings a hub up, upgrades it and takes it back."""
     if runsheet.operations is None or not runsheet.operations.automation:
         yield Cause("operations.automation", "no script brings it up, upgrades it and takes it back")
+    yield from unheld(runsheet, "deployment.automated", "deployment is automated")
 
 
 def round_the_clock(runsheet: Runsheet) -> Iterator[Cause]:
@@ -124,7 +133,10 @@ def round_the_clock(runsheet: Runsheet) -> Iterator[Cause]:
         yield Cause("operations", "nobody is on duty")
     else:
         yield from _duty(plan)
+    yield from unheld(runsheet, "operations.staffed", "every shift is staffed")
+    yield from _handoffs(runsheet)
     yield from _incidents(runsheet)
+    yield from unheld(runsheet, "incident.procedures", "incident response is established")
     yield from _training(runsheet)
     yield from _windows(runsheet)
 
@@ -140,6 +152,14 @@ def _duty(plan: Operations) -> Iterator[Cause]:
         yield Cause("operations.handoff", "no handoff between shifts")
     if len(set(plan.escalation)) < ESCALATION_LEAST:
         yield Cause("operations.escalation", "no chain of escalation")
+
+
+def _handoffs(runsheet: Runsheet) -> Iterator[Cause]:
+    """From the first share on, a phase begins when the shift has been handed over."""
+    first = first_moving(runsheet)
+    moved = [] if first is None else list(enumerate(runsheet.phases))[first:]
+    loose = {f"phases.{at}.entry": phase.id for at, phase in moved if not _held(phase.entry, "handoff.acknowledged")}
+    yield from lacking(loose, "no gate handoff.acknowledged begins phase")
 
 
 def covered_minutes(plan: Operations) -> int:
@@ -211,6 +231,18 @@ def unsigned(runsheet: Runsheet) -> Iterator[Cause]:
             yield Cause(raised.path, f"step {raised.step.id} cannot be undone and nobody signs for it")
 
 
+def ungated_removal(runsheet: Runsheet) -> Iterator[Cause]:
+    """What cannot be undone begins behind a gate and is looked at afterwards."""
+    for dated in irreversible(runsheet):
+        phase = runsheet.phases[dated.phase]
+        if not _held(phase.entry, "polling.silent") and runsheet.target.kind == "hub":
+            yield Cause(f"phases.{dated.phase}.entry", f"step {dated.step.id} does not wait until nobody polls")
+        if not phase.entry:
+            yield Cause(f"phases.{dated.phase}.entry", f"no gate stands before step {dated.step.id}")
+        if not any(gate.check for gate in phase.exit):
+            yield Cause(f"phases.{dated.phase}.exit", f"nothing is checked after step {dated.step.id}")
+
+
 def data_loss(runsheet: Runsheet) -> Iterator[Cause]:
     """Nothing acknowledged may be lost."""
     found = slos_of(runsheet, "data_loss")
@@ -269,6 +301,13 @@ RULES: Final = (
         "a step that cannot be undone is not signed for",
         "ask for a sign-off in entry_signoffs of its phase",
         unsigned,
+    ),
+    Rule(
+        "devops.irreversible_ungated",
+        Severity.MAJOR,
+        "a step that cannot be undone is not guarded",
+        "begin its phase with a gate, polling.silent for the hub, and end it with a check",
+        ungated_removal,
     ),
     Rule(
         "devops.data_loss",

@@ -6,7 +6,7 @@ from typing import Final
 from crossfade.core.catalogue import COORDINATION
 from crossfade.core.review.facts import days_before_first_share, gates_of, moving, share_text, slos_of, unheld
 from crossfade.core.review.findings import Cause, Rule, Severity
-from crossfade.core.runsheets import Runsheet
+from crossfade.core.runsheets import Runsheet, Slo
 
 BASELINE_DAYS_LEAST: Final = 7
 GAP_SECONDS_MOST: Final = 300
@@ -16,8 +16,14 @@ AGENTS_LEAST: Final = 10_000
 ENDURANCE_HOURS_LEAST: Final = 8
 LATENCIES: Final = {"latency_p99_ms": 300, "latency_p50_ms": 50, "latency_p95_ms": 200, "latency_p999_ms": 1_000}
 """The longest each may be, in milliseconds; the gate comes first."""
+ACTED_UPON: Final = {"latency_p99_ms": (500, 1_000), "error_rate": (0.01, 0.05)}
+"""Beyond the first somebody has to look, beyond the second the share goes back."""
+SCENARIOS_LEAST: Final = 3
+DELIVERY_LEAST: Final = 0.999
 COORDINATION_LEAST: Final = 3
 IMPROVEMENT_MOST: Final = 20
+HELD: Final = ("error_rate", "latency_p99_ms", "security_incidents", "data_loss", "availability")
+"""What every phase that raises the share is judged by."""
 MINIMA: Final = (("error_rate", 0.001), ("availability", 0.9995))
 
 
@@ -48,16 +54,17 @@ def load_scale(runsheet: Runsheet) -> Iterator[Cause]:
     if plan is None:
         yield Cause("load_test", "there is none")
     else:
-        expected = slos_of(runsheet, "concurrent_agents")
-        least = max(AGENTS_LEAST, *(slo.min or 0 for _, slo in expected), 0)
+        least = max(AGENTS_LEAST, *(slo.min or 0 for _, slo in slos_of(runsheet, "concurrent_agents")), 0)
         if plan.agents_max < least:
             yield Cause("load_test.agents_max", f"it ends at {plan.agents_max:,} of at least {least:,g} agents")
         if plan.endurance_hours < ENDURANCE_HOURS_LEAST:
             yield Cause("load_test.endurance_hours", f"no endurance test of {ENDURANCE_HOURS_LEAST} hours")
         if not plan.leak_detection:
             yield Cause("load_test.leak_detection", "leaks are not looked for")
-        if not plan.scenarios:
-            yield Cause("load_test.scenarios", "it names no scenario")
+        if len(set(plan.scenarios)) < SCENARIOS_LEAST:
+            yield Cause("load_test.scenarios", f"fewer than {SCENARIOS_LEAST} scenarios")
+    if not any((slo.min or 0) >= AGENTS_LEAST for _, slo in slos_of(runsheet, "concurrent_agents")):
+        yield Cause("slos", f"no goal of {AGENTS_LEAST:,} concurrent agents")
     yield from unheld(runsheet, "performance.targets_met", "the targets are met in testing")
 
 
@@ -72,8 +79,19 @@ def latency_targets(runsheet: Runsheet) -> Iterator[Cause]:
             if slo.max is None or not 0 < slo.max <= longest:
                 said = "no upper bound" if slo.max is None else f"{slo.max:g} ms"
                 yield Cause(f"{path}.max", f"{name} is {said}, not within {longest} ms")
-            if metric == "latency_p99_ms" and slo.kind != "minimum":
-                yield Cause(f"{path}.kind", f"{name} is a goal only")
+            if metric == "latency_p99_ms":
+                yield from _acted_upon(path, slo)
+
+
+def _acted_upon(path: str, slo: Slo) -> Iterator[Cause]:
+    """A minimum that is looked at and acted upon soon enough."""
+    look, back = ACTED_UPON[slo.metric]
+    if slo.kind != "minimum":
+        yield Cause(f"{path}.kind", f"{slo.metric} is a goal only")
+    if slo.investigate is None or slo.investigate > look:
+        yield Cause(f"{path}.investigate", f"nobody looks at {slo.metric} beyond {look:g}")
+    if slo.roll_back is None or slo.roll_back > back:
+        yield Cause(f"{path}.roll_back", f"nothing goes back at {slo.metric} beyond {back:g}")
 
 
 def coordination(runsheet: Runsheet) -> Iterator[Cause]:
@@ -83,6 +101,8 @@ def coordination(runsheet: Runsheet) -> Iterator[Cause]:
     if len(known) < COORDINATION_LEAST:
         path = "load_test.coordination_metrics" if runsheet.load_test else "load_test"
         yield Cause(path, f"{len(known)} of at least {COORDINATION_LEAST} are measured")
+    if not any((slo.min or 0) >= DELIVERY_LEAST for _, slo in slos_of(runsheet, "delivery_rate")):
+        yield Cause("slos", f"no goal of {share_text(DELIVERY_LEAST)} of messages delivered")
 
 
 def claim(runsheet: Runsheet) -> Iterator[Cause]:
@@ -111,15 +131,17 @@ def minima(runsheet: Runsheet) -> Iterator[Cause]:
             if lax or slo.kind != "minimum":
                 side = "below" if metric == "error_rate" else "above"
                 yield Cause(path, f"{metric} is not held {side} {share_text(bound)}")
+            if metric in ACTED_UPON:
+                yield from _acted_upon(path, slo)
 
 
 def gated(runsheet: Runsheet) -> Iterator[Cause]:
-    """A phase that raises the share is left only if error rate and p99 are within their minimum."""
+    """A phase that raises the share is left only if every minimum holds."""
     for index, phase in moving(runsheet):
         held = {runsheet.slos[gate.slo].metric for gate in phase.exit if gate.slo in runsheet.slos}
-        missing = [metric for metric in ("error_rate", "latency_p99_ms") if metric not in held]
+        missing = [metric for metric in HELD if metric not in held]
         if missing and phase.exit:
-            yield Cause(f"phases.{index}.exit", f"phase {phase.id} ends without looking at {' and '.join(missing)}")
+            yield Cause(f"phases.{index}.exit", f"phase {phase.id} ends without looking at {', '.join(missing)}")
 
 
 RULES: Final = (
@@ -169,7 +191,7 @@ RULES: Final = (
         "performance.ungated_metric",
         Severity.MAJOR,
         "the share rises without a look at the measurements",
-        "end the phase with gates on the error rate and on p99",
+        "end the phase with gates on error rate, p99, security incidents, data loss and availability",
         gated,
     ),
 )

@@ -10,7 +10,7 @@ from typing import Final
 
 from crossfade.core.review.facts import first_moving, irreversible, lacking, share_text, shares_in_use, slos_of, unheld
 from crossfade.core.review.findings import Cause, ControlRule, Rule, Severity
-from crossfade.core.runsheets import Phase, Runsheet
+from crossfade.core.runsheets import Phase, Role, Runsheet
 
 TESTS: Final = ("authentication", "authorisation", "injection", "replay", "flood", "isolation")
 DETECTIONS: Final = ("downgrade", "cross_lane_replay", "share_tampering")
@@ -28,6 +28,10 @@ def authentication(runsheet: Runsheet) -> Iterator[Cause]:
         yield Cause("security.authentication_checkpoints", said)
     open_ended = {f"phases.{index}.exit": phase.id for index, phase in enumerate(runsheet.phases) if not _ends(phase)}
     yield from lacking(open_ended, "no gate security.authentication ends phase")
+    first = first_moving(runsheet)
+    moved = enumerate(runsheet.phases) if first is not None else ()
+    unsigned = {f"phases.{index}": phase.id for index, phase in moved if index >= (first or 0) and not _signed(phase)}
+    yield from lacking(unsigned, "security does not sign for phase")
 
 
 def _ends(phase: Phase) -> bool:
@@ -35,7 +39,11 @@ def _ends(phase: Phase) -> bool:
 
 
 def _scanned(phase: Phase) -> bool:
-    return any(gate.check in {"security.scanned", "security.validated"} for gate in (*phase.entry, *phase.exit))
+    return any(gate.check in {"security.scanned", "security.validated"} for gate in phase.exit)
+
+
+def _signed(phase: Phase) -> bool:
+    return any(Role.SECURITY in signoff.roles for signoff in phase.entry_signoffs)
 
 
 def testing(runsheet: Runsheet) -> Iterator[Cause]:
