@@ -46,24 +46,15 @@ class Target:
             os.sched_setaffinity(thread.id, {core})
 
     async def prepare(self, names):
-        """A session for every token on 2025-11-25, and for every pair a question to read."""
-        for index, (name, token) in enumerate(zip(names, self.tokens, strict=True)):
+        """For every token a session on 2025-11-25 and a question to read, open because the last name never listens."""
+        for name, token in zip(names[:-1], self.tokens[:-1], strict=True):
             endpoint = Endpoint(
                 host="127.0.0.1", port=self.port, token=token, client=name, revision=Revision.SESSION, capable=False
             )
             wire = Wire(endpoint, 1)
-            if index % 2 == 0:
-                given = {
-                    "to": names[index + 1],
-                    "message": "Ship?",
-                    "schema": SHAPE,
-                    "key": f"first-{name}",
-                    "wait_seconds": 0,
-                }
-                outcome = await wire.call("ask", given)
-                self.questions += [json.loads(bytes(outcome.content))["question_id"]] * 2
-            else:
-                await wire.call("question", {"question_id": self.questions[index]})
+            given = {"to": names[-1], "message": "Ship?", "schema": SHAPE, "key": f"first-{name}", "wait_seconds": 0}
+            outcome = await wire.call("ask", given)
+            self.questions.append(json.loads(bytes(outcome.content))["question_id"])
             self.sessions.append(wire._session.decode())
             wire.close()
 
@@ -76,8 +67,8 @@ async def load(target, kind, revision, chosen, names):
         "seconds": chosen.seconds,
         "connections": chosen.connections if kind == "calls" else chosen.pairs,
         "revision": str(revision),
-        "tokens": target.tokens,
-        "names": names,
+        "tokens": target.tokens[:-1],
+        "names": names[:-1],
         "sessions": target.sessions,
         "path": target.path,
         "questions": target.questions,
@@ -97,6 +88,8 @@ async def load(target, kind, revision, chosen, names):
     if found["failed"] or not found["done"]:
         raise SystemExit(f"{target.name} {kind} {revision}: {found}")
     cpu = target.cpu_seconds() - before
+    took = f"{found['done'] / found['seconds']:,.0f}/s, {cpu * 1e6 / found['done']:.0f} µs"
+    print(f"  {kind} {revision} {target.name}: {took}", file=sys.stderr, flush=True)
     return {"per_s": found["done"] / found["seconds"], "cpu_us": cpu * 1e6 / found["done"], **found}
 
 
@@ -193,6 +186,7 @@ async def main():
     parser.add_argument("--pairs", type=int, default=32)
     chosen = parser.parse_args()
     names = [f"{role}-{number}" for number in range(chosen.pairs) for role in ("asker", "addressee")]
+    names.append("bystander")
     with tempfile.TemporaryDirectory(prefix="crossfade-bench-", dir=HERE.parent / "build") as place:
         hub = HubProcess(Path(place) / "ours")
         children = []
@@ -209,7 +203,7 @@ async def main():
         finally:
             await hub.stop()
             for child in children:
-                child.terminate()
+                child.kill()  # the reference does not end on SIGTERM while sessions are open
                 await child.wait()
 
 
