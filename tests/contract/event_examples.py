@@ -4,9 +4,11 @@ from typing import Final
 
 import msgspec
 
-from crossfade.core import agents, credentials, messages, questions, rollouts
+from crossfade.core import agents, board, certificates, credentials, evidence, messages, questions, rollouts
+from crossfade.core import signoff_events as signoffs
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
+from crossfade.core.runsheets import Outcome, Role
 from crossfade.core.values import AgentName, Channel, Instant, Kind, Lane, Scope, Sequence
 
 ANA, BO = AgentName("ana"), AgentName("bo")
@@ -69,4 +71,60 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     rollouts.Deprecated(sunset_at=AT, notice="Polling ends."),
     rollouts.Removed(undo_until=AT),
     rollouts.Restored(source=rollouts.Source.HTTP, reason="somebody still polls"),
+    signoffs.Requested(
+        subject="run/r_1/phase/canary/entry",
+        about="Begin?",
+        digest="0f" * 32,
+        parts=signoffs.Parts(runsheet="a1" * 32, evidence="b2" * 32, flags="c3" * 32),
+        requested_by=ANA,
+        authors=(BO,),
+        roles={"security": signoffs.Panel(members=(ANA, BO), quorum=2)},
+        deadline=AT,
+        valid_until=AT,
+        summary="p99 212 ms",
+        replaces="s_0",
+    ),
+    signoffs.Asked(member=BO, question_id="q_1"),
+    signoffs.Given(
+        by=BO,
+        role="security",
+        outcome=Outcome.CONDITIONAL,
+        given_at=AT,
+        question_id="q_1",
+        conditions=(signoffs.Condition(expression="error_rate < 0.001", expires_at=AT),),
+        controls=("siem.quiet",),
+        comment="watch it",
+    ),
+    signoffs.Returned(by=BO, question_id="q_1", code="signoff.no_controls", message="Name the controls."),
+    signoffs.Abstained(by=BO, question_id="q_1", reason="ill"),
+    signoffs.Approved(outcome=Outcome.CONDITIONAL),
+    signoffs.Stopped(by=BO, role="security", given_at=AT, question_id="q_1", comment="leak"),
+    signoffs.Superseded(digest="0e" * 32),
+    signoffs.Suspended(control="siem.quiet", reason="red"),
+    signoffs.ControlRecovered(control="siem.quiet"),
+    signoffs.Reinstated(control="siem.quiet"),
+    signoffs.Withdrawn(by=ANA, reason="moved"),
+    signoffs.Expired(),
+    evidence.EvidenceKept(digest="0d" * 32, media="text/plain", size_bytes=5, content=b"facts"),
+    certificates.CertificateIssued(
+        digest="0c" * 32,
+        kind="signature",
+        subject="run/r_1/phase/canary/entry",
+        role="security",
+        outcome=Outcome.CONDITIONAL,
+        signer=BO,
+        signoff="s_1",
+        keyid="0b" * 32,
+    ),
+    board.ReviewRecorded(
+        runsheet="elicitation",
+        version="2.0",
+        digest="0a" * 32,
+        roles={
+            Role.SECURITY: board.RoleOutcome(
+                outcome=Outcome.APPROVED_WITH_CONTROLS, findings={"minor": 1}, codes=("security.siem",)
+            )
+        },
+        overall="production_ready",
+    ),
 )  # fmt: skip
