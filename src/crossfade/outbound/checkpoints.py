@@ -91,17 +91,20 @@ class _File:
         self._path = path
         self._size_bytes = sound_bytes
         """What is confirmed; whatever lies beyond is written over."""
+        self._doubtful = True
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         sync_folder(path.parent)
 
     def add(self, content: bytes) -> None:
         if self._size_bytes + len(content) > FILE_BYTES_MAX:
             self._move_aside()
-        # After a fault only the confirmed part counts, so nothing half-written is ever followed by more.
-        os.ftruncate(self._descriptor, self._size_bytes)
+        if self._doubtful:  # only what is confirmed counts: nothing half-written is ever followed by more
+            os.ftruncate(self._descriptor, self._size_bytes)
+        self._doubtful = True
         if os.pwrite(self._descriptor, content, self._size_bytes) != len(content):
             raise OSError(28, "no space left for checkpoints", str(self._path))
         os.fsync(self._descriptor)
+        self._doubtful = False
         self._size_bytes += len(content)
 
     def close(self) -> None:
