@@ -77,7 +77,7 @@ def _fills(runsheet: Runsheet) -> Iterator[Slip]:
     planned = weeks_between(calendar.first_week, calendar.last_week)
     used = sum(weeks_between(phase.first_week, phase.last_week) for phase in runsheet.phases)
     if first.first_week > calendar.first_week or last.last_week < calendar.last_week:
-        said = f"the phases take {used} of the calendar's {planned} weeks"
+        said = f"the phases take {max(used, 0)} of the calendar's {planned} weeks"
         yield Slip("weeks_unused", "calendar.last_week", said, "shorten the calendar, or plan the weeks")
 
 

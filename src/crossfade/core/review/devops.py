@@ -144,7 +144,7 @@ def round_the_clock(runsheet: Runsheet) -> Iterator[Cause]:
 def _duty(plan: Operations) -> Iterator[Cause]:
     uncovered = DAY_MINUTES - covered_minutes(plan)
     if uncovered:
-        yield Cause("operations.shifts", f"{time_text(timedelta(minutes=uncovered))} of each day have no shift")
+        yield Cause("operations.shifts", f"{uncovered / 60:g} of 24 hours have no shift")
     for place, shift in enumerate(plan.shifts):
         if not shift.members:
             yield Cause(f"operations.shifts.{place}", f"nobody is in shift {shift.id}")
