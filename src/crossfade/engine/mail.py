@@ -239,12 +239,12 @@ class Mail:
                     future.set_result(None)
 
             timer = self._c.timers.at(deadline, wake)
-            mailbox.wakers.add(wake)
+            mailbox.wakers[wake] = None
             try:
                 await arrived
             finally:
                 timer.cancel()
-                mailbox.wakers.discard(wake)
+                mailbox.wakers.pop(wake, None)
 
     def _collect(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
         """What can be handed out now; None if there is nothing."""

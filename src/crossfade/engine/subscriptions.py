@@ -39,7 +39,7 @@ class Subscription:
         self._closed = False
         self._on_close = on_close
         self._arrived = asyncio.Event()
-        member.mailbox.wakers.add(self._arrived.set)
+        member.mailbox.wakers[self._arrived.set] = None
         context.views.measures.streams_open += 1
 
     async def next(self) -> StreamItem | None:
@@ -56,7 +56,7 @@ class Subscription:
         """End the stream; ``next`` returns None. Allowed twice."""
         if not self._closed:
             self._closed = True
-            self._member.mailbox.wakers.discard(self._arrived.set)
+            self._member.mailbox.wakers.pop(self._arrived.set, None)
             self._c.views.measures.streams_open -= 1
             self._arrived.set()
             self._on_close(self)

@@ -49,8 +49,9 @@ class Mailbox:
         self.native: dict[str, Entry] = {}
         self.unconfirmed = 0
         """Last sequence handed out to a caller who keeps no cursor; its next call confirms it."""
-        self.wakers: set[Callable[[], None]] = set()
-        """Called when something arrives, in no order; each removes itself."""
+        self.wakers: dict[Callable[[], None], None] = {}
+        """Called when something arrives, the longest waiting first; each removes itself. A dict, because a set
+        of functions has another order in every process, and a simulated run must replay exactly."""
 
     def put(self, mail: Mail) -> None:
         """Add a text item; its sequence is above all before."""
