@@ -125,6 +125,8 @@ ASK: dict[str, Any] = {"to": "bob", "message": "?", "choices": ["a", "b"], "wait
         ("send", {"to": ["nobody"], "body": "x"}, "recipient.unknown", "nobody"),
         ("send", {"body": "x"}, "message.no_recipient", "recipient"),
         ("send", {"to": 7, "body": "x"}, "argument.invalid", "to"),
+        ("send", {"to": ["bob"], "body": "x", "metadata": [1]}, "argument.invalid", "metadata"),
+        ("send", {"to": ["bob"], "body": "x", "metadata": True}, "argument.invalid", "metadata"),
         ("inbox", {"after": 10_000}, "cursor.ahead", "10000"),
         ("inbox", {"after": -1}, "argument.invalid", "after"),
         ("inbox", {"limit": 0}, "argument.invalid", "limit"),

@@ -106,6 +106,25 @@ def test_questions_that_pile_up_are_elicited_one_after_another_in_one_call(answe
 
 
 @pytest.mark.parametrize("answerer", MODES)
+def test_questions_that_keep_coming_natively_do_not_hold_up_what_comes_as_text(answerer: str) -> None:
+    async def scenario() -> None:
+        said = Answerer(choice="yes")
+        async with place("alice", "bob") as hub, hub.client("bob", answerer, elicitation_callback=said) as b:
+            await hub.share(1)
+            await b.call_tool("inbox", {})
+            await hub.native("bob")
+            await hub.send("alice", "bob", "do read me")
+            for number in range(20):
+                await hub.ask("alice", "bob", f"Number {number}?")
+            waited = (await b.call_tool("attend", {})).structured_content or {}
+            assert [message["content"] for message in waited["messages"]] == ["do read me"]
+            assert len(said.asked) == len(waited["elicited"]) < 20
+            assert waited["has_more"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("answerer", MODES)
 @pytest.mark.parametrize("action", ["decline", "cancel"])
 def test_a_program_that_declines_has_decided_and_one_that_cancels_has_not(answerer: str, action: str) -> None:
     async def scenario() -> None:

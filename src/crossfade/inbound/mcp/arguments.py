@@ -20,6 +20,7 @@ Poll = Annotated[float, msgspec.Meta(ge=1, le=WAIT_SECONDS_MAX)]
 Cursor = Annotated[int, msgspec.Meta(ge=0)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 NOTHING: Final = msgspec.Raw()
+EMPTY: Final = msgspec.Raw(b"{}")
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +69,7 @@ class Send(Arguments, frozen=True, kw_only=True):
     to: Name | tuple[Name, ...] = ()
     reply_to: Id | None = None
     key: Key | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    metadata: msgspec.Raw = EMPTY
 
 
 class Agents(Arguments, frozen=True, kw_only=True):
@@ -102,3 +103,8 @@ def wrong(tool: str, decoder: msgspec.json.Decoder[Arguments], error: msgspec.De
         f"{tool} takes {names}.",
         {"field": field} if field else {},
     )
+
+
+def not_object(tool: str, field: str) -> Refusal:
+    """A raw argument that should have been a JSON object."""
+    return Refusal("argument.invalid", f"{tool}: {field}: Expected `object`.", "Send a JSON object.", {"field": field})

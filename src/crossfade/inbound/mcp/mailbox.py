@@ -101,11 +101,11 @@ class Mailboxes:
 
     async def _receive(self, request: ReceiveRequest, context: Context, done: tuple[Elicited, ...]) -> Outcome:
         caller = context.peer.caller
-        if context.asked >= ROUNDS_MAX:
-            return texts.nothing(request.after, done, has_more=True)
         batch = await self._hub.receive(caller, request)
         if isinstance(batch, Refusal):
             return texts.refused(batch)
+        if context.asked >= ROUNDS_MAX:  # no more forms in this call, and text must not wait for the last of them
+            return texts.messages(msgspec.structs.replace(batch, has_more=True), done, caller.name)
         if not batch.questions:
             return texts.messages(batch, done, caller.name)
         if batch.items:

@@ -150,12 +150,15 @@ class HubTools:
 
     async def _send(self, given: object, context: Context) -> Outcome:
         assert isinstance(given, arguments.Send)
+        metadata = arguments.given(given.metadata) or arguments.EMPTY
+        if not wire.is_object(metadata):  # else it would break the schema of the result that brings it
+            return texts.refused(arguments.not_object("send", "metadata"))
         request = SendRequest(
             to=(given.to,) if isinstance(given.to, str) else given.to,
             body=given.body,
             reply_to=given.reply_to,
             key=given.key,
-            metadata=given.metadata,
+            metadata=metadata,
         )
         view = await self._hub.send(context.peer.caller, request)
         return texts.refused(view) if isinstance(view, Refusal) else texts.sent(view)
