@@ -4,7 +4,9 @@ One golden file a type in golden/events/: its fields with types and defaults, on
 field set and one with none that may be left out.
 """
 
+import importlib
 import json
+import pkgutil
 import re
 from pathlib import Path
 
@@ -12,11 +14,18 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+import crossfade.core
 from crossfade.core import records
 from crossfade.core.records import Event, UnknownEventError
 from tests.contract.event_examples import EXAMPLES
 
 FOLDER = Path(__file__).parent / "golden/events"
+for module in pkgutil.walk_packages(crossfade.core.__path__, "crossfade.core."):
+    importlib.import_module(module.name)  # an event type counts as soon as its module exists
+UNWRITTEN = {"run"}
+"""Kinds of streams that no hub writes yet, so that their events may still change: each leaves in the change
+that first writes them."""
+REGISTERED = sorted(name for name in records.registered() if name.partition(".")[0] not in UNWRITTEN)
 BY_NAME = {records.type_name(example): example for example in EXAMPLES}
 RULE = """
 The fields of an event are a disk format: logs written with them exist and must be read for ever.
@@ -53,20 +62,28 @@ def type_text(kind: inspect.Type) -> str:
             return f"array of {type_text(item)}"
         case inspect.DictType(key_type=key, value_type=value):
             return f"object of {type_text(key)} to {type_text(value)}"
+        case inspect.StructType(fields=fields):
+            return "{" + ", ".join(f"{field.encode_name}: {field_text(field)}" for field in fields) + "}"
+        case inspect.LiteralType(values=values):
+            return "|".join(map(str, values))
         case inspect.UnionType(types=types):
             return " or ".join(type_text(one) for one in types)
         case _:
             return type(kind).__name__.removesuffix("Type").lower()
 
 
+def field_text(field: inspect.Field) -> str:
+    """A field's type and, if it may be left out, what stands for it then."""
+    if field.required:
+        return type_text(field.type)
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    return f"{type_text(field.type)} = {msgspec.json.encode(default).decode()}"
+
+
 def fields_of(event_type: type[Event]) -> dict[str, str]:
     found = inspect.type_info(event_type)
     assert isinstance(found, inspect.StructType)
-    return {
-        field.encode_name: type_text(field.type)
-        + ("" if field.required else f" = {msgspec.json.encode(field.default).decode()}")
-        for field in found.fields
-    }
+    return {field.encode_name: field_text(field) for field in found.fields}
 
 
 def least(example: Event) -> Event:
@@ -95,7 +112,7 @@ def rule(name: str) -> str:
     return f"{said}\n{text_of(BY_NAME[name])}"
 
 
-@pytest.mark.parametrize("name", sorted(records.registered()))
+@pytest.mark.parametrize("name", REGISTERED)
 def test_every_event_type_has_a_golden_file_and_an_example_with_no_field_at_its_default(name: str) -> None:
     assert re.fullmatch(r"[a-z]+\.[a-z_]+/[1-9][0-9]*", name)
     assert name in BY_NAME, f"{name}: add an example of it to tests/contract/event_examples.py"
@@ -120,7 +137,7 @@ def test_a_recorded_payload_is_read_as_the_event_it_was_and_written_back_byte_by
 
 def test_no_golden_file_is_without_its_type() -> None:
     files = {path.name for path in FOLDER.iterdir()}
-    assert files == {file_of(name).name for name in records.registered()}, "a registered name may never be taken back"
+    assert files == {file_of(name).name for name in REGISTERED}, "a registered name may never be taken back"
 
 
 def test_a_type_of_a_later_release_is_named_and_not_guessed() -> None:
