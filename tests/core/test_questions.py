@@ -197,7 +197,8 @@ def test_the_id_is_the_rest_of_the_streams_name() -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(COMMANDS)), st.sampled_from([BEGIN, LAST, DUE])), max_size=25))
 def test_any_history_has_one_end_and_is_the_same_when_read_back(steps: list[tuple[str, Instant]]) -> None:
-    state, history = MACHINE.after("ask"), []
+    state: State = MACHINE.after("ask")
+    history: list[records.Event] = []
     for name, now in steps:
         outcome = questions.decide(state, COMMANDS[name], now)
         for event in () if isinstance(outcome, Refusal) else outcome:
@@ -208,6 +209,6 @@ def test_any_history_has_one_end_and_is_the_same_when_read_back(steps: list[tupl
     ends = [event for event in history if questions.NEXT[Status.OPEN, type(event)] is not Status.OPEN]
     assert len(ends) == (state.status is not Status.OPEN)
     again = MACHINE.after("ask")
-    for event in history:
-        again = questions.evolve(again, event)
+    for stored in history:
+        again = questions.evolve(again, stored)
     assert again == state

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from crossfade.core import questions
-from crossfade.core.records import Recorded, encode, type_name
+from crossfade.core.records import Event, Recorded, encode, type_name
 from crossfade.core.values import SPACE, Channel, Instant, Sequence, StreamName
 from crossfade.engine.committer import Committer
 from crossfade.engine.limits import Limits
@@ -24,6 +24,7 @@ from tests.kit.clock import settle
 from tests.kit.faulty import FaultyLog
 from tests.kit.hub import run
 
+Arguments = tuple[Tx, tuple[Event, ...], tuple[int, ...]]
 OFFERED = questions.Offered(channel=Channel.POLL)
 
 
@@ -41,7 +42,7 @@ class Bench:
         self.projected += records
         self.calls.append(len(records))
 
-    def arguments(self, number: int, *, expect: int = 0, events: int = 1, stream: str = "") -> tuple:
+    def arguments(self, number: int, *, expect: int = 0, events: int = 1, stream: str = "") -> Arguments:
         name = StreamName(stream or f"question/q_{number}")
         new = tuple(
             NewEvent(name, type_name(OFFERED), Instant(number), f"by-{number}", f"cause-{number}", encode(OFFERED))
@@ -69,6 +70,15 @@ async def test_commands_that_arrive_together_share_one_write() -> None:
     assert bench.log.batches == [100]
     assert results == [Committed(Sequence(place), Sequence(place)) for place in range(1, 101)]
     assert [record.stream for record in bench.projected] == [f"question/q_{number}" for number in range(100)]
+
+
+@run
+async def test_what_arrives_a_turn_later_shares_it_too() -> None:
+    bench = Bench()
+    first = asyncio.ensure_future(bench.submit(1))
+    await asyncio.sleep(0)
+    await asyncio.gather(first, bench.submit(2))
+    assert bench.log.batches == [2]
 
 
 @run
@@ -159,7 +169,7 @@ async def test_a_conflict_or_duplicate_in_the_middle_stores_nothing_and_shifts_n
     results = await asyncio.gather(
         bench.submit(2), bench.submit(1), bench.submit(3, expect=5), bench.submit(4, events=3), bench.submit(5)
     )
-    assert results == [
+    assert list(results) == [
         Committed(Sequence(2), Sequence(2)),
         Duplicate(Sequence(1), Sequence(1)),
         Conflict(StreamName("question/q_3"), 0),
@@ -194,9 +204,12 @@ async def test_what_was_stored_under_an_unknown_outcome_is_projected_once_before
     told = await asyncio.gather(bench.submit(1), bench.submit(2), return_exceptions=True)
     assert [type(one) for one in told] == [UnknownOutcomeError, UnknownOutcomeError]
     again = await asyncio.gather(bench.submit(1), bench.submit(3))
-    assert again == [Duplicate(Sequence(2), Sequence(2)), Committed(Sequence(4), Sequence(4))]
+    assert list(again) == [Duplicate(Sequence(2), Sequence(2)), Committed(Sequence(4), Sequence(4))]
     assert bench.sequences() == [1, 2, 3, 4]
     assert bench.committer.head == 4
+    reads = bench.log.reads
+    await bench.submit(4)
+    assert bench.log.reads == reads  # once it is certain again, nothing is read any more
 
 
 @run

@@ -94,13 +94,14 @@ async def test_a_hub_is_not_ready_from_a_fault_until_the_next_success() -> None:
     log = FaultyLog()
     async with World(log) as world:
         ana, _ = await pair(world)
-        assert world.hub.ready
+        ready = [world.hub.ready]
         log.faults.append("unavailable")
         with pytest.raises(UnavailableError):
             await world.ask(ana, "bo")
-        assert not world.hub.ready
+        ready.append(world.hub.ready)
         await world.ask(ana, "bo")
-        assert world.hub.ready
+        ready.append(world.hub.ready)
+        assert ready == [True, False, True]
 
 
 @pytest.mark.parametrize("fault", ["unavailable", "lost", "stored", "conflict"])
@@ -215,6 +216,17 @@ async def test_records_never_go_back_in_time_though_the_clock_does_nor_after_a_r
         instants = [row.at for row in await stored(log, "question.asked")]
         assert instants == [ahead] * 3
         await again.hub.stop()
+
+
+@run
+async def test_a_key_of_one_verb_says_nothing_about_another() -> None:
+    async with World(FaultyLog()) as world:
+        ana, bo = await pair(world)
+        asked = await world.ask(ana, "bo", key="k")
+        ok(await world.hub.send(ana, SendRequest(to=("bo",), body="hi", key="k")))
+        ok(await world.hub.withdraw(ana, asked.question_id, key="k"))
+        back = await world.ask(bo, "ana")
+        ok(await world.answer(ana, back.question_id, key="k"))
 
 
 @run

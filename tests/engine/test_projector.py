@@ -11,7 +11,7 @@ from crossfade.engine.projector import Projector, Views
 from crossfade.engine.requests import AnswerRequest, Batch, NativeReply, ReceiveRequest, SendRequest
 from crossfade.engine.streams import Streams
 from crossfade.logs.memory import MemoryLog
-from tests.kit.hub import ROOT, SHIP, World, ok, run
+from tests.kit.hub import ROOT, SHIP, World, ok, run, started
 
 
 async def attend(world: World, caller: Caller) -> Batch:
@@ -166,13 +166,54 @@ async def test_the_news_of_an_end_goes_to_the_asker_unless_it_waits_for_it() -> 
 
 
 @run
+async def test_an_asker_that_waits_for_the_end_finds_no_news_of_it_in_its_mailbox() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo")
+        mailbox = world.hub._views.directory.member("ana").mailbox
+        waiting = await started(world.hub.question(ana, asked.question_id, 25), world)
+        found: list[int] = []
+        world.hub._projector.listeners.append(lambda _: found.append(len(mailbox.mail)))
+        ok(await world.answer(bo, asked.question_id))
+        assert ok(await waiting).status == "answered"
+        assert found == [0]
+
+
+@run
+async def test_an_asker_that_has_read_the_end_finds_no_news_of_it_in_its_mailbox() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked, other = await world.ask(ana, "bo"), await world.ask(ana, "bo")
+        for question in (asked, other):
+            ok(await world.answer(bo, question.question_id))
+        ok(await world.hub.question(bo, asked.question_id))  # the addressee's reading counts for nothing
+        ok(await world.hub.question(ana, asked.question_id))
+        assert names(await world.poll(ana, after=0)) == [other.question_id]
+
+
+@run
+async def test_what_was_begun_on_polling_is_left_alone_by_a_kill() -> None:
+    async with World() as world:
+        ana, _ = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo")
+        await world.rollout(1.0)
+        ok(await world.hub.rollout_kill(ROOT, "drill"))
+        await world.clock.advance(0)
+        assert world.hub.measures().requeued == 0
+        assert not world.hub._views.questions[asked.question_id].state.as_text
+
+
+@run
 async def test_ended_questions_leave_memory_oldest_first_and_open_ones_never() -> None:
     async with World(limits=Limits(ended_questions_kept=2)) as world:
         ana, bo = await world.join("ana"), await world.join("bo")
         asked = [(await world.ask(ana, "bo")).question_id for _ in range(5)]
         for question_id in asked[1:]:
             ok(await world.answer(bo, question_id))
-        assert list(world.hub._views.questions) == [asked[0], *asked[3:]]
+        kept = [asked[0], *asked[3:]]
+        assert list(world.hub._views.questions) == kept
+        streams = [name for name in world.hub._streams._slots if name.startswith("question/")]
+        assert streams == [f"question/{question_id}" for question_id in kept]
 
 
 def test_a_record_out_of_its_place_is_a_fault() -> None:

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Sequence as Seq
 from typing import Literal
 
-from crossfade.core.values import Shard
-from crossfade.engine.ports import Conflict, FencedError, Result, Tx, UnavailableError, UnknownOutcomeError
+from crossfade.core.values import Sequence, Shard
+from crossfade.engine.ports import Conflict, FencedError, Result, StoredEvent, Tx, UnavailableError, UnknownOutcomeError
 from crossfade.logs.memory import MemoryLog
 
 Fault = Literal["fine", "unavailable", "fenced", "lost", "stored", "conflict"]
@@ -22,9 +22,15 @@ class FaultyLog(MemoryLog):
         self.always: Fault = "fine"
         self.batches: list[int] = []
         """Transactions in each append, failed ones too."""
+        self.reads = 0
         self.open = asyncio.Event()
         """While clear, appends wait at the door."""
         self.open.set()
+
+    async def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
+        """As the log in memory, counted."""
+        self.reads += 1
+        return await super().read(shard, after, limit)
 
     async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
         """As the log in memory, or the next fault."""
