@@ -38,6 +38,8 @@ READS = {
 OTHERS = {
     *("up", "serve", "demo", "ask", "answer", "send", "question withdraw", "agent retire", "token new", "token revoke"),
     *("rollout start", "rollout set", "rollout hold", "rollout resume", "rollout kill", "rollout deprecate"),
+    *("signoff ls", "signoff show", "signoff request", "signoff withdraw", "signoff stop", "board"),
+    *("certificate ls", "certificate get", "certificate show", "certificate verify", "certificate key"),
     *("rollout remove", "log verify", "connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""
