@@ -8,11 +8,13 @@ from ``AHEAD`` to ``PROVEN`` in the change that makes it true.
 from typing import Final
 
 PROVEN: Final[dict[str, str]] = {
+    "P2": "DevOps, Security and Performance review and sign with four outcomes, findings and signed certificates.",
     "P8": "A first share of 5 % of the fleet moves to elicitation, whole clusters at a time, and stays where it is.",
     "P9": "The share goes 25, 50, 75 % by rising thresholds; exposure is recorded as new, old or mixed.",
     "P10": "At 100 % agents that still call wait_for_messages are served, natively where their client can.",
     "P12": "In state removed wait_for_messages is not listed, and a call is refused with the name of its replacement.",
     "P22": "Coordination is measured: delivery, answer and registration time, questions, polls, wake-ups.",
+    "P23": "The approval board: component by runsheet version, what each specialist says, and the verdict.",
     "P24": "wait_for_messages(agent_id, timeout_seconds up to 300, since_sequence) wakes at once, loses nothing.",
     "P25": "Official MCP clients ask and answer by elicitation on 2026-07-28, 2025-11-25 and 2025-06-18.",
     "P26": "Every message, question, answer and change of share is an event in a durable, ordered, tamper-evident log.",
@@ -21,7 +23,6 @@ PROVEN: Final[dict[str, str]] = {
 
 AHEAD: Final[dict[str, str]] = {
     "P1": "Two runsheet versions ship as data; a program reviews any runsheet as a specialist would.",
-    "P2": "DevOps, Security and Performance review with outcomes, findings and signed certificates.",
     "P3": "Six phases from week -1 to week 12.",
     "P4": "Seven days of baseline of the polling lane, with gaps detected, before anything moves.",
     "P5": "Capacity planned for every stage from measurements, with headroom.",
@@ -37,7 +38,6 @@ AHEAD: Final[dict[str, str]] = {
     "P19": "Shifts round the clock with acknowledged handoffs.",
     "P20": "Drills in the format of the real thing, scored.",
     "P21": "One script brings a hub up, upgrades it and takes it back.",
-    "P23": "An approval board: component by runsheet version, and the verdict.",
     "P27": "Reports generated from the log.",
 }
 """Not claimed yet. A test may name one of these early; nothing asks for it."""

@@ -386,3 +386,15 @@ async def test_evidence_is_kept_once_by_its_digest_and_has_a_bound() -> None:
         again = await world.restart()
         assert ok(await again.hub.signing.certificates.evidence(digest)).content == b"facts"
         await again.hub.stop()
+
+
+@run
+async def test_open_sign_offs_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossfade.engine.signing_off.OPEN_MAX", 2)
+    async with World() as world:
+        dora = await world.join("dora")
+        for _ in range(2):
+            await request(world, {"devops": panel("dora")})
+        assert refused(await asked(world, {"devops": panel("dora")})) == "limit.signoffs"
+        await sign(world, dora)
+        await request(world, {"devops": panel("dora")})

@@ -9,7 +9,7 @@ from crossfade.core.decider import Refusal
 from crossfade.core.records import Recorded
 from crossfade.core.runsheets import Outcome
 from crossfade.core.signoff_commands import Give, Reinstate, Request, Supersede, Suspend, Withdraw
-from crossfade.core.signoff_events import Parts, digest_of
+from crossfade.core.signoff_events import Parts, Status, digest_of
 from crossfade.core.values import PROGRAMME, SECOND, AgentName, Caller, Scope, Sequence, stream_of
 from crossfade.engine.asking import REUSED, Asking, scoped_key
 from crossfade.engine.certifying import Certifying
@@ -23,6 +23,8 @@ from crossfade.engine.signing_views import SignoffRequest, SignoffView
 
 TEXT_BYTES_MAX: Final = 16_384
 """Of subject, question and summary together."""
+OPEN_MAX: Final = 1_000
+"""Sign-offs that wait for signatures."""
 
 
 class SigningOff:
@@ -73,6 +75,8 @@ class SigningOff:
         size = len(f"{request.subject}{request.about}{request.summary}".encode())
         if size > TEXT_BYTES_MAX:
             return too_long("about", size, TEXT_BYTES_MAX)
+        if sum(entry.state.status is Status.OPEN for entry in self._view.entries.values()) >= OPEN_MAX:
+            return Refusal("limit.signoffs", f"{OPEN_MAX} sign-offs are open.", "Withdraw some.")
         limit = self._c.limits.deadline_seconds_max
         if request.deadline_seconds > limit:
             return Refusal(
