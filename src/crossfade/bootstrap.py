@@ -33,6 +33,7 @@ from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
+from crossfade.logs.startup import FILE_NAME
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
 from crossfade.outbound.signing import Ed25519Signer, ephemeral_key, read_public, signing_key
@@ -117,6 +118,12 @@ async def run_hub(config: Config, *, on_ready: Callable[[RunningHub], None] | No
         if on_ready is not None:
             on_ready(running)
         await running.server.wait()
+
+
+def has_log(config: Config) -> bool:
+    """Whether there is anything in the data folder that ``verify_log`` could check."""
+    path = config.data_path / FILE_NAME
+    return path.is_file() and path.stat().st_size > 0
 
 
 async def verify_log(config: Config) -> list[tuple[int, int, int | None]]:
@@ -210,7 +217,11 @@ def _seal_key(config: Config) -> bytes:
     """32 bytes: from the setting, so that replicas share it, else the data folder's own."""
     if config.seal_key:
         return sha256(config.seal_key.encode()).digest()
-    return HostIds().key() * 2 if config.log == "memory" else seal_key(config.data_path)
+    try:
+        return HostIds().key() * 2 if config.log == "memory" else seal_key(config.data_path)
+    except ValueError as error:
+        hint = "Restore it; without it sessions end, and no question: then delete it."
+        raise StartError("seal_key.damaged", f"{error}.", hint) from None
 
 
 def _refuse_exposure(config: Config, tokens: object) -> None:
@@ -241,7 +252,7 @@ async def _operator_token(hub: Hub, config: Config) -> str:
     """The local operator's token: the one in the data folder while it is valid, else a new one."""
     path = config.operator_token_path
     if config.log == "sqlite" and path.exists():
-        token = path.read_text("utf-8").strip()
+        token = path.read_text("utf-8", errors="replace").strip()
         if not isinstance(hub.authenticate(token), Refusal):
             return token
     issued = await hub.issue_token(ROOT, OPERATOR, Kind.PERSON, tuple(Scope))

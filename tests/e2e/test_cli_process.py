@@ -94,6 +94,48 @@ def test_no_hub_is_exit_code_4(tmp_path: Path) -> None:
     assert "try: start one: crossfade up" in two_lines(done)
 
 
+@pytest.mark.parametrize(
+    "words", [["ask", "reviewer", "hello?", "--wait", "1s"], ["question", "wait", "q_x"], ["inbox", "watch"]]
+)
+def test_no_hub_is_said_at_once_however_patient_the_command_is(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def never(seconds: float) -> None:
+        raise AssertionError("it tried again")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROSSFADE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("crossfade.client.transport.asyncio.sleep", never)
+    assert guarded(words) == Exit.UNREACHABLE
+    assert "try: start one: crossfade up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--as", "--token"])
+def test_a_name_that_no_header_can_carry_is_wrong_usage(tmp_path: Path, flag: str) -> None:
+    for text in ("caf\u00e9", "a\nb"):
+        done = crossfade(tmp_path, "agent", "ls", flag, text)
+        assert done.returncode == Exit.USAGE
+        assert flag in two_lines(done)
+
+
+def test_a_folder_without_a_log_is_not_a_log_that_verifies(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert crossfade(tmp_path, "log", "verify", "--data", "data").returncode == Exit.USAGE
+    assert list((tmp_path / "data").iterdir()) == []
+    (tmp_path / "data" / "log.db").touch()
+    assert "there is no log in data" in two_lines(crossfade(tmp_path, "log", "verify", "--data", "data"))
+
+
+@pytest.mark.parametrize(("name", "code"), [("seal.key", Exit.USAGE), ("operator.token", Exit.ERRORED)])
+def test_a_damaged_file_of_the_data_folder_is_two_lines(tmp_path: Path, name: str, code: Exit) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_bytes(b"\xff\xfe")
+    words = ["agent", "ls"] if name == "operator.token" else ["serve", "--port", "0"]
+    done = crossfade(tmp_path, *words, "--data", "data")
+    assert done.returncode == code
+    assert f"data/{name}" in two_lines(done)
+
+
 def test_the_kill_switch_works_without_a_hub(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     words = ["rollout", "kill", "--reason", "gone wrong", "--data", "data", "--json"]
@@ -205,6 +247,7 @@ def test_a_bad_record_far_from_the_end_fails_the_verification(
     async def verify(_: object) -> list[tuple[int, int, int | None]]:
         return [(0, 5, None), (1, 9_000, 17)]
 
+    (tmp_path / "log.db").write_bytes(b"records")
     monkeypatch.setattr("crossfade.bootstrap.verify_log", verify)
     assert guarded(["log", "verify", "--data", str(tmp_path), "--json"]) == Exit.FAILED
     assert [row["first_bad"] for row in json.loads(capsys.readouterr().out)["items"]] == [None, 17]

@@ -94,12 +94,13 @@ def verify(*, options: Options = PLAIN) -> int:
 
     Exit code: 0 every record is as it was written, 6 not, 11 a hub is using the folder.
     """
-    from crossfade.bootstrap import verify_log
+    from crossfade.bootstrap import has_log, verify_log
     from crossfade.engine.ports import LogError, LogInUseError
 
     config = settings(options)
-    if not config.data_path.is_dir():
-        raise CommandError("log.missing", f"{config.data_path} does not exist", "name it: --data", Exit.USAGE)
+    if not has_log(config):  # nothing to check is not a log that was checked
+        what = f"there is no log in {config.data_path}"
+        raise CommandError("log.missing", what, "name its folder: --data", Exit.USAGE)
     try:
         verdicts = asyncio.run(verify_log(config))
     except LogInUseError as error:

@@ -80,8 +80,8 @@ def credential(options: Options, url: str) -> str | None:
 def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8").strip()
-    except OSError as error:
-        what = f"{path}: {error.strerror}"
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"{path}: {error.strerror if isinstance(error, OSError) else 'not a token'}"
         raise CommandError("auth.unreadable", what, "run as the user who started the hub, or give --token") from None
 
 
@@ -106,11 +106,16 @@ def _interruptible() -> Iterator[None]:
 
 async def _call(options: Options, work: Callable[[Api], Awaitable[T]], patience_seconds: float) -> T:
     url = hub_url(options)
-    transport = Transport(
-        url, token=credential(options, url), name=options.acting or "cli", patience_seconds=patience_seconds
-    )
+    token, name = credential(options, url), options.acting or "cli"
+    for flag, text in (("--as", name), ("--token", token or "")):
+        if not (text.isascii() and text.isprintable()):
+            raise usage(f"{flag} has characters that no name and no token has", "write it as it was given to you")
+    transport = Transport(url, token=token, name=name, patience_seconds=0.0)
     try:
         async with Api(transport) as api:
+            if patience_seconds:  # it is for a hub that goes away; one that is not there is said at once
+                await transport.call("GET", "/livez")
+                transport.patience_seconds = patience_seconds
             return await work(api)
     except CrossfadeError as error:
         kind = type(error).__name__
