@@ -44,6 +44,7 @@ docs: $(READY_DEV) ## draw the generated pages anew
 	@$(BIN)/python tools/reference.py
 	@$(BIN)/python tools/refusals.py
 	@$(BIN)/python tools/cli_docs.py
+	@$(BIN)/python tools/runsheet_docs.py
 
 bench: $(READY_DEV) ## our figures beside others', paired in one run
 	@$(BIN)/python bench/run.py $(ARGS)

@@ -27,6 +27,8 @@ READS = {
     "agent show": ["agent", "show", "reader"],
     "token ls": ["token", "ls"],
     "rollout status": ["rollout", "status"],
+    "runsheet plan": ["runsheet", "plan", "elicitation-v2"],
+    "runsheet diff": ["runsheet", "diff", "elicitation-v1", "elicitation-v2"],
     "log head": ["log", "head"],
     "log tail": ["log", "tail", "-n", "2"],
     "log show": ["log", "show", "1"],
@@ -40,6 +42,7 @@ OTHERS = {
     *("rollout start", "rollout set", "rollout hold", "rollout resume", "rollout kill", "rollout deprecate"),
     *("signoff ls", "signoff show", "signoff request", "signoff withdraw", "signoff stop", "board"),
     *("certificate ls", "certificate get", "certificate show", "certificate verify", "certificate key"),
+    *("runsheet new", "runsheet lint", "runsheet review", "runsheet graph", "runsheet schema", "runsheet export"),
     *("rollout remove", "log verify", "connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""

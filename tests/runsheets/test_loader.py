@@ -2,13 +2,14 @@
 
 import os
 from datetime import date, time, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfade.core.runsheets import Runsheet
-from crossfade.runsheets import Loaded, Place, digest_of, load, parse, scalars, shipped_names
+from crossfade.runsheets import Loaded, Place, Problem, digest_of, load, parse, scalars, shipped_names
 from crossfade.runsheets.loader import SIZE_BYTES_MAX
 from crossfade.runsheets.nodes import DEPTH_MAX, NODES_MAX
 from tests.kit.runsheets import shipped
@@ -16,7 +17,17 @@ from tests.kit.runsheets import shipped
 HEAD = "runsheet: 1\nname: small\ncalendar: {start: 2027-01-11}\n"
 
 
-def read(more: str = "") -> Loaded:
+def problems(found: Loaded | list[Problem]) -> list[Problem]:
+    assert isinstance(found, list)
+    return found
+
+
+def loaded(found: Loaded | list[Problem]) -> Loaded:
+    assert isinstance(found, Loaded)
+    return found
+
+
+def read(more: str = "") -> Any:
     found = parse((HEAD + more).encode(), "a.yaml")
     assert isinstance(found, Loaded), [str(problem) for problem in found]
     return found
@@ -155,7 +166,7 @@ def test_a_trap_is_refused_at_its_place(text: str, problem: str) -> None:
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    (only,) = parse(b"name: \xff\n", "a.yaml")
+    (only,) = problems(parse(b"name: \xff\n", "a.yaml"))
     assert only.code == "file.encoding"
 
 
@@ -178,29 +189,29 @@ def test_a_file_of_ten_megabytes_is_refused_without_being_read(tmp_path, monkeyp
     with path.open("wb") as stream:
         stream.truncate(10 << 20)
     monkeypatch.setattr("pathlib.Path.open", lambda *_: pytest.fail("it was opened"))
-    (only,) = load(str(path))
+    (only,) = problems(load(str(path)))
     assert (only.code, only.message) == ("file.too_large", f"larger than {SIZE_BYTES_MAX} bytes")
 
 
 def test_what_is_no_file_is_refused(tmp_path) -> None:
-    assert [problem.code for problem in load(str(tmp_path))] == ["file.unreadable"]
-    (only,) = load("elicitation-v3")
+    assert [problem.code for problem in problems(load(str(tmp_path)))] == ["file.unreadable"]
+    (only,) = problems(load("elicitation-v3"))
     assert "shipped: elicitation-v1, elicitation-v2" in str(only)
 
 
 def test_a_shipped_runsheet_is_found_by_name_with_or_without_ending() -> None:
     assert shipped_names() == ("elicitation-v1", "elicitation-v2")
-    assert load("elicitation-v2").digest == load("elicitation-v2.yaml").digest
+    assert loaded(load("elicitation-v2")).digest == loaded(load("elicitation-v2.yaml")).digest
 
 
 def test_a_file_wins_over_a_shipped_runsheet_of_the_same_name(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elicitation-v2").write_text(HEAD, "utf-8")
-    assert load("elicitation-v2").runsheet.name == "small"
+    assert loaded(load("elicitation-v2")).runsheet.name == "small"
 
 
 def test_a_name_does_not_lead_out_of_the_folder_of_shipped_runsheets() -> None:
-    assert [problem.code for problem in load("../shipped/elicitation-v1")] == ["file.unreadable"]
+    assert [problem.code for problem in problems(load("../shipped/elicitation-v1"))] == ["file.unreadable"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -208,7 +219,7 @@ def test_a_file_that_may_not_be_read_is_a_problem(tmp_path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(HEAD, "utf-8")
     path.chmod(0)
-    assert [problem.code for problem in load(str(path))] == ["file.unreadable"]
+    assert [problem.code for problem in problems(load(str(path)))] == ["file.unreadable"]
 
 
 # --- types and places ---------------------------------------------------------------------------------
@@ -281,7 +292,7 @@ def test_layout_and_comments_do_not_change_the_digest_and_a_value_does() -> None
         b"# hello\nname: 'small'\nrunsheet: 1\nslos:\n  a:\n    max: 0.001\n    kind: goal\n    metric: error_rate\n"
         b'owner: "ann"\ncalendar:\n  start: 2027-01-11\n'
     )
-    assert one.digest == two.digest
+    assert one.digest == loaded(two).digest
     assert one.digest != read("owner: bob\nslos: {a: {metric: error_rate, kind: goal, max: 0.1%}}\n").digest
     assert len(one.digest) == 64
 

@@ -6,6 +6,7 @@ which an item of a list is called by its id. What stands there is the value itse
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,36 +20,36 @@ pytestmark = pytest.mark.requirement("P1", "P3")
 MINUTES = timedelta(minutes=1)
 
 
-def check(name: str) -> Callable[[object], bool]:
+def check(name: str) -> Callable[[Any], bool]:
     return lambda node: node["check"] == name
 
 
-def step(run: str) -> Callable[[object], bool]:
+def step(run: str) -> Callable[[Any], bool]:
     return lambda node: node["run"] == run
 
 
-def share(wanted: float) -> Callable[[object], bool]:
+def share(wanted: float) -> Callable[[Any], bool]:
     return lambda node: node["kind"] == "share" and node["share"] == wanted
 
 
-def has(*wanted: str) -> Callable[[object], bool]:
+def has(*wanted: str) -> Callable[[Any], bool]:
     return lambda node: set(wanted) <= set(node)
 
 
-def bound(**wanted: object) -> Callable[[object], bool]:
+def bound(**wanted: object) -> Callable[[Any], bool]:
     return lambda node: {name: node.get(name) for name in wanted} == wanted
 
 
-def window(week: int, day: int) -> Callable[[object], bool]:
+def window(week: int, day: int) -> Callable[[Any], bool]:
     return bound(week=week, day=day)
 
 
-def weeks(first: int, last: int) -> Callable[[object], bool]:
+def weeks(first: int, last: int) -> Callable[[Any], bool]:
     return bound(first_week=first, last_week=last)
 
 
-def sums(limit: timedelta) -> Callable[[object], bool]:
-    def told(node: object) -> bool:
+def sums(limit: timedelta) -> Callable[[Any], bool]:
+    def told(node: Any) -> bool:
         spent = sum((msgspec.convert(part["budget"], timedelta) for part in node), timedelta())
         return 15 * MINUTES <= spent <= limit
 

@@ -29,6 +29,7 @@ WeekDay = Annotated[int, msgspec.Meta(ge=1, le=7)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
+TimeOfDay = Annotated[time, msgspec.Meta(tz=False)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -186,9 +187,9 @@ class Rollback(_Part, frozen=True, kw_only=True):
 
 class Shift(_Part, frozen=True, kw_only=True):
     id: str
-    start: time
+    start: TimeOfDay
     """UTC."""
-    end: time
+    end: TimeOfDay
     """UTC; 00:00 is the end of the day."""
     members: tuple[str, ...] = ()
 

@@ -13,7 +13,11 @@ from crossfade.runsheets import scalars
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 Json = dict[str, object]
-_PATTERNS: Final = {"duration": scalars.DURATION, "time": scalars.CLOCK, "date": scalars.DAY}
+_PATTERNS: Final = {
+    "duration": scalars.DURATION,
+    "partial-time": scalars.CLOCK,
+    "date": scalars.DAY,
+}
 
 
 def schema() -> Json:
