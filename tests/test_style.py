@@ -105,7 +105,7 @@ def test_a_gap_and_a_stale_number_of_a_decision_record_are_found(tmp_path: Path)
     assert len(tree.stale_decisions(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("tool", ["diagrams", "reference"])
+@pytest.mark.parametrize("tool", ["diagrams", "reference", "runsheet_docs"])
 def test_pages_that_repeat_the_source_say_what_it_says(tool: str) -> None:
     done = run(f"tools/{tool}.py", "--check")
     assert done.returncode == 0, done.stdout
