@@ -192,6 +192,56 @@ async def test_an_asker_that_has_read_the_end_finds_no_news_of_it_in_its_mailbox
 
 
 @run
+async def test_an_asker_that_gave_up_waiting_finds_the_news_in_its_mailbox() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo")
+        waiting = await started(world.hub.question(ana, asked.question_id, 25), world)
+        await world.clock.advance(26)
+        assert ok(await waiting).status == "open"
+        ok(await world.answer(bo, asked.question_id))
+        assert names(await world.poll(ana, after=0)) == [asked.question_id]
+
+
+@run
+async def test_an_operator_that_reads_the_end_takes_the_news_from_nobody() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo")
+        ok(await world.answer(bo, asked.question_id))
+        assert ok(await world.hub.question(ROOT, asked.question_id)).status == "answered"
+        assert names(await world.poll(ana, after=0)) == [asked.question_id]
+
+
+@run
+async def test_a_reader_that_goes_back_finds_the_ends_of_its_own_questions_only() -> None:
+    async with World() as world:
+        ana, bo, cy = await world.join("ana"), await world.join("bo"), await world.join("cy")
+        mine, other = await world.ask(ana, "bo"), await world.ask(cy, "bo")
+        for question in (other, mine):
+            ok(await world.answer(bo, question.question_id))
+        batch = await world.poll(ana, after=0)
+        await world.poll(ana, after=batch.cursor)
+        assert names(await world.poll(ana, after=0)) == [mine.question_id]
+
+
+@run
+async def test_a_question_that_has_its_end_keeps_no_appointments() -> None:
+    async with World() as world:
+        ana, bo = await fleet(world)
+
+        def waiting() -> int:
+            return sum(timer.callback is not None for _, _, timer in world.hub._c.timers._heap)
+
+        before = waiting()
+        asked = await world.ask(ana, "bo")
+        await attend(world, bo)
+        assert waiting() == before + 2  # its deadline, and the patience with the dialog
+        ok(await world.answer(bo, asked.question_id))
+        assert waiting() == before
+
+
+@run
 async def test_what_was_begun_on_polling_is_left_alone_by_a_kill() -> None:
     async with World() as world:
         ana, _ = await world.join("ana"), await world.join("bo")
