@@ -103,11 +103,11 @@ def refused(value: object) -> str:
 
 
 def run(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test on a loop of its own."""
+    """Run an async test on a loop of its own; one that hangs fails after a minute."""
 
     @wraps(test)
     def call(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
 
     return call
 
