@@ -234,3 +234,13 @@ async def test_a_command_that_follows_from_a_record_is_written_too() -> None:
     bench.committer.post(*bench.arguments(1), lambda _: bench.committer.post(*bench.arguments(2), told.append))
     await bench.committer.flush()
     assert told == [Committed(Sequence(2), Sequence(2))]
+
+
+@run
+async def test_what_was_stored_under_an_unknown_outcome_is_seen_without_another_command() -> None:
+    bench = Bench()
+    bench.log.faults.append("stored")
+    with pytest.raises(UnknownOutcomeError):
+        await bench.submit(0)
+    await settle()
+    assert bench.sequences() == [1]

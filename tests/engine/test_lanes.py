@@ -8,6 +8,7 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.ports import Result, Tx, UnavailableError
 from crossfade.engine.requests import Batch, NativeReply, ReceiveRequest
 from crossfade.logs.memory import MemoryLog
+from tests.kit.faulty import FaultyLog
 from tests.kit.hub import ROOT, SHIP, World, ok, refused, run, started
 
 
@@ -361,3 +362,15 @@ async def test_the_kill_switch_can_be_thrown_again_and_before_anything_began() -
         ok(await world.hub.rollout_resume(ROOT, "over"))
         ok(await world.hub.rollout_set(ROOT, 1.0, "now"))
         assert world.hub.rollout().share == 1.0
+
+
+@run
+async def test_a_question_that_a_failing_disk_kept_on_the_lane_is_offered_as_text_later() -> None:
+    log = FaultyLog()
+    async with World(log) as world:
+        ana, bo = await fleet(world)
+        asked = await world.ask(ana, "bo")
+        log.faults.extend(("fine", "unavailable"))  # the kill is stored, what follows from it is not
+        ok(await world.hub.rollout_kill(ROOT, "drill"))
+        await world.clock.advance(2)
+        assert [item.id for item in (await world.poll(bo, native=True)).items] == [asked.question_id]

@@ -5,6 +5,7 @@ import asyncio
 from crossfade.core.values import Channel
 from crossfade.engine.limits import Limits
 from crossfade.engine.requests import ReceiveRequest, SendRequest
+from tests.kit.faulty import FaultyLog
 from tests.kit.hub import World, ok, refused, run, started
 
 
@@ -245,3 +246,19 @@ async def test_only_those_who_take_part_may_reply() -> None:
         reply = ok(await world.hub.send(bo, SendRequest(to=(), body="yes", reply_to=sent.message_id)))
         assert reply.conversation == sent.message_id
         assert [item.reply_to for item in (await world.poll(ana)).items] == [sent.message_id]
+
+
+@run
+async def test_a_cursor_that_the_log_did_not_take_is_written_when_it_takes_writes_again() -> None:
+    log = FaultyLog()
+    async with World(log) as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        ok(await world.hub.send(ana, SendRequest(to=("bo",), body="once")))
+        batch = await world.poll(bo, after=0)
+        log.always = "unavailable"
+        await world.poll(bo, after=batch.cursor)
+        log.always = "fine"
+        await world.clock.advance(2)
+        again = await world.restart()
+        assert contents(await again.poll(bo)) == []
+        await again.hub.stop()

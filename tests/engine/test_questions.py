@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from crossfade.core.decider import Refusal
-from crossfade.core.values import Channel
+from crossfade.core.values import SECOND, Channel
 from crossfade.engine.limits import Limits
+from crossfade.engine.ports import UnavailableError
 from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest
+from tests.kit.faulty import FaultyLog
 from tests.kit.hub import SHIP, YES_NO, World, ok, refused, run, started
 
 
@@ -257,3 +259,30 @@ async def test_a_key_used_for_another_answer_is_refused_and_answers_nothing() ->
         ok(await world.answer(bo, first.question_id, key="same"))
         assert refused(await world.answer(bo, second.question_id, key="same")) == "key.reused"
         assert ok(await world.hub.question(ana, second.question_id)).status == "open"
+
+
+@run
+async def test_who_comes_too_late_is_told_so_only_when_the_log_has_the_expiry() -> None:
+    log = FaultyLog()
+    async with World(log) as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo", deadline_seconds=10)
+        world.clock._now += 10 * SECOND  # the deadline, before any timer has run
+        assert refused(await world.answer(bo, asked.question_id)) == "question.closed"
+        assert ok(await world.hub.question(ana, asked.question_id)).status == "expired"
+
+
+@run
+async def test_who_comes_too_late_while_the_disk_fails_is_told_to_come_back() -> None:
+    log = FaultyLog()
+    async with World(log) as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo", deadline_seconds=10)
+        log.always = "unavailable"
+        world.clock._now += 10 * SECOND
+        with pytest.raises(UnavailableError):
+            await world.answer(bo, asked.question_id)
+        assert ok(await world.hub.question(ana, asked.question_id)).status == "open"
+        log.always = "fine"
+        await world.clock.advance(2)
+        assert ok(await world.hub.question(ana, asked.question_id)).status == "expired"

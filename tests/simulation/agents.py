@@ -61,11 +61,12 @@ class Agent:
         self.mine: dict[str, QuestionView] = {}
         """Questions I asked, by id."""
         self.ended: set[str] = set()
-        """Of those, the ones whose end I was shown."""
+        """Questions whose end I was shown, perhaps before the hub's reply to my ask."""
         self.read: set[str] = set()
         """Of those, the ones I have asked about: their end need not come as mail."""
         self.got: dict[str, QuestionView] = {}
         self.messages: list[str] = []
+        self.withdrawn: set[str] = set()
 
     # --- writing down ---------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ class Agent:
     def shown(self, called_at: int, view: QuestionView) -> None:
         """I was shown this question."""
         self.note(histories.Read, called_at, question=view.question_id, value=value_of(view))
-        if view.status != "open" and view.question_id in self.mine:
+        if view.status != "open":
             self.ended.add(view.question_id)
 
     # --- calling --------------------------------------------------------------------------------------
@@ -178,9 +179,10 @@ class Agent:
 
     async def withdraw(self) -> None:
         """Take one of mine back."""
-        unended = [one for one in self.mine if one not in self.ended]
+        unended = [one for one in self.mine if one not in self.ended | self.withdrawn]
         if unended:
             question_id = self.dice.choice(unended)
+            self.withdrawn.add(question_id)
             key = f"withdraw {question_id}"
             await self._end(question_id, "withdrawn", lambda hub: hub.withdraw(self.caller, question_id, key=key))
 
@@ -231,7 +233,8 @@ class Agent:
         elif way == "words":
             await self._in_words(view)
         elif way == "decline":
-            request = AnswerRequest(question_id=view.question_id, action="decline", key=f"no {view.question_id}")
+            self.number += 1
+            request = AnswerRequest(question_id=view.question_id, action="decline", key=f"no {self.number}")
             await self._end(view.question_id, "declined", lambda hub: hub.answer(self.caller, request))
         elif way == "nonsense":
             request = AnswerRequest(question_id=view.question_id, content=NONSENSE)
@@ -311,6 +314,10 @@ class Agent:
 
     # --- receiving ------------------------------------------------------------------------------------
 
+    def carriers(self) -> int:
+        """How many waits it holds at once: whoever keeps no cursor may hold but one."""
+        return self.dice.choice((1, 1, 2)) if self.style.cursor else 1
+
     async def carry(self) -> None:
         """Hold a wait open, for ever."""
         while True:
@@ -328,7 +335,7 @@ class Agent:
         after = self._after()
         native = self.style.native and channel in (Channel.POLL, Channel.NATIVE)
         request = ReceiveRequest(
-            channel=channel, wait_seconds=self.dice.choice((0.0, 1.0, 12.0)), after=after,
+            channel=channel, wait_seconds=12.0 if self.world.healed else self.dice.choice((0.0, 1.0, 12.0)), after=after,
             limit=self.dice.choice((1, 2, 5)), native=native,
         )  # fmt: skip
         called_at = self.world.now_ns
@@ -341,6 +348,8 @@ class Agent:
         batch = await self.world.call(work, patience_seconds=patience, on_lost=self._unreached)
         assert isinstance(batch, Batch), f"{self.name}: {batch}"
         self._take(batch, called_at, after)
+        if not batch.items and not batch.questions:
+            await asyncio.sleep(self.dice.random() * 0.2)
 
     def _after(self) -> int | None:
         if not self.style.cursor:

@@ -175,7 +175,7 @@ class _Run:
     async def _main(self) -> None:
         world = self.world
         actions = world.dice.choice((2, 4, 6))
-        carriers = [world.spawn(agent.carry()) for agent in self.agents for _ in range(world.dice.choice((1, 1, 2)))]
+        carriers = [world.spawn(agent.carry()) for agent in self.agents for _ in range(agent.carriers())]
         actors = [world.spawn(agent.act(actions)) for agent in self.agents]
         operator = world.spawn(Operator(world).run(world.dice.choice((0, 2, 5))))
         chaos = world.spawn(Chaos(world).run(self.storm_seconds, world.dice.choice((0, 2, 4))))

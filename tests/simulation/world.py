@@ -243,13 +243,26 @@ class World:
         lost = self.faults.random() < self.weather.lose_replies or reply.done() or task.cancelled()
         if not lost and alive:
             fault = task.exception()
-            self.loop.call_later(self.faults.random() * 0.01, settle, reply, fault, None if fault else task.result())
+            self.loop.call_later(self.faults.random() * 0.01, self._arrives, life, reply, task, on_lost)
             return
-        if not task.cancelled() and task.exception() is None and alive and on_lost is not None:
-            life.context.copy().run(on_lost, life.hub, task.result())
+        self._unnoticed(life, task, on_lost)
         if lost and not reply.done():
             self.reached("a reply was lost")
             self.loop.call_later(self.faults.random() * 0.05, fail, reply)
+
+    def _arrives(self, life: Life, reply: Any, task: Any, on_lost: Callable[[Hub, Any], None] | None) -> None:
+        if reply.done():
+            self._unnoticed(life, task, on_lost)
+        elif task.exception() is not None:
+            reply.set_exception(task.exception())
+        else:
+            reply.set_result(task.result())
+
+    def _unnoticed(self, life: Life, task: Any, on_lost: Callable[[Hub, Any], None] | None) -> None:
+        """The connection is gone and the hub sees that what it wrote reached nobody."""
+        served = task.done() and not task.cancelled() and task.exception() is None
+        if served and on_lost is not None and life.number not in self.loop.dead:
+            life.context.copy().run(on_lost, life.hub, task.result())
 
 
 async def _served(work: Awaitable[Any]) -> Any:
@@ -260,13 +273,3 @@ def fail(reply: "asyncio.Future[Any]") -> None:
     """The client learns that nothing comes."""
     if not reply.done():
         reply.set_exception(LostError())
-
-
-def settle(reply: "asyncio.Future[Any]", fault: BaseException | None, result: Any) -> None:
-    """The reply arrives."""
-    if reply.done():
-        return
-    if fault is not None:
-        reply.set_exception(fault)
-    else:
-        reply.set_result(result)

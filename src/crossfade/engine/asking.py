@@ -281,12 +281,26 @@ class Asking:
             return self._c.refuse(_unknown())
         stream = stream_of("question", question_id)
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
+        if isinstance(outcome, Refusal) and await self._expired(question_id, outcome):
+            outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
         if outcome.duplicate and (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0].stream != stream:
             return self._c.refuse(REUSED)
         entry = await self.entry(question_id)
         return entry if isinstance(entry, Refusal) else view(entry)
+
+    async def _expired(self, question_id: str, refusal: Refusal) -> bool:
+        """Whether the command came too late for a question whose end is not in the log yet; now it is.
+
+        Nobody may be told of an end that the next reader cannot see, nor of an expiry that an earlier
+        answer, waiting for the disk, is about to forestall. Raises LogError while the log takes nothing.
+        """
+        entry = self._c.views.questions.get(question_id)
+        if refusal.code != "question.closed" or entry is None or not entry.open:
+            return False
+        await self._c.dispatcher.run(stream_of("question", question_id), questions.Expire(), by="system")
+        return True
 
 
 def exposure(asker: Lane, addressee: Lane) -> Exposure:

@@ -6,6 +6,7 @@ durable and the projector has seen it.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
@@ -107,11 +108,21 @@ class Committer:
             self._uncertain |= isinstance(fault, UnknownOutcomeError)
             for *_, told in batch:
                 told(fault)
+            await self._look()
             return
         self.failed = None
         self._project(self._recorded(batch, results))
         for (*_, told), result in zip(batch, results, strict=True):
             told(result)
+
+    async def _look(self) -> None:
+        """See at once what an unknown outcome left: without it, what was stored would wait for the next write.
+
+        If the log cannot be read either, the next command looks again.
+        """
+        if self._uncertain:
+            with contextlib.suppress(LogError):
+                await self._catch_up()
 
     async def _catch_up(self) -> None:
         """Project what an unknown outcome left in the log, or the next record would not follow."""

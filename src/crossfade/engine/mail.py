@@ -27,6 +27,9 @@ from crossfade.engine.views.questions import Entry, view
 RECLAIM_SECONDS: Final = 5.0
 """A question taken natively by a call that ended without a reply may be taken again after this long."""
 
+RETRY_SECONDS: Final = 1.0
+"""A cursor that the log did not take is tried again after this long."""
+
 
 class Mail:
     """Send, receive, acknowledge."""
@@ -222,8 +225,18 @@ class Mail:
         name = member.state.name
         for entry in member.mailbox.acknowledge(through):
             self._c.dispatcher.post(stream_of("question", entry.question_id), questions.See(channel=channel), by=name)
-        command = messages.Acknowledge(through=Sequence(through))
-        self._c.dispatcher.post(stream_of("mailbox", name), command, by=name)
+        self._record_cursor(member)
+
+    def _record_cursor(self, member: Member) -> None:
+        """Record how far the owner is; again and again while the log cannot be written."""
+        name = member.state.name
+        command = messages.Acknowledge(through=Sequence(member.mailbox.cursor))
+        self._c.dispatcher.post(
+            stream_of("mailbox", name),
+            command,
+            by=name,
+            on_fault=lambda: self._c.again(RETRY_SECONDS, lambda: self._record_cursor(member)),
+        )
 
     async def _wait(self, member: Member, request: ReceiveRequest, after: int, seconds: float) -> Batch:
         mailbox = member.mailbox

@@ -11,7 +11,7 @@ from crossfade.engine.context import Context
 from crossfade.engine.views.questions import Entry
 
 BLINK_SECONDS = 1.0
-"""After a fault of the log, a due expiry comes again after this long."""
+"""After a fault of the log, a due expiry or a taken-back lane comes again after this long."""
 
 
 class Reactor:
@@ -42,7 +42,10 @@ class Reactor:
         for entry in self._c.views.questions.values():
             if entry.open and self._stranded(entry):
                 self._c.dispatcher.post(
-                    stream_of("question", entry.question_id), questions.Requeue(reason="lane"), by="system"
+                    stream_of("question", entry.question_id),
+                    questions.Requeue(reason="lane"),
+                    by="system",
+                    on_fault=lambda: self._c.again(BLINK_SECONDS, self.take_back),
                 )
 
     def _stranded(self, entry: Entry) -> bool:
