@@ -11,7 +11,7 @@ from crossfade.logs.memory import MemoryLog
 from tests.kit.hub import World, run
 from tests.kit.logs import tx
 
-pytestmark = pytest.mark.requirement("P17", "P26")
+pytestmark = pytest.mark.requirement("P26")
 
 
 class Notes:

@@ -145,6 +145,12 @@ def read_lines(path: Path, public: PublicKey, newest: int | None = None) -> list
     return found[::-1]
 
 
+def line_texts(folder: Path, shard: Shard) -> list[str]:
+    """The whole lines of a shard as they are kept, oldest first, unread; a torn end left out."""
+    lines = _split(folder / f"shard-{shard}.earlier.checkpoints") + _split(folder / f"shard-{shard}.checkpoints")
+    return [line.decode("ascii").rstrip("\n") for line in lines if _whole(line)]
+
+
 def parse(text: bytes, public: PublicKey) -> Checkpoint | None:
     """The checkpoint of one line with its end; None if it is not one that this key has signed."""
     content, _, signature = text.rstrip(b"\n").rpartition(b" ")
