@@ -341,8 +341,14 @@ class EventStream:
     async def _write(self) -> None:
         try:
             while self._queue:
-                await self._send({"type": "http.response.body", "body": self._take(), "more_body": True})
+                data = self._take()
+                # A small last event takes the terminal chunk along: one write instead of two.
+                last = self._ending and not self._queue and not self._cutting and len(data) <= WRITE_BYTES
+                await self._send({"type": "http.response.body", "body": data, "more_body": not last})
                 self._wrote_at = self._loop.time()
+                if last:
+                    self._close(Ending.COMPLETE)
+                    return
             if self._ending and not self._cutting:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
                 self._close(Ending.COMPLETE)

@@ -2,8 +2,9 @@
 
 Rules
 -----
-1. A call that may wait gets its headers out at once (clients give up on silence, not on waiting), pings
-   while it is silent, and progress if the client asked. A call that cannot wait is answered as JSON.
+1. A call that waits gets its headers out after ``hold_after_seconds``, a twentieth of a second (clients give
+   up on silence, not on waiting), pings while it is silent, and progress if the client asked. A call that is
+   done by then is answered as JSON in one write: a stream costs as much as the call itself.
 2. A held call costs no task: the connection's own task runs it, and whoever must end it early (the client
    left, the client cancelled, the server stops) cancels that task once and says why.
 3. Nothing a tool took may get lost with its client: requests that were not answered are abandoned.
@@ -59,7 +60,7 @@ class Exchange(msgspec.Struct, frozen=True):
 class Running:
     """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
 
-    __slots__ = ("_armed", "_exchange", "_headers", "_progress_seconds", "_stack", "_streams", "_task", "_ticks",
+    __slots__ = ("_armed", "_early", "_exchange", "_headers", "_opening", "_progress_seconds", "_stack", "_streams", "_task", "_ticks",
                  "_timer", "asked", "may_ask", "patient", "peer", "so_far", "started_at", "stream", "why")  # fmt: skip
 
     def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
@@ -79,13 +80,16 @@ class Running:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self._armed = False
+        self._early: list[bytes] = []
+        """Messages from before the stream was open."""
+        self._opening: asyncio.Task[None] | None = None
         self._stack = ExitStack()
 
     # --- what a tool may do
 
     def notify(self, method: str, params: Mapping[str, object]) -> None:
         """As in ``seam.Context``."""
-        if self.stream is not None:
+        if self._exchange.takes_stream:
             self.push(wire.notification(method, params))
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
@@ -102,23 +106,47 @@ class Running:
 
     # --- holding
 
+    def may_wait(self, after_seconds: float) -> None:
+        """From now on the call may wait: hold it if it is not done in ``after_seconds``."""
+        self._arm()
+        if self._exchange.takes_stream:
+            self._timer = asyncio.get_running_loop().call_later(after_seconds, self._begin_opening)
+        else:
+            self._watch(self._exchange)
+
     async def hold(self) -> None:
-        """From now on the call may wait: open the stream if the client takes one, and watch the connection."""
-        if self._task is not None:
-            return
-        loop = asyncio.get_running_loop()
-        self.started_at = loop.time()
+        """Open the stream now, if the client takes one and it is not open yet."""
+        if self._task is None:
+            self._arm()
+            if not self._exchange.takes_stream:
+                self._watch(self._exchange)
+        if self._exchange.takes_stream:
+            if self._opening is None:
+                self._begin_opening()
+            if self._opening is not None:
+                await asyncio.shield(self._opening)
+
+    def _arm(self) -> None:
+        self.started_at = asyncio.get_running_loop().time()
         self._task = asyncio.current_task()
         self._armed = True
+
+    def _begin_opening(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
         exchange = self._exchange
-        if not exchange.takes_stream:
-            self._watch(exchange)
-            return
         self.stream = EventStream(exchange.scope, exchange.receive, exchange.send, self._streams, self._stop)
         self.stream.closed.add_done_callback(self._gone)
+        early, self._early = self._early, []
+        for message in early:
+            self.push(message)
         await self.stream.start(self._headers)
-        if exchange.progress_token is not None:
-            self._timer = loop.call_later(self._progress_seconds, self._tick)
+        if exchange.progress_token is not None and self._armed:
+            self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
 
     def _watch(self, exchange: Exchange) -> None:
         gone = disconnected(exchange.scope, exchange.receive)
@@ -127,9 +155,11 @@ class Running:
         self._stack.enter_context(self._streams.holding(self._stop))
 
     def push(self, message: bytes) -> None:
-        """Put a message on the stream."""
+        """Put a message on the stream, or keep it until there is one."""
         if self.stream is not None:
             self.stream.push(frame(message))
+        else:
+            self._early.append(message)
 
     def interrupt(self, why: Interrupt) -> None:
         """End the call early. Only the first reason counts, and none once the call has its outcome."""
@@ -154,6 +184,8 @@ class Running:
 
     async def answer(self, status: int, body: bytes | None) -> None:
         """Send the response, the last message; None ends a stream without one."""
+        if self._early or self._opening is not None:
+            await self.hold()
         if self.stream is None:
             headers = [*self._headers, (b"retry-after", b"1")] if status == 503 else self._headers
             await json_response(self._exchange.send, status, body or b"{}", headers)
@@ -228,7 +260,7 @@ class Runner:
         """What the call came to; None if nobody waits for it any more."""
         try:
             if plan.holds:
-                await call.hold()
+                call.may_wait(self._settings.hold_after_seconds)
             outcome = await begin(call)
             while isinstance(outcome, InputRequired):
                 settled = await dialect.converse(call, outcome)
