@@ -270,6 +270,21 @@ def test_the_stop_of_the_server_tells_an_asker_which_question_is_open() -> None:
     run(scenario())
 
 
+def test_the_stop_of_the_server_tells_who_waits_for_an_end_how_the_question_stands() -> None:
+    async def scenario() -> None:
+        async with place("alice", "bob") as hub, hub.raw("alice") as wire:
+            await wire.initialize()
+            asked = await hub.ask("alice", "bob")
+            message = wire.message("tools/call", name="question", arguments={"question_id": asked, "wait_seconds": 30})
+            async with wire.held(message) as held:
+                assert hub.server is not None
+                hub.server.stop()
+                answer = (await held.message())["result"]["structuredContent"]
+            assert (answer["question_id"], answer["status"]) == (asked, "open")
+
+    run(scenario())
+
+
 def test_a_cancelled_call_ends_without_a_response_and_the_session_goes_on() -> None:
     async def scenario() -> None:
         async with place("alice", "bob") as hub, hub.raw("bob") as wire:

@@ -124,11 +124,15 @@ class HubTools:
         assert isinstance(given, arguments.Question)
         caller = context.peer.caller
         if not given.withdraw:
+            now = await self._read(given.question_id, 0, context)
+            if given.wait_seconds <= 0 or now.is_error:
+                return now
+            context.so_far = now
             return await self._read(given.question_id, given.wait_seconds, context)
         view = await self._hub.withdraw(caller, given.question_id, reason=given.reason)
         return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
 
-    async def _read(self, question_id: str, wait_seconds: float, context: Context) -> Outcome:
+    async def _read(self, question_id: str, wait_seconds: float, context: Context) -> Complete:
         caller = context.peer.caller
         view = await self._hub.question(caller, question_id, wait_seconds)
         return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
