@@ -346,7 +346,7 @@ class EventStream:
                 last = self._ending and not self._queue and not self._cutting and len(data) <= WRITE_BYTES
                 await self._send({"type": "http.response.body", "body": data, "more_body": not last})
                 self._wrote_at = self._loop.time()
-                if last:
+                if last and not self._cutting:
                     self._close(Ending.COMPLETE)
                     return
             if self._ending and not self._cutting:
