@@ -93,10 +93,10 @@ def test_rows_that_a_crash_left_in_the_write_ahead_log_are_read(folder):
         world = World(log, seed=9)
         await world.hub.start()
         await world.join("late")
+        await world.hub.stop()
         end = (await log.head(SPACE)).sequence
         for name in ("log.db", "log.db-wal"):
             (folder.parent / name).write_bytes((folder / name).read_bytes())
-        await world.hub.stop()
         await log.close()
         return end
 
