@@ -88,7 +88,8 @@ class Take(msgspec.Struct, frozen=True, kw_only=True):
 class Driven(msgspec.Struct, frozen=True, kw_only=True):
     """A command of the driver."""
 
-    epoch: int
+    epoch: int = 0
+    """Of the lease under which it acts; stamped by the runner."""
 
 
 class Renew(Driven, frozen=True, kw_only=True):

@@ -112,6 +112,8 @@ def next_action(state: State, now: Instant) -> Action | WaitUntil | None:
 def _held(node: PlanNode, progress: Progress) -> Action | None:
     if progress.waiver:
         return CollectWaiver(node=node)
+    if node.kind is NodeKind.SIGNOFF:
+        return CollectSignOff(node=node)
     looks = node.kind is NodeKind.GATE or (node.step is not None and node.step.kind in JUDGED)
     return JudgeGate(node=node, again=True) if looks else None
 
@@ -122,6 +124,8 @@ def _begun(node: PlanNode, progress: Progress, now: Instant) -> Action | WaitUnt
         return WaitUntil(at=progress.deadline, node=node.id, why=str(node.kind))
     if node.kind is NodeKind.BAKE:
         return Bake(node=node, over=True)
+    if node.kind is NodeKind.SIGNOFF:
+        return RequestSignOff(node=node)
     return RunStep(node=node, recover=True)
 
 

@@ -77,6 +77,8 @@ from crossfade.core.run_reading import read_plan
 from crossfade.core.run_state import NOTHING, SETTLED, NodeStatus, State
 from crossfade.core.values import Instant
 
+__all__ = ["DECIDER", "NEXT", "State", "deadline", "decide", "evolve"]
+
 REASON_LENGTH_MAX: Final = 1_000
 EVIDENCE_BYTES_MAX: Final = 16_384
 

@@ -23,6 +23,7 @@ from crossfade.engine.measures import Measures
 from crossfade.engine.migration import Migration
 from crossfade.engine.ports import Clock, Ids, Log, Signer, Witness
 from crossfade.engine.projector import Projector, Views
+from crossfade.engine.proving import Proving
 from crossfade.engine.reactor import Reactor
 from crossfade.engine.requests import (
     AgentView,
@@ -39,6 +40,8 @@ from crossfade.engine.requests import (
     SentView,
     TokenView,
 )
+from crossfade.engine.run_steps import Work
+from crossfade.engine.running import Runs
 from crossfade.engine.signing_off import SigningOff
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
@@ -75,14 +78,22 @@ class Hub:
         self._identity = Identity(self._c, guests=guests)
         self._migration = Migration(self._c)
         self.signing = SigningOff(self._c, self._asking, self._identity, signer)
+        self.runs = Runs(self._c, self._asking, self._identity, self.signing)
+        self.equip(Work())
         self._reactor = Reactor(self._c)
         self._subscriptions: set[Subscription] = set()
         self._started = False
         self._witnessing: Witnessing | None = None
+        self.proving = Proving(self._c, tuple(self._committers))
 
     def guard(self, witness: Witness) -> None:
         """Keep checkpoints there, and hold the log to them; to be called before ``start``."""
         self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
+        self.proving.witness = witness
+
+    def equip(self, work: Work) -> None:
+        """Say what this process can do for runs; to be called before ``start``."""
+        self.runs.equip(self._migration, lambda: self.ready, work)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -92,7 +103,7 @@ class Hub:
             await self._witnessing.check()
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
-        self._projector.listeners += [self._reactor.react, self.signing.react]
+        self._projector.listeners += [self._reactor.react, self.signing.react, self.runs.runner.react]
         if self._witnessing is not None:
             self._projector.listeners.append(self._witnessing.react)
             self._c.background.spawn(self._witnessing.run(), "checkpoints")
@@ -101,6 +112,7 @@ class Hub:
         self._reactor.start()
         self.signing.start()
         self._started = True
+        self.runs.runner.start()
 
     async def _replay(self, shard: Shard) -> None:
         committer = self._committers[shard]
@@ -331,6 +343,7 @@ class Hub:
                 shard=shard, sequence=row.sequence, stream=row.stream, version=row.version, type=row.type,
                 at=iso(row.at),
                 actor=row.actor, cause=row.cause, event=msgspec.Raw(row.payload), chain=row.chain.hex(),
+                at_nanoseconds=row.at, key=row.key.hex(),
             )
             for row in rows
         ]  # fmt: skip
