@@ -8,6 +8,8 @@ from ``AHEAD`` to ``PROVEN`` in the change that makes it true.
 from typing import Final
 
 PROVEN: Final[dict[str, str]] = {
+    "P1": "Two runsheet versions ship as data; a program reviews any runsheet as a specialist would.",
+    "P3": "Six phases from week -1 to week 12.",
     "P2": "DevOps, Security and Performance review and sign with four outcomes, findings and signed certificates.",
     "P8": "A first share of 5 % of the fleet moves to elicitation, whole clusters at a time, and stays where it is.",
     "P9": "The share goes 25, 50, 75 % by rising thresholds; exposure is recorded as new, old or mixed.",
@@ -22,8 +24,6 @@ PROVEN: Final[dict[str, str]] = {
 """True today: id to behaviour. P8, P9, P10 and P12 in their mechanics; gates and sign-offs are ahead."""
 
 AHEAD: Final[dict[str, str]] = {
-    "P1": "Two runsheet versions ship as data; a program reviews any runsheet as a specialist would.",
-    "P3": "Six phases from week -1 to week 12.",
     "P4": "Seven days of baseline of the polling lane, with gaps detected, before anything moves.",
     "P5": "Capacity planned for every stage from measurements, with headroom.",
     "P6": "Auto-scaling is configured, and validated during the progressive rollout.",

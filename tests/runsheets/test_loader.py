@@ -253,6 +253,7 @@ def test_another_format_is_refused() -> None:
 
 def test_an_empty_section_is_not_planned_and_an_empty_mapping_is_a_section() -> None:
     assert read("security:\n").runsheet.security is None
+    assert read("phases:\nslos:\nowner:\n").digest == read().digest
     assert read("security: {}\n").runsheet.security is not None
     assert said(HEAD + "rollback: {}\n") == ["a.yaml:4:1 rollback.budget: missing; add budget:"]
 

@@ -289,6 +289,8 @@ PLANTED = [
     ("performance.baseline_short", [("baseline.days", 6.9)]),
     ("performance.baseline_short", [("baseline.gap_seconds_max", 3600)]),
     ("performance.baseline_short", [("phases.canary.entry.baseline", GONE)]),
+    ("performance.baseline_short", [("phases.canary.entry.baseline", GONE),
+                                    ("phases.full.exit.+", {"id": "late", "check": "baseline.complete"})]),
     ("performance.load_test_scale", [("load_test.agents_max", 9999)]),
     ("performance.load_test_scale", [("slos.agents.min", 20000)]),
     ("performance.load_test_scale", [("load_test.endurance_hours", 1)]),

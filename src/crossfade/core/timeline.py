@@ -23,8 +23,8 @@ class Dated(NamedTuple):
 
 
 def day_of(calendar: Calendar, week: int, weekday: int) -> date:
-    """The date of a week and day (1 = Monday); week 0, which is none, counts as week 1."""
-    return datetime.fromtimestamp(instant_of(calendar, week or 1, weekday) // SECOND, UTC).date()
+    """The date of a week and day (1 = Monday)."""
+    return datetime.fromtimestamp(instant_of(calendar, week, weekday) // SECOND, UTC).date()
 
 
 def timeline(runsheet: Runsheet, phase: int) -> list[Dated]:
