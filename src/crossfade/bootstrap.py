@@ -18,9 +18,13 @@ import msgspec
 
 from crossfade.config import Config
 from crossfade.core.decider import Refusal
+from crossfade.core.run_events import Verdict
+from crossfade.core.runsheets import Runsheet
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
 from crossfade.engine.ports import Log, Verifier
+from crossfade.engine.run_ports import CheckCall, Finding
+from crossfade.engine.run_steps import Work
 from crossfade.engine.views.instants import iso
 from crossfade.inbound.app import build_app
 from crossfade.inbound.asgi import Streams
@@ -33,10 +37,16 @@ from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
+from crossfade.logs.tail import first_bad_of_tail
 from crossfade.logs.startup import FILE_NAME
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
 from crossfade.outbound.signing import Ed25519Signer, ephemeral_key, read_public, signing_key
+from crossfade.outbound.steps import HostSteps
+from crossfade.outbound.targets import HostTargets
+from crossfade.runsheets import Loaded
+from crossfade.runsheets.lint import lint
+from crossfade.runsheets.problems import START
 
 OPERATOR: Final = AgentName("operator")
 ROOT: Final = Caller(name=AgentName("hub"), kind=Kind.SERVICE, scopes=frozenset(Scope))
@@ -82,6 +92,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
             hub.guard(witness)
+        hub.equip(_work(log))
         await hub.start()
         try:
             yield hub
@@ -159,6 +170,34 @@ def _signer(config: Config) -> Ed25519Signer:
     except ValueError as error:
         hint = "Restore it from a copy; without it, earlier certificates are checked with the old signing.pub."
         raise StartError("serve.bad_key", f"{error}.", hint) from None
+
+
+def _work(log: Log) -> Work:
+    """What this process does for runs; commands run where it was started. The log is ours alone while it is open."""
+    folder = Path.cwd()
+    steps = HostSteps(folder)
+
+    async def chain_holds(call: CheckCall) -> Finding:
+        read = 0
+        for shard in (PROGRAMME, SPACE):
+            bad, rows = await first_bad_of_tail(log, shard)
+            if bad is not None:
+                numbers: dict[str, float | str] = {"shard": shard, "sequence": bad}
+                return Finding(verdict=Verdict.FAILED, reason="chain broken", numbers=numbers)
+            read += rows
+        return Finding(verdict=Verdict.PASSED, numbers={"rows": read})
+
+    def first_slip(runsheet: Runsheet) -> str:
+        whole = Loaded(runsheet=runsheet, places={"": START}, digest="", source=b"", file="runsheet")
+        wrong = next((problem for problem in lint(whole) if problem.severity == "error"), None)
+        return "" if wrong is None else f"{wrong.path}: {wrong.message}"
+
+    return Work(
+        steps=steps,
+        targets=HostTargets(steps, folder),
+        lint=first_slip,
+        checks={"event_store.consistent": chain_holds},
+    )
 
 
 def _open_log(config: Config) -> Log:

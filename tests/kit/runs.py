@@ -156,7 +156,9 @@ class Procedure:
         world = World(log or self.log, self.clock, seed=self.seed)
         from crossfade.engine.hub import Hub
 
-        world.hub = Hub(log or self.log, self.clock, FakeIds(self.seed), world.limits, guests=True, signer=ephemeral_key())
+        world.hub = Hub(
+            log or self.log, self.clock, FakeIds(self.seed), world.limits, guests=True, signer=ephemeral_key()
+        )
         world.hub.equip(self.outside.work(*self.checks))
         await world.hub.start()
         self.world = world
@@ -232,7 +234,11 @@ def sheet(*phases: Phase, **more: Any) -> Runsheet:
     more.setdefault("operations", Operations(escalation=("deputy", "director")))
     more.setdefault("owner", "ops")
     return Runsheet(
-        runsheet=1, name="small", calendar=Calendar(start=MONDAY.date(), first_week=1, last_week=12), phases=phases, **more
+        runsheet=1,
+        name="small",
+        calendar=Calendar(start=MONDAY.date(), first_week=1, last_week=12),
+        phases=phases,
+        **more,
     )
 
 
