@@ -24,7 +24,7 @@ GROUPS: Final = {
     "runsheet": "The procedure of a migration as a file: write, check, review, plan, run.",
     "signoff": "Consent of specialists: ls, show, request, withdraw, stop; they give it with `answer`.",
     "certificate": "What was signed, and the proof: ls, get, show, verify, key.",
-    "log": "The record of everything: head, tail, show, verify.",
+    "log": "The record of everything: head, tail, show, verify, export.",
     "config": "Settings: show, check, schema.",
 }
 
@@ -78,7 +78,8 @@ COMMANDS: Final = (
     Command("log head", "log:head", "Show the end of every shard."),
     Command("log tail", "log:tail", "Print the newest records, and new ones as they come."),
     Command("log show", "log:show", "Show one record."),
-    Command("log verify", "log:verify", "Check the hash chain of a stopped hub's log."),
+    Command("log verify", "log_files:verify", "Check that the log is what was written, and tells a possible story."),
+    Command("log export", "log_files:export", "Write the whole log to a file that anybody can check."),
     Command("connect", "connecting:connect", "Connect a client: print what to run or write, or write it."),
     Command("config show", "configuring:show", "Show every setting and where it comes from."),
     Command("config check", "configuring:check", "Check the configuration."),

@@ -1,29 +1,32 @@
-"""``log``: the record of everything, and the proof that nobody changed it."""
+"""``log head``, ``tail`` and ``show``: the record of everything, from a hub, a stopped hub's folder or an export."""
 
-import asyncio
+from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from crossfade.cli.exits import CommandError, Exit
-from crossfade.cli.options import PLAIN, Options, call, settings
+from crossfade.cli.exits import CommandError, Exit, usage
+from crossfade.cli.log_files import heads_of, records_of
+from crossfade.cli.options import PLAIN, Options, call
 from crossfade.cli.output import Output, row_of
 from crossfade.client.api import Api
 from crossfade.client.views import RecordView
 
 HEADS: Final = ("shard", "epoch", "sequence", "chain")
 FIELDS: Final = ("shard", "sequence", "at", "type", "stream", "actor", "event")
-VERIFIED: Final = ("shard", "records", "first_bad")
 SPACE: Final = 1
 PAGE: Final = 100
 WAIT_SECONDS: Final = 25.0
+Source = Annotated[Path | None, Parameter(name="--from", help="Read an export or a stopped hub's folder instead.")]
 Shard = Annotated[int, Parameter(help="0 is the programme's, 1 the default space.")]
 
 
-def head(*, options: Options = PLAIN) -> int:
+def head(*, source: Source = None, options: Options = PLAIN) -> int:
     """Show the end of every shard."""
-    Output(options).table(call(options, lambda api: api.log_head()), HEADS)
+    rows = call(options, lambda api: api.log_head()) if source is None else heads_of(source)
+    Output(options).table(rows, HEADS)
     return Exit.OK
 
 
@@ -32,10 +35,16 @@ def tail(
     shard: Shard = SPACE,
     lines: Annotated[int, Parameter(name=["--lines", "-n"], help="So many of the newest first.")] = 20,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as new ones come.")] = False,
+    source: Source = None,
     options: Options = PLAIN,
 ) -> int:
     """Print the newest records of a shard."""
     output = Output(options)
+    if source is not None:
+        if follow:
+            raise usage("what is stopped has nothing to follow", "leave out --follow, or --from")
+        output.table(deque(records_of(source, shard, FIELDS), lines), FIELDS)
+        return Exit.OK
 
     async def work(api: Api) -> None:
         after = max(0, await _end(api, shard) - lines)
@@ -74,6 +83,7 @@ def show(
     sequence: Annotated[int, Parameter(help="Its place in the shard.")],
     *,
     shard: Shard = SPACE,
+    source: Source = None,
     options: Options = PLAIN,
 ) -> int:
     """Show one record with everything it holds."""
@@ -81,32 +91,10 @@ def show(
     async def work(api: Api) -> list[RecordView]:
         return await api.records(shard, {"after": max(0, sequence - 1), "limit": 1})
 
-    found = [record for record in call(options, work) if record.sequence == sequence]
-    if not found:
+    rows = [row_of(record) for record in call(options, work)] if source is None else records_of(source, shard)
+    found = next((row for row in rows if row["sequence"] == sequence), None)
+    if found is None:
         message = f"shard {shard} has no record {sequence}"
         raise CommandError("log.unknown", message, "crossfade log head", Exit.REFUSED)
-    Output(options).one(row_of(found[0]))
+    Output(options).one(found)
     return Exit.OK
-
-
-def verify(*, options: Options = PLAIN) -> int:
-    """Check the hash chain of a stopped hub's log from the first record to the last.
-
-    Exit code: 0 every record is as it was written, 6 not, 11 a hub is using the folder.
-    """
-    from crossfade.bootstrap import has_log, verify_log
-    from crossfade.engine.ports import LogError, LogInUseError
-
-    config = settings(options)
-    if not has_log(config):  # nothing to check is not a log that was checked
-        what = f"there is no log in {config.data_path}"
-        raise CommandError("log.missing", what, "name its folder: --data", Exit.USAGE)
-    try:
-        verdicts = asyncio.run(verify_log(config))
-    except LogInUseError as error:
-        raise CommandError("log.in_use", str(error), "stop the hub first, or verify a copy", Exit.CONFLICT) from None
-    except LogError as error:
-        raise CommandError("log.damaged", str(error), "restore from a copy; keep this folder", Exit.FAILED) from None
-    rows = [dict(zip(VERIFIED, verdict, strict=True)) for verdict in verdicts]
-    Output(options).table(rows, VERIFIED)
-    return Exit.FAILED if any(row["first_bad"] is not None for row in rows) else Exit.OK

@@ -176,6 +176,19 @@ class Api:
         page = await self.transport.get(dict[str, list[RecordView]], f"/v1/log/{shard}", query, wait_seconds)
         return page["records"]
 
+    async def whole_records(self, shard: int, after: int) -> list[dict[str, msgspec.Raw]]:
+        """A page of records of a shard, every column as the hub sent it, so that their chain can be computed."""
+        query: Query = {"after": after, "limit": 100}
+        return (await self.transport.get(dict[str, list[dict[str, msgspec.Raw]]], f"/v1/log/{shard}", query))["records"]
+
+    async def verify_log(self, shard: int, after: int) -> Object:
+        """The next stretch of a shard read again by the hub: ``through``, ``end``, ``first_bad``."""
+        return await self.transport.get(dict[str, object], f"/v1/log/{shard}/verify", {"after": after})
+
+    async def checkpoints(self, shard: int) -> Object:
+        """The signed checkpoints of a shard: ``public_key``, ``checkpoints``."""
+        return await self.transport.get(dict[str, object], f"/v1/log/{shard}/checkpoints")
+
     async def log_head(self) -> list[Object]:
         """The end of every shard."""
         return (await self.transport.get(dict[str, list[Object]], "/v1/log/head"))["shards"]
@@ -219,3 +232,25 @@ class Api:
     async def board(self) -> Object:
         """Component by runsheet version."""
         return await self.transport.get(dict[str, object], "/v1/board")
+
+    # runs
+
+    async def create_run(self, body: Object) -> Object:
+        """Begin a run: ``runsheet``, ``digest``, ``forced``, ``key``."""
+        return await self.transport.post(dict[str, object], "/v1/runs", body)
+
+    async def runs(self, limit: int = 100) -> list[Object]:
+        """Runs, newest first, without their nodes."""
+        return (await self.transport.get(dict[str, list[Object]], "/v1/runs", {"limit": limit}))["runs"]
+
+    async def run(self, run_id: str) -> Object:
+        """A run with its nodes."""
+        return await self.transport.get(dict[str, object], f"/v1/runs/{run_id}")
+
+    async def export_run(self, run_id: str) -> bytes:
+        """The whole of a run, as the hub sends it."""
+        return await self.transport.call("GET", f"/v1/runs/{run_id}/export")
+
+    async def steer_run(self, run_id: str, action: str, body: Object) -> Object:
+        """Change a run: pause, resume, release, skip, waive, abort or migrate."""
+        return await self.transport.post(dict[str, object], f"/v1/runs/{run_id}/{action}", body)

@@ -154,3 +154,5 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     event: Object
     chain: str
+    at_nanoseconds: int
+    key: str

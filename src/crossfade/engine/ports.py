@@ -226,6 +226,12 @@ class Witness(Protocol):
     async def kept(self, shard: Shard) -> list[Checkpoint]:
         """All that are still kept, oldest first. Raises CorruptLogError, naming file and line."""
 
+    async def lines(self, shard: Shard) -> list[str]:
+        """The same as they are kept, signatures and all, unread."""
+
+    def public_key(self) -> str:
+        """What the signatures are checked with, as PEM."""
+
 
 class Verifier(Protocol):
     """The public half of a hub's key."""

@@ -215,6 +215,31 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     event: msgspec.Raw
     chain: str
     """Hex."""
+    at_nanoseconds: int
+    """The exact instant, since 1970 in UTC: with ``key`` and ``event`` as sent, all that the chain is made of."""
+    key: str
+    """Idempotency key, hex."""
+
+
+class SliceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a shard, read again from the disk."""
+
+    shard: int
+    through: int
+    """Everything after the given sequence up to here was read."""
+    end: int
+    """Where the shard ends now."""
+    first_bad: int | None
+    """The first record that is missing or not as it was written."""
+
+
+class NotesView(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed checkpoints of a shard."""
+
+    public_key: str
+    """PEM; empty if this hub keeps no checkpoints."""
+    checkpoints: list[str]
+    """As they are kept, oldest first."""
 
 
 class StreamItem(msgspec.Struct, frozen=True, kw_only=True):

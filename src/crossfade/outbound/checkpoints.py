@@ -53,6 +53,14 @@ class FolderWitness:
         """All that are still kept."""
         return await asyncio.to_thread(self._kept, shard, None)
 
+    async def lines(self, shard: Shard) -> list[str]:
+        """The same as they are kept, unread."""
+        return await asyncio.to_thread(line_texts, self._folder, shard)
+
+    def public_key(self) -> str:
+        """What the signatures are checked with, as PEM."""
+        return self._signer.public.pem().decode()
+
     def keep_now(self, checkpoints: Iterable[Checkpoint]) -> None:
         """As ``keep``, on this thread."""
         lines: dict[Shard, list[bytes]] = {}

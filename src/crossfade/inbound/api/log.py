@@ -41,6 +41,12 @@ class RecordsQuery(Strict, frozen=True, kw_only=True):
     wait_seconds: Wait = 0
 
 
+class VerifyQuery(Strict, frozen=True, kw_only=True):
+    """From where on."""
+
+    after: Cursor | UnsetType = UNSET
+
+
 async def head(call: Call[Strict, Strict]) -> Outcome:
     """Where each shard ends."""
     heads = await call.hub.log_head(call.caller)
@@ -49,9 +55,10 @@ async def head(call: Call[Strict, Strict]) -> Outcome:
 
 async def records(call: Call[RecordsQuery, Strict]) -> Outcome:
     """A page of a shard."""
-    if not (call.name.isascii() and call.name.isdecimal() and len(call.name) <= 6):
-        return Refusal("log_shard.unknown", "A shard is a number.", "GET /v1/log/head lists the shards.")
-    query, shard = call.query, int(call.name)
+    shard = _shard(call.name)
+    if isinstance(shard, Refusal):
+        return shard
+    query = call.query
     after = 0 if query.after is UNSET else query.after
 
     async def page(wait_seconds: float) -> Records | Refusal:
@@ -59,3 +66,22 @@ async def records(call: Call[RecordsQuery, Strict]) -> Outcome:
         return found if isinstance(found, Refusal) else Records(records=found)
 
     return await call.wire.hold(page, min(query.wait_seconds, call.hub.limits.wait_seconds_max))
+
+
+async def verify(call: Call[VerifyQuery, Strict]) -> Outcome:
+    """A stretch of a shard, read again from the disk."""
+    shard = _shard(call.name)
+    after = 0 if call.query.after is UNSET else call.query.after
+    return shard if isinstance(shard, Refusal) else await call.hub.proving.verify(call.caller, shard, after)
+
+
+async def checkpoints(call: Call[Strict, Strict]) -> Outcome:
+    """The signed checkpoints of a shard."""
+    shard = _shard(call.name)
+    return shard if isinstance(shard, Refusal) else await call.hub.proving.checkpoints(call.caller, shard)
+
+
+def _shard(name: str) -> int | Refusal:
+    if name.isascii() and name.isdecimal() and len(name) <= 6:
+        return int(name)
+    return Refusal("log_shard.unknown", "A shard is a number.", "GET /v1/log/head lists the shards.")

@@ -3,10 +3,20 @@
 from typing import Final
 
 from crossfade.core.board import Board
-from crossfade.engine.requests import AgentView, IssuedToken, QuestionView, RolloutView, SentView, TokenView
+from crossfade.engine.requests import (
+    AgentView,
+    IssuedToken,
+    NotesView,
+    QuestionView,
+    RolloutView,
+    SentView,
+    SliceView,
+    TokenView,
+)
 from crossfade.engine.signing_views import KeptView, ReviewView, SignoffView
 from crossfade.inbound.api import identities, log, messages, questions, rollout, signoffs
 from crossfade.inbound.api.routes import ADMINISTER, ANYONE, OPERATE, PARTICIPANT, AnyRoute, Nothing, Route
+from crossfade.inbound.api.run_table import RUNS
 
 _ASKING: Final[tuple[AnyRoute, ...]] = (
     Route(
@@ -125,6 +135,14 @@ _LOG: Final[tuple[AnyRoute, ...]] = (
         method="GET", path="/v1/log/{shard}", name="log_records", summary="Read records of a shard", grants=OPERATE,
         run=log.records, gives=log.Records, query=log.RecordsQuery, body=Nothing, refuses=(404,),
     ),
+    Route(
+        method="GET", path="/v1/log/{shard}/verify", name="log_verify", summary="Read a stretch of a shard again",
+        grants=OPERATE, run=log.verify, gives=SliceView, query=log.VerifyQuery, body=Nothing, refuses=(404,),
+    ),
+    Route(
+        method="GET", path="/v1/log/{shard}/checkpoints", name="log_checkpoints", summary="Read signed checkpoints",
+        grants=OPERATE, run=log.checkpoints, gives=NotesView, query=Nothing, body=Nothing, refuses=(404,),
+    ),
 )  # fmt: skip
 
 _CONSENT: Final[tuple[AnyRoute, ...]] = (
@@ -177,4 +195,4 @@ _CONSENT: Final[tuple[AnyRoute, ...]] = (
     ),
 )  # fmt: skip
 
-ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG)
+ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG, *RUNS)

@@ -1,0 +1,110 @@
+"""The log from the command line: through a running hub, on a stopped hub's folder, and from an export."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from crossfade.cli.exits import Exit
+from crossfade_verify import verify
+from tests.kit.logs import tamper
+from tests.kit.process import hub_process
+
+pytestmark = [pytest.mark.slow, pytest.mark.requirement("P26")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("log")
+
+
+@pytest.fixture(scope="module")
+def said(place):
+    """What each command said while the hub ran; the hub is stopped afterwards."""
+    said = {}
+    with hub_process(place) as url:
+        asked = crossfade(place, url, "ask", "nobody-yet", "?", "--as", "ana", "--json")
+        assert asked.returncode != 0
+        for name in ("ana", "bo"):
+            crossfade(place, url, "inbox", "ls", "--as", name)
+        crossfade(place, url, "send", "bo", "hello", "--as", "ana")
+        for words in ("log head", "log tail", "log show 2", "log verify", "log export through-hub.jsonl"):
+            said[words] = crossfade(place, url, *words.split(), "--json")
+    return said
+
+
+def crossfade(place, url, *words):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")}
+    environ |= {"CROSSFADE_URL": url, "CROSSFADE_DATA_FOLDER": "data"}
+    return subprocess.run(
+        [sys.executable, "-m", "crossfade", *words], cwd=place, env=environ, capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+
+
+def rows(done):
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return found.get("items", found)
+
+
+def stopped(place, *words):
+    return crossfade(place, "http://127.0.0.1:9", *words, "--json")
+
+
+def test_a_hub_that_runs_verifies_itself(said):
+    assert [(row["shard"], row["records"] > 0, row["first_bad"]) for row in rows(said["log verify"])] == [
+        (0, True, None),
+        (1, True, None),
+    ]
+
+
+def test_what_a_running_hub_exported_holds_without_it(said, place):
+    assert rows(said["log export through-hub.jsonl"])["records"] > 5
+    found = verify(place / "through-hub.jsonl")
+    assert found.findings == []
+    assert found.records[1] >= 3
+
+
+def test_a_folder_and_an_export_show_what_the_hub_showed(said, place):
+    for source in ("data", "through-hub.jsonl"):
+        shown = rows(stopped(place, "log", "show", "2", "--from", source))
+        assert shown == rows(said["log show 2"]) | {"event": shown["event"]}
+        tail = rows(stopped(place, "log", "tail", "--from", source, "-n", "500"))
+        assert rows(said["log tail"]) == [row for row in tail if row in rows(said["log tail"])]
+        heads = rows(stopped(place, "log", "head", "--from", source))
+        assert [head["shard"] for head in heads] == [0, 1]
+
+
+def test_a_stopped_hub_s_log_verifies_and_exports(said, place):
+    assert [row["first_bad"] for row in rows(stopped(place, "log", "verify"))] == [None, None]
+    rows(stopped(place, "log", "export", "stopped.jsonl"))
+    found = verify(place / "stopped.jsonl")
+    assert (found.findings, found.checkpoints > 0) == ([], True)
+    assert found.signatures == found.checkpoints
+    assert [row["first_bad"] for row in rows(stopped(place, "log", "verify", "stopped.jsonl"))] == [None, None]
+
+
+def test_an_export_is_never_written_over_a_file(said, place):
+    (place / "mine").write_text("precious")
+    assert stopped(place, "log", "export", "mine").returncode == Exit.USAGE
+    assert (place / "mine").read_text() == "precious"
+
+
+def test_following_a_file_is_wrong_usage(said, place):
+    assert stopped(place, "log", "tail", "-f", "--from", "data").returncode == Exit.USAGE
+
+
+def test_a_story_that_cannot_be_true_fails_although_the_chain_holds(said, place):
+    """Here: the last checkpoint is of a log that went on."""
+    copy = place / "copy"
+    (copy / "checkpoints").mkdir(parents=True)
+    for path in (*(place / "data").glob("*.*"), *(place / "data").glob("checkpoints/*")):
+        (copy / path.relative_to(place / "data")).write_bytes(path.read_bytes())
+    tamper(copy, "DELETE FROM events WHERE place = (SELECT max(place) FROM events)")
+    done = stopped(place, "log", "verify", "copy")
+    assert done.returncode == Exit.FAILED
+    (bad,) = [row for row in json.loads(done.stdout)["items"] if row["first_bad"]]
+    assert bad["what"].startswith("missing: the log had reached")
