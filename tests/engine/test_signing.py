@@ -1,14 +1,19 @@
 """Sign-offs asked and answered through the hub: quorum, refusals, restarts, and what each leaves behind."""
 
+from collections.abc import Sequence as Seq
+
 import msgspec
 import pytest
 
 from crossfade.core import certificates
 from crossfade.core.decider import Refusal
-from crossfade.core.values import Kind, Scope
-from crossfade.engine.ports import UnavailableError
+from crossfade.core.signoff_commands import Ask
+from crossfade.core.values import Kind, Scope, Shard
+from crossfade.engine.collecting import SERVICE
+from crossfade.engine.ports import Result, Tx, UnavailableError
 from crossfade.engine.requests import AnswerRequest
 from crossfade.engine.signing_views import SignoffView
+from crossfade.logs.memory import MemoryLog
 from tests.kit.http import FailingLog
 from tests.kit.hub import ROOT, SIGNER, World, ok, refused, run
 from tests.kit.signing import HOUR, OTHER, PARTS, asked, form, panel, request, shown, sign
@@ -281,46 +286,54 @@ async def test_declining_abstains_and_the_others_can_still_make_the_quorum() -> 
         assert shown(world, view).status == "approved"
 
 
+async def crashed(world: World, log: FailingLog, seed: int, seconds: float = 0.0) -> World:
+    """The hub dies before it can write another record, and is started again after some time; keys do not repeat."""
+    log.fault = UnavailableError
+    await world.hub.stop()
+    await world.clock.advance(seconds)
+    log.fault = None
+    world = await world.restart(seed)
+    await world.clock.advance(0)
+    return world
+
+
 @run
-async def test_a_restart_anywhere_does_the_rest_and_nothing_twice() -> None:
-    world = World()
+async def test_a_crash_between_any_two_records_is_made_good_and_nothing_is_done_twice() -> None:
+    log = FailingLog()
+    world = World(log)
     await world.hub.start()
     dora, sam = await world.join("dora"), await world.join("sam")
     view = await request(world, {"devops": panel("dora"), "security": panel("sam")})
     question = await form(world, dora)
     content = msgspec.Raw(b'{"outcome":"approved"}')
     ok(await world.hub.answer(dora, AnswerRequest(question_id=question.question_id, content=content)))
-    world = await world.restart(2)  # answered, and nothing made of it yet
-    await world.clock.advance(0)
+    assert shown(world, view).signatures == (), "answered, and nothing made of it yet"
+    world = await crashed(world, log, 2)
     assert [one.by for one in shown(world, view).signatures] == ["dora"]
     assert len(world.hub.signing.certificates.listed(10)) == 1
-    world = await world.restart(3)
-    await world.clock.advance(0)
+    world = await crashed(world, log, 3)
     assert [one.member for one in shown(world, view).asked] == ["dora", "sam"]
     await sign(world, sam)
     assert shown(world, view).status == "approved"
-    made = len(world.hub.signing.certificates.listed(10))
-    world = await world.restart(4)
-    await world.clock.advance(0)
-    assert (made, len(world.hub.signing.certificates.listed(10))) == (3, 3)
+    world = await crashed(world, log, 4)
+    assert len(world.hub.signing.certificates.listed(10)) == 3
     assert world.hub.measures().ended.total() == 2
     await world.hub.stop()
 
 
 @run
 async def test_an_answer_in_time_counts_although_the_hub_was_down_at_the_deadline() -> None:
-    world = World()
+    log = FailingLog()
+    world = World(log)
     await world.hub.start()
     dora = await world.join("dora")
     view = await request(world, {"devops": panel("dora")})
     question = await form(world, dora)
     content = msgspec.Raw(b'{"outcome":"approved"}')
-    ok(await world.hub.answer(dora, AnswerRequest(question_id=question.question_id, content=content)))
-    await world.hub.stop()
-    await world.clock.advance(2 * HOUR)
-    world = await world.restart(2)
-    await world.clock.advance(0)
+    answered = ok(await world.hub.answer(dora, AnswerRequest(question_id=question.question_id, content=content)))
+    world = await crashed(world, log, 2, 2 * HOUR)
     assert shown(world, view).status == "approved"
+    assert shown(world, view).signatures[0].at == answered.ended_at
     await world.hub.stop()
 
 
@@ -398,3 +411,85 @@ async def test_open_sign_offs_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> N
         assert refused(await asked(world, {"devops": panel("dora")})) == "limit.signoffs"
         await sign(world, dora)
         await request(world, {"devops": panel("dora")})
+
+
+@run
+async def test_an_answer_to_another_digest_is_not_replayed_into_a_sign_off() -> None:
+    async with World() as world:
+        dora = await world.join("dora")
+        old = await request(world, {"devops": panel("dora")})
+        await sign(world, dora)
+        assert shown(world, old).holds
+        fresh = await request(world, {"devops": panel("dora")}, parts=OTHER)
+        collecting = world.hub.signing._collecting
+        replayed = Ask(member=dora.name, question_id=old.asked[0].question_id)
+        assert await collecting.run(fresh.signoff_id, replayed, "eve") is None
+        await collecting.settle(fresh.signoff_id)
+        assert (shown(world, fresh).status, shown(world, fresh).signatures) == ("open", ())
+        assert "is not what is asked for" in shown(world, fresh).asked[1].returned
+
+
+@run
+async def test_whoever_asked_first_cannot_sign_what_another_renews() -> None:
+    async with World() as world:
+        dora = await world.join("dora")
+        await world.join("sam")
+        ops = msgspec.structs.replace(dora, scopes=frozenset({Scope.OPERATOR}))
+        view = await request(world, {"devops": panel("dora", "sam")}, caller=ops)
+        fresh = ok(await world.hub.signing.renew(ROOT, view.signoff_id, OTHER))
+        assert ([one.member for one in fresh.asked], fresh.authors) == (["sam"], ("dora",))
+
+
+class TornLog(MemoryLog):
+    """Takes every record but those of one type, while told so."""
+
+    without = ""
+
+    async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
+        """As the memory log, unless a record of that type is in the batch."""
+        if any(event.type == self.without for tx in txs for event in tx.events):
+            raise UnavailableError("torn")
+        return await super().append(shard, txs)
+
+
+@pytest.mark.parametrize(
+    "lost", ["signoff.asked/1", "signoff.given/1", "signoff.returned/1", "evidence.kept/1", "certificate.issued/1"]
+)
+def test_a_crash_before_any_one_record_leaves_one_question_and_one_certificate_for_each(lost: str) -> None:
+    @run
+    async def scenario() -> None:
+        log = TornLog()
+        log.without = lost
+        world = World(log)
+        await world.hub.start()
+        dora = await world.join("dora")
+        view = await request(world, {"devops": panel("dora")})
+        if lost != "signoff.asked/1":
+            await sign(world, dora, "conditional")
+        if lost not in ("signoff.asked/1", "signoff.returned/1"):
+            await sign(world, dora)
+        await world.hub.stop()
+        log.without = ""
+        world = await world.restart(2)
+        await world.clock.advance(0)
+        if shown(world, view).status == "open":
+            assert len(await world.hub.open_questions(dora)) == 1
+            await sign(world, dora)
+        assert shown(world, view).status == "approved"
+        assert [one.kind for one in world.hub.signing.certificates.listed(9)] == ["signoff", "signature"]
+        await world.hub.stop()
+
+    scenario()
+
+
+@run
+async def test_the_programme_has_no_mail_and_ties_no_reviewers_together() -> None:
+    async with World() as world:
+        dora, sam = await world.join("dora"), await world.join("sam")
+        await request(world, {"devops": panel("dora", "sam")})
+        await sign(world, dora)
+        assert await world.hub.open_questions(sam) == []
+        assert (await world.poll(SERVICE)).items == ()
+        await world.rollout(0.5)
+        clusters = {one.cluster for one in await world.hub.agents(ROOT) if one.name in ("dora", "sam")}
+        assert len(clusters) == 2

@@ -21,15 +21,16 @@ from crossfade.core.values import SECOND, AgentName, Caller, Kind, Scope, stream
 from crossfade.engine.asking import Asking
 from crossfade.engine.certifying import Certifying
 from crossfade.engine.context import Context
-from crossfade.engine.identity import PROGRAMME_NAME, Identity
+from crossfade.engine.identity import Identity
 from crossfade.engine.ports import LogError
 from crossfade.engine.requests import AskRequest
 from crossfade.engine.signing_claims import signature_claim, subjects, whole_claim
 from crossfade.engine.signing_texts import asking_text
+from crossfade.engine.views.programme import SERVICE_NAME
 from crossfade.engine.views.questions import Entry as Question
 from crossfade.engine.views.signoffs import Entry
 
-SERVICE: Final = Caller(name=PROGRAMME_NAME, kind=Kind.SERVICE, scopes=frozenset({Scope.AGENT}))
+SERVICE: Final = Caller(name=SERVICE_NAME, kind=Kind.SERVICE, scopes=frozenset({Scope.AGENT}))
 """Who asks for sign-offs."""
 RETRY_SECONDS: Final = 1.0
 """After a fault of the log, or a refusal to ask, it is tried again after this long."""
@@ -163,7 +164,6 @@ class Collecting:
         """Turn the end of a question into a signature, an abstention, or a reason to ask again."""
         question_id = question.question_id
         ended = question.state
-        self._c.views.directory.member(SERVICE.name).mailbox.drop_answer(question_id)
         if ended.status is questions.Status.DECLINED:
             abstain = Abstain(by=member, question_id=question_id, reason=ended.reason)
             await self.run(entry.signoff_id, abstain, member)

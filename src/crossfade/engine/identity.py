@@ -12,12 +12,13 @@ from crossfade.engine.context import Context
 from crossfade.engine.requests import AgentView, IssuedToken, TokenView
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.instants import iso
+from crossfade.engine.views.programme import SERVICE_NAME
 
 PREFIX: Final = "cf_"
 """What a token begins with, so that scanners find leaked ones."""
 TOKEN_BYTES_MAX: Final = 256
-PROGRAMME_NAME: Final = AgentName("programme")
-"""The service that asks for sign-offs; no guest may call itself that."""
+PROGRAMME_NAME: Final = SERVICE_NAME
+"""No guest may call itself that."""
 _UNFIT: Final = re.compile(r"[^a-z0-9._-]+")
 
 

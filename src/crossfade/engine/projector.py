@@ -26,7 +26,7 @@ from crossfade.engine.measures import Measures
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.directory import Directory
 from crossfade.engine.views.mailboxes import Mail
-from crossfade.engine.views.programme import Programme
+from crossfade.engine.views.programme import SERVICE_NAME, Programme
 from crossfade.engine.views.questions import Entry
 from crossfade.engine.views.runs import Entry as RunEntry
 from crossfade.engine.views.signoffs import Entry as SignoffEntry
@@ -173,7 +173,8 @@ class Projector:
         addressee = views.directory.member(state.addressee)
         addressee.open[entry.question_id] = entry
         views.directory.member(state.asker).asked_open += 1
-        views.programme.count_talk(state.asker, state.addressee, PAIRS_MAX)
+        if state.asker != SERVICE_NAME:
+            views.programme.count_talk(state.asker, state.addressee, PAIRS_MAX)
         views.measures.asked[state.lane, state.exposure] += 1
         views.measures.open[state.lane] += 1
         if state.lane is Lane.ELICITATION and addressee.state.native:
@@ -215,7 +216,7 @@ class Projector:
         asker.asked_open -= 1
         collected = entry.collectors > 0
         entry.end(record.at)
-        if not collected:
+        if not collected and state.asker != SERVICE_NAME:
             asker.mailbox.put(Mail(record.sequence, "answer", record, entry))
         for gone in self._streams.retire(record.stream):
             views.questions.pop(questions.question_id(gone), None)

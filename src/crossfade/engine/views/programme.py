@@ -5,6 +5,8 @@ from typing import Final
 from crossfade.core import credentials, rollouts
 from crossfade.core.values import AgentName, Lane
 
+SERVICE_NAME: Final = AgentName("programme")
+"""The service that asks for sign-offs. It reads its answers itself, and moves to no lane, so it binds no cluster."""
 ROLLOUT: Final = rollouts.STREAM
 """The one rollout of a hub."""
 
