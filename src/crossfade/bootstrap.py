@@ -37,8 +37,8 @@ from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import open_sqlite
-from crossfade.logs.tail import first_bad_of_tail
 from crossfade.logs.startup import FILE_NAME
+from crossfade.logs.tail import first_bad_of_tail
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
 from crossfade.outbound.signing import Ed25519Signer, ephemeral_key, read_public, signing_key

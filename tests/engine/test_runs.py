@@ -2,12 +2,9 @@
 
 import pytest
 
-from crossfade.core.decider import Refusal
-from crossfade.core.runsheets import Gate, Step
-from tests.kit.hub import ROOT, ok, refused, run
+from crossfade.core.runsheets import Gate, SignOff, Step
+from tests.kit.hub import ok, run
 from tests.kit.runs import ALL, HOUR, SIGNED, CutLog, Procedure, command, phase, ramp, sheet
-
-from crossfade.core.runsheets import SignOff
 
 SMALL = sheet(
     phase(

@@ -16,8 +16,9 @@ from crossfade.core import runs
 from crossfade.core.decider import Refusal
 from crossfade.core.review import review
 from crossfade.core.run_events import Grounds
+from crossfade.core.run_next import WaitUntil, next_action
 from crossfade.core.runsheets import Runsheet
-from crossfade.core.values import PROGRAMME, Caller, Scope, Sequence, stream_of
+from crossfade.core.values import PROGRAMME, SECOND, Caller, Scope, Sequence, stream_of
 from crossfade.engine.asking import Asking, scoped_key
 from crossfade.engine.checks import Checks
 from crossfade.engine.context import Context, needs
@@ -86,6 +87,11 @@ class Runs:
             runsheet=msgspec.Raw(request.runsheet.encode()), digest=request.digest, review=overall,
             forced=request.forced,
         )  # fmt: skip
+        key = scoped_key(caller, "run", request.key)
+        known = None if key is None else await self._c.log.find(PROGRAMME, key)
+        contends = None if known is not None else self._contends(read)
+        if contends is not None:
+            return self._c.refuse(contends)
         # Decided once without writing: a review is recorded only for what can be run.
         tried = runs.decide(runs.State(), command, self._c.dispatcher.now())
         if isinstance(tried, Refusal):
@@ -94,7 +100,6 @@ class Runs:
         if isinstance(recorded, Refusal):
             return recorded
         run_id = self._c.ids.new("r")
-        key = scoped_key(caller, "run", request.key)
         stream = stream_of("run", run_id)
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key)
         if isinstance(outcome, Refusal):
@@ -118,6 +123,20 @@ class Runs:
         if wrong:
             return Refusal("run.bad_runsheet", wrong, "Run `crossfade runsheet lint`.")
         return self._allowed(caller, read) or self._present(read) or read
+
+    def _contends(self, read: Runsheet) -> Refusal | None:
+        """Refuse a second run of the same name, or of the hub's one rollout."""
+        for run_id, entry in self._c.views.runs.items():
+            sheet = entry.state.sheet
+            both = sheet.target.kind == read.target.kind == "hub"
+            if entry.state.active and (both or sheet.name == read.name):
+                return Refusal(
+                    "run.contends",
+                    f"{run_id} of {sheet.name!r} has not ended.",
+                    "Go on with that one, or abort it first.",
+                    {"run": run_id},
+                )
+        return None
 
     def _allowed(self, caller: Caller, read: Runsheet) -> Refusal | None:
         kinds = {read.target.kind, *(step.kind for phase in read.phases for step in phase.steps)}
@@ -151,6 +170,13 @@ class Runs:
         """The newest runs, newest first, without their nodes."""
         newest = list(reversed(self._c.views.runs.values()))[:limit]
         return [view_of(entry, self._c.clock.now(), nodes=False) for entry in newest]
+
+    def seconds_to_wait(self, run_id: str) -> float:
+        """How long until the next date at which a run goes on by itself; 0 if it is at work."""
+        entry = self._c.views.runs[run_id]
+        now = self._c.clock.now()
+        due = next_action(entry.state, now)
+        return (due.at - now) / SECOND if isinstance(due, WaitUntil) else 0.0
 
     async def export(self, caller: Caller, run_id: str) -> RunExport | Refusal:
         """The whole run: the runsheet, every record, and what they came to. Needs scope operator."""
