@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from crossfade.core import agents, board, certificates, credentials, evidence, messages, questions, rollouts
+from crossfade.core import run_events as runs
 from crossfade.core import signoff_events as signoffs
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
@@ -127,4 +128,32 @@ EXAMPLES: Final[tuple[Event, ...]] = (
         },
         overall="production_ready",
     ),
+    runs.Created(runsheet=OBJECT, digest="a1" * 32, nodes=("canary/step/deploy",), at=AT, review="not_ready", forced="d"),
+    runs.Taken(driver="driver_1", epoch=2, until=AT),
+    runs.Renewed(until=AT),
+    runs.Begun(node="canary/step/deploy", attempt=2, at=AT, deadline=AT),
+    runs.Asked(node="full/step/go", items={"bo": "q_1"}, deadline=AT, round=1),
+    runs.Done(node="canary/step/deploy", at=AT, evidence=OBJECT, digest="b2" * 32),
+    runs.Failed(node="canary/step/deploy", at=AT, reason="exit 3", again=True, evidence=OBJECT),
+    runs.Held(
+        node="canary/exit/gate/p99", verdict=runs.Verdict.ERRORED, reason="not_measured", at=AT, owner="ana",
+        evidence=OBJECT,
+    ),
+    runs.Released(node="canary/step/deploy", by="ana", reason="disk was full"),
+    runs.Skipped(
+        node="canary/step/deploy", by="ana", reason="done by hand", grounds=runs.Grounds.SIGNOFF, signoff="s_1"
+    ),
+    runs.WaiverAsked(node="canary/exit/gate/p99", by="ana", reason="no traffic", signoff="s_1"),
+    runs.Waived(node="canary/exit/gate/p99", by="ana", reason="no traffic", signoff="s_1"),
+    runs.WaiverRefused(node="canary/exit/gate/p99", signoff="s_1", reason="signoff stopped"),
+    runs.Undone(node="canary/step/deploy", verified=True, reason="exit 1", evidence=OBJECT),
+    runs.Paused(by="ana", reason="holiday"),
+    runs.Resumed(by="ana", reason="back"),
+    runs.AbortBegun(by="ana", reason="wrong fleet"),
+    runs.Aborted(clean=True, left=("removal/step/remove",)),
+    runs.Migrated(
+        runsheet=OBJECT, digest="c3" * 32, replaces="a1" * 32, nodes=("canary/step/deploy",),
+        review="production_ready", by="ana", reason="longer bake",
+    ),
+    runs.Completed(at=AT),
 )  # fmt: skip
