@@ -262,16 +262,29 @@ class HubMachine(RuleBasedStateMachine):
             self.last[name] = batch
         return batch
 
-    @rule(name=st.sampled_from(AGENTS))
-    def poll(self, name: str) -> None:
-        self._receive(name, None)
+    @rule(
+        name=st.sampled_from(AGENTS), ways=st.lists(st.sampled_from(("none", "held", "next")), min_size=1, max_size=4)
+    )
+    def poll(self, name: str, ways: list[str]) -> None:
+        """Without a cursor, with the one already confirmed, or with that of what has just come."""
+        for way in ways:
+            batch = self._receive(name, None if way == "none" else self.model.acknowledged[name])
+            if way == "next" and batch.items:
+                self.model.acknowledge(name, batch, batch.cursor)
+                self._receive(name, batch.cursor)
 
-    @rule(name=st.sampled_from(AGENTS), confirm=st.booleans())
-    def poll_with_a_cursor(self, name: str, confirm: bool) -> None:
-        batch = self._receive(name, self.model.acknowledged[name])
-        if confirm and batch.items:
-            self.model.acknowledge(name, batch, batch.cursor)
-            self._receive(name, batch.cursor)
+    @rule(name=st.sampled_from(AGENTS))
+    def poll_twice_at_once(self, name: str) -> None:
+        request = ReceiveRequest(channel=Channel.POLL, wait_seconds=0, after=self.model.acknowledged[name])
+
+        async def both() -> list[Any]:
+            return await asyncio.gather(*(self.world.hub.receive(self.caller(name), request) for _ in range(2)))
+
+        batches = self.do(both())
+        self.last.pop(name, None)
+        self.model.elapse(self.now)
+        for batch in batches:
+            self.model.handed(name, ok(batch))
 
     @rule(question=questions)
     def read(self, question: str) -> None:
@@ -308,6 +321,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
+        self.do(self.world.clock.advance(1.5))  # offers and cursors are recorded a little later than they are made
         self.model.elapse(self.now)
         before = snapshot(self.world.hub._views, collected=self.model.collected)
         self.seed += 1
@@ -354,9 +368,11 @@ class HubMachine(RuleBasedStateMachine):
         assert set(ended) == {one for one, asked in self.model.asked.items() if asked.end}
 
     def teardown(self) -> None:
-        self.restart()
-        self.do(self.world.hub.stop())
-        self.loop.close()
+        try:
+            self.restart()
+            self.do(self.world.hub.stop())
+        finally:
+            self.loop.close()
 
 
 HubMachine.TestCase.settings = settings(
