@@ -11,7 +11,7 @@ READY_RUN := $(VENV)/ready-to-run
 READY_DEV := $(VENV)/ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types docs bench conformance e2e demo lock ci clean
+.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss lock ci clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ test: $(READY_DEV) ## all tests
 
 e2e: $(READY_DEV) ## the tests with real processes, official clients and a browser
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+CASES ?= 10000
+FLIPS ?= 2000
+SEED ?= 0
+powerloss: $(READY_DEV) ## the log under power cuts, disk errors and flipped bits: CASES=n FLIPS=n SEED=s
+	@$(BIN)/python -m tests.powerloss --cases $(CASES) --flips $(FLIPS) --seed $(SEED) $(ARGS)
 
 lint: $(READY_DEV) ## ruff, layers, house rules, changelog fragments
 	@$(BIN)/ruff check .

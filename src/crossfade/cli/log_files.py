@@ -17,6 +17,7 @@ from crossfade.cli.exits import CommandError, Exit
 from crossfade.cli.options import PLAIN, Options, call, settings
 from crossfade.cli.output import Output, Row
 from crossfade.client.api import Api
+from crossfade.config import Config
 
 T = TypeVar("T")
 VERIFIED: Final = ("shard", "records", "first_bad", "what")
@@ -62,21 +63,10 @@ def export(
     options: Options = PLAIN,
 ) -> int:
     """Write every record, the checkpoints and the public key as lines of JSON; crossfade-verify checks them."""
-    from crossfade.bootstrap import has_log
-
     config = settings(options)
     try:
         with file.open("xb") as out:
-            if options.url is None and has_log(config):
-                try:
-                    with _faults():
-                        from crossfade.upkeep import export_log
-
-                        records = asyncio.run(export_log(config, out))
-                except BlockingIOError as fault:
-                    records = _through_hub(options, str(fault), lambda api: _exported_by_hub(api, out))
-            else:
-                records = call(options, lambda api: _exported_by_hub(api, out))
+            records = _export(config, options, out)
     except OSError as error:
         what = f"{file}: {error.strerror}"
         raise CommandError("log.unwritable", what, "name a file that does not exist yet", Exit.USAGE) from None
@@ -85,6 +75,19 @@ def export(
         raise
     Output(options).one({"file": str(file), "records": records})
     return Exit.OK
+
+
+def _export(config: Config, options: Options, out: BinaryIO) -> int:
+    from crossfade.bootstrap import has_log
+    from crossfade.upkeep import export_log
+
+    if options.url is not None or not has_log(config):
+        return call(options, lambda api: _exported_by_hub(api, out))
+    try:
+        with _faults():
+            return asyncio.run(export_log(config, out))
+    except BlockingIOError as fault:
+        return _through_hub(options, str(fault), lambda api: _exported_by_hub(api, out))
 
 
 def heads_of(path: Path) -> list[Row]:

@@ -54,7 +54,19 @@ def step(
         if limit == 1:
             return Sequence(after + 1), []
         return _one_by_one(database, shard, after, prev)
-    return verify(shard, rows, after, prev), rows
+    bad = verify(shard, rows, after, prev)
+    return (unreachable(database, shard, rows) if bad is None and rows else bad), rows
+
+
+def unreachable(database: Database, shard: Shard, rows: list[StoredEvent]) -> Sequence | None:
+    """The first of these rows that the index of keys or of streams does not lead to.
+
+    No hash covers the indexes. One that leads elsewhere would let a key be used twice, or hide a stream's events.
+    """
+    try:
+        return database.unreachable(shard, rows[0].sequence, rows[-1].sequence)
+    except CorruptLogError:
+        return rows[0].sequence
 
 
 def check_head(database: Database, shard: Shard, last: Sequence, chain: bytes) -> Sequence | None:

@@ -32,7 +32,7 @@ from crossfade.engine.ports import (
 )
 from crossfade.logs.batch import Known, Resolved, named, resolve
 from crossfade.logs.codec import GENESIS
-from crossfade.logs.startup import FolderLock, connect, make_folder
+from crossfade.logs.startup import FolderLock, close, connect, make_folder
 
 STREAMS_REMEMBERED_MAX: Final = 100_000
 """Stream versions kept in memory for each shard; one that is not is looked up."""
@@ -53,6 +53,12 @@ SELECT key, min(place), max(place) FROM events WHERE key IN carray(?1) AND place
 _VERSIONS: Final = """
 SELECT e.stream, e.version FROM carray(?2) AS named CROSS JOIN events AS e ON e.place = (
     SELECT place FROM events WHERE shard = ?1 AND stream = named.value ORDER BY version DESC LIMIT 1)
+"""
+_UNREACHABLE: Final = """
+SELECT min(sequence) FROM events AS e WHERE place BETWEEN ? AND ? AND NOT (
+    EXISTS (SELECT 1 FROM events AS k INDEXED BY events_by_key WHERE k.key = e.key AND k.place = e.place)
+    AND EXISTS (SELECT 1 FROM events AS s INDEXED BY events_by_stream
+                WHERE s.shard = e.shard AND s.stream = e.stream AND s.version = e.version AND s.place = e.place))
 """
 _SET_HEAD: Final = """
 INSERT INTO heads VALUES (?, ?, ?, ?)
@@ -85,7 +91,7 @@ class Database:
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.release)
             self._connection = connect(folder, vfs)
-            undo.callback(self._connection.close, True)
+            undo.callback(close, self._connection)
             self._connection.set_wal_hook(self._count_wal_pages)
             with _reading("the table of heads"):
                 self.heads.update((row[0], Head(*row[1:])) for row in self._connection.execute("SELECT * FROM heads"))
@@ -153,6 +159,12 @@ class Database:
             used = self._used(shard, (key,)).get(key)
         return None if used is None else Committed(*used)
 
+    def unreachable(self, shard: Shard, first: Sequence, last: Sequence) -> Sequence | None:
+        """The first record from ``first`` to ``last`` that one of the indexes does not lead to."""
+        with _reading(f"shard {shard}: the indexes at sequence {first}"):
+            bounds = place(shard, first), place(shard, last)
+            return self._connection.execute(_UNREACHABLE, bounds).get  # type: ignore[no-any-return]
+
     def places(self) -> Iterator[int]:
         """The first place of each shard that has events."""
         found, after = None, -1
@@ -173,8 +185,7 @@ class Database:
 
     def close(self) -> None:
         """Release the file and the folder."""
-        with contextlib.suppress(apsw.Error):  # what was acknowledged is durable; the next start recovers
-            self._connection.close(True)
+        close(self._connection)
         self._lock.release()
 
     def _refuse_if_broken(self) -> None:

@@ -126,12 +126,18 @@ def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
         _configure(connection)
         _create_or_recognise(connection)
     except apsw.Error as fault:
-        connection.close(True)
+        close(connection)
         raise _explained(fault, folder) from fault
     except LogError:
-        connection.close(True)
+        close(connection)
         raise
     return connection
+
+
+def close(connection: apsw.Connection) -> None:
+    """Let go of the file; a disk that fails even now loses nothing, since the next start recovers."""
+    with contextlib.suppress(apsw.Error):
+        connection.close(True)
 
 
 def _explained(fault: apsw.Error, folder: Path) -> LogError:

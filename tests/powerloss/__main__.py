@@ -1,0 +1,104 @@
+"""Run cases of power loss and bit flips: ``python -m tests.powerloss --cases 10000 --seed 0 --flips 2000``.
+
+Each case is its seed: ``--seed 4711 --cases 1`` runs that one again. A long campaign is cut into ranges of seeds
+and goes on at any of them. Prints one line of JSON: cases, rate, violations with their seeds. Exit code 0: none.
+
+``--plant`` breaks something on purpose, to see that it is found: ``normal`` (synchronous=NORMAL), ``late`` (FULL,
+set after the write-ahead log), ``names`` (a disk that forgets removals), ``index`` (nobody looks whether the
+indexes lead to the rows).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from crossfade.logs import audit, startup
+from tests.powerloss import cases, flips
+from tests.powerloss.disk import layer
+
+PLANTS = ("normal", "late", "names", "index")
+SHOWN = 20
+
+
+def plant(name: str) -> None:
+    """Break this process's log."""
+    settings: list[Any] = list(startup._SETTINGS)
+    if name == "normal":
+        settings = [("synchronous", "NORMAL", 1) if one[0] == "synchronous" else one for one in settings]
+    elif name == "late":
+        settings = [one for one in settings if one[0] != "synchronous"] + [("synchronous", "FULL", 2)]
+    elif name == "index":
+        audit.unreachable = lambda *_: None  # type: ignore[assignment]
+    startup._SETTINGS = tuple(settings)  # type: ignore[misc]
+
+
+def part(options: argparse.Namespace, of: int, number: int) -> dict[str, Any]:
+    """Every ``of``-th seed from ``number`` on."""
+    sys.unraisablehook = lambda _: None  # the power goes while SQLite closes files, which may not raise
+    cases.with_early_copies()
+    plant(options.plant)
+    seen: Counter[str] = Counter()
+    bad: list[str] = []
+    with tempfile.TemporaryDirectory() as name, layer() as made:
+        folder = Path(name)
+        logs = [flips.keep(folder, made, closed=closed) for closed in (True, False)]
+        for seed in range(options.seed + number, options.seed + options.cases, of):
+            try:
+                seen[cases.run(seed, folder, made, keeps_removals=options.plant != "names")] += 1
+            except cases.Violation as violation:
+                bad.append(f"case {seed}: {violation}")
+        for seed in range(options.seed + number, options.seed + options.flips, of):
+            try:
+                seen[flips.run(seed, logs[seed % 2], folder, made)] += 1
+            except cases.Violation as violation:
+                bad.append(f"flip {seed}: {violation}")
+    return {"seen": seen, "violations": len(bad), "first": bad[:SHOWN]}
+
+
+def main() -> int:
+    """Share the seeds out among processes and gather what they found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1_000)
+    parser.add_argument("--flips", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--plant", choices=PLANTS, default="")
+    parser.add_argument("--part", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part is not None:
+        print(json.dumps(part(options, options.processes, options.part)))
+        return 0
+    began = time.monotonic()
+    command = [sys.executable, "-m", "tests.powerloss", *sys.argv[1:], f"--processes={options.processes}"]
+    parts = [
+        subprocess.Popen([*command, f"--part={number}"], stdout=subprocess.PIPE, text=True)
+        for number in range(options.processes)
+    ]
+    found = [json.loads(process.communicate()[0]) for process in parts]
+    seconds = time.monotonic() - began
+    seen: Counter[str] = Counter()
+    for one in found:
+        seen.update(one["seen"])
+    violations = sum(one["violations"] for one in found)
+    first = [line for one in found for line in one["first"]][:SHOWN]
+    print(
+        json.dumps(
+            {
+                "seed": options.seed, "cases": options.cases, "flips": options.flips, "seconds": round(seconds, 1),
+                "per_second": round((options.cases + options.flips) / seconds), "seen": dict(sorted(seen.items())),
+                "violations": violations, "first": first,
+            }
+        )
+    )  # fmt: skip
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
