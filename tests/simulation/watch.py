@@ -13,7 +13,8 @@ from crossfade.engine.ports import StoredEvent
 from crossfade.logs.codec import GENESIS, verify
 
 ENDS = (questions.Answered, questions.Declined, questions.Withdrawn, questions.Expired)
-Row = tuple[str, int]
+CHECK = shapes.check_raw
+"""As it is when this module is imported, whatever a test plants later."""
 
 
 class Watch:
@@ -73,7 +74,7 @@ class Watch:
         by = asked.asker if isinstance(event, questions.Withdrawn) else asked.addressee
         assert event.by == by == row.actor, f"I5: {row.type} of {identifier} by {row.actor}, not {by}"
         if isinstance(event, questions.Answered):
-            fit = shapes.check_raw(asked.schema, event.content)
+            fit = CHECK(asked.schema, event.content)
             assert not isinstance(fit, Refusal), f"I7: {identifier} was answered with {bytes(event.content)!r}"
 
     def _moved(self, event: Event, row: StoredEvent) -> None:

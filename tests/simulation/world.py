@@ -138,6 +138,7 @@ class World:
     def heal(self) -> None:
         """From here on nothing goes wrong any more."""
         self.healed = True
+        self.loop.at_step = None
         self.weather.slow_seconds = 0.002
         self.weather.unavailable = self.weather.unknown = self.weather.crash_at_write = 0.0
         self.weather.lose_requests = self.weather.lose_replies = 0.0

@@ -1,0 +1,73 @@
+"""Run schedules by seed, on every core: ``python -m tests.simulation --seeds 20000 [--from 1] [--stack]``.
+
+One seed is one schedule, for ever, on one commit: ``--seed S`` plays it again. A failure prints seed and
+commit. A campaign of many seeds that never reached an interesting place (places.py) fails, too. ``--stack``
+plays the official MCP client and the whole server instead of the core.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.campaign import outcomes
+from tests.simulation.places import ENOUGH, ENOUGH_FULL_STACK, EVENTS, FULL_STACK, SOMETIMES, missed
+
+HASHSEED = "0"
+"""Sets of words have one order in every process."""
+
+
+def commit() -> str:
+    """The commit that the seeds belong to."""
+    command = ("git", "describe", "--always", "--dirty", "--abbrev=12")
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def main(arguments: list[str]) -> int:
+    """Play, report; 1 if a promise was broken or a place was missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1_000)
+    parser.add_argument("--from", type=int, default=1, dest="first")
+    parser.add_argument("--seed", type=int, help="one schedule, told in full")
+    parser.add_argument("--stack", action="store_true", help="the official client and the whole server")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        options.first, options.seeds = options.seed, 1
+    seeds = range(options.first, options.first + options.seeds)
+    began, reached, done, failed = time.perf_counter(), Counter[str](), Counter[str](), 0
+    for outcome in outcomes(seeds, options.jobs, stack=options.stack):
+        reached.update(outcome.reached)
+        done.update(schedules=1, steps=outcome.steps, crashes=outcome.crashes, questions=outcome.questions)
+        if outcome.fault:
+            failed += 1
+            flag = " --stack" if options.stack else ""
+            print(f"seed {outcome.seed} at {commit()}: {outcome.fault}")
+            print(f"again: python -m tests.simulation{flag} --seed {outcome.seed}", flush=True)
+        if options.seed is not None:
+            print(f"seed {outcome.seed}: {outcome.steps} steps, digest {outcome.digest}, {dict(outcome.reached)}")
+    seconds = time.perf_counter() - began
+    absent = _absent(reached, len(seeds), stack=options.stack)
+    for place in absent:
+        print(f"never reached: {place}")
+    print(
+        f"{done['schedules']} {'full-stack runs' if options.stack else 'schedules'}, {done['steps']} steps,"
+        f" {done['crashes']} crashes, {done['questions']} questions in {seconds:.1f} s"
+        f" ({done['schedules'] / seconds:.0f}/s); {failed} failed, {len(absent)} places missed"
+    )
+    return int(failed > 0 or bool(absent))
+
+
+def _absent(reached: Counter[str], seeds: int, *, stack: bool) -> list[str]:
+    if stack:
+        return missed(reached, FULL_STACK) if seeds >= ENOUGH_FULL_STACK else []
+    return missed(reached, (*SOMETIMES, *EVENTS)) if seeds >= ENOUGH else []
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != HASHSEED:
+        os.environ["PYTHONHASHSEED"] = HASHSEED
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    sys.exit(main(sys.argv[1:]))
