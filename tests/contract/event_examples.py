@@ -47,10 +47,12 @@ EXAMPLES: Final[tuple[Event, ...]] = (
                   metadata=OBJECT),
     messages.Acknowledged(through=Sequence(41)),
     ASKED,
-    questions.Offered(channel=Channel.NATIVE),
+    questions.Offered(channel=Channel.NATIVE, shown_at=Instant(17)),
     questions.Seen(channel=Channel.CONSOLE),
-    questions.Answered(by=BO, content=msgspec.Raw(b'{"verdict":"ship"}'), channel=Channel.STREAM),
-    questions.Declined(by=BO, channel=Channel.INBOX, reason="busy"),
+    questions.Answered(
+        by=BO, content=msgspec.Raw(b'{"verdict":"ship"}'), channel=Channel.STREAM, offers=((Channel.POLL, Instant(17)),)
+    ),
+    questions.Declined(by=BO, channel=Channel.INBOX, reason="busy", offers=((Channel.POLL, Instant(17)),)),
     questions.Dismissed(channel=Channel.NATIVE, reason=Dismissal.CLIENT_AUTO_DECLINE),
     questions.Requeued(reason="kill"),
     questions.Withdrawn(by=ANA, reason="settled"),

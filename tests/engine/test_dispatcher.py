@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from crossfade.core import questions
+from crossfade.core.records import decode
 from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import StoredEvent, UnavailableError, UnknownOutcomeError
@@ -125,16 +126,22 @@ def test_an_expiry_that_meets_a_failing_log_comes_again(fault: str) -> None:
 
 
 @run
-async def test_an_offer_that_meets_a_failing_log_is_not_claimed_and_costs_nothing() -> None:
+async def test_an_offer_that_meets_a_failing_log_costs_nothing_and_is_recorded_later_as_of_when_it_was() -> None:
     log = FaultyLog()
     async with World(log) as world:
         ana, bo = await pair(world)
         asked = await world.ask(ana, "bo")
-        log.faults.append("unavailable")
         assert [item.id for item in (await world.poll(bo, after=0)).items] == [asked.question_id]
-        assert ok(await world.hub.question(ana, asked.question_id)).delivery == "queued"
-        assert [item.id for item in (await world.poll(bo, after=0)).items] == [asked.question_id]
+        shown_at = world.clock.now()
         assert ok(await world.hub.question(ana, asked.question_id)).delivery == "offered"
+        log.faults.append("unavailable")
+        await world.clock.advance(1)
+        assert await stored(log, "question.offered") == []
+        await world.clock.advance(1)
+        [row] = await stored(log, "question.offered")
+        offered = decode(row.type, row.payload)
+        assert isinstance(offered, questions.Offered)
+        assert offered.shown_at == shown_at
 
 
 @run

@@ -154,3 +154,11 @@ async def test_an_expiry_beyond_ten_years_is_refused() -> None:
         far = await world.hub.issue_token(ROOT, "ana", Kind.PROGRAM, [Scope.AGENT], expires_seconds=1e14)
         assert refused(far) == "token.expiry_far"
         assert ok(await world.hub.tokens(ROOT)) == []
+
+
+@run
+async def test_nobody_acts_under_a_name_of_the_hub_itself() -> None:
+    async with World() as world:
+        for name in ("system", "hub", "kill-file", "programme"):
+            assert refused(await world.hub.admit(name)) == "auth.required"
+            assert refused(await world.hub.issue_token(ROOT, name, Kind.PROGRAM, [Scope.AGENT])) == "agent.reserved"

@@ -374,3 +374,16 @@ async def test_a_question_that_a_failing_disk_kept_on_the_lane_is_offered_as_tex
         ok(await world.hub.rollout_kill(ROOT, "drill"))
         await world.clock.advance(2)
         assert [item.id for item in (await world.poll(bo, native=True)).items] == [asked.question_id]
+
+
+@run
+async def test_a_client_that_died_in_the_dialog_is_asked_again_soon_after_it_is_back() -> None:
+    async with World() as world:
+        ana, bo = await fleet(world)
+        asked = await world.ask(ana, "bo")
+        assert (await attend(world, bo)).questions
+        waiting = await started(attend(world, bo, 25), world)
+        await world.clock.advance(4)
+        assert not waiting.done()
+        await world.clock.advance(2)
+        assert [question.question_id for question in (await waiting).questions] == [asked.question_id]

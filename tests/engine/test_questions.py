@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from crossfade.core.decider import Refusal
-from crossfade.core.values import SECOND, Channel
+from crossfade.core.values import SECOND, SPACE, Channel, stream_of
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest
@@ -286,3 +286,32 @@ async def test_who_comes_too_late_while_the_disk_fails_is_told_to_come_back() ->
         log.always = "fine"
         await world.clock.advance(2)
         assert ok(await world.hub.question(ana, asked.question_id)).status == "expired"
+
+
+@run
+async def test_an_answer_given_at_once_tells_where_it_was_shown_without_a_record_of_its_own() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo")
+        await world.poll(bo, after=0)
+        assert ok(await world.hub.question(ana, asked.question_id)).delivery == "offered"
+        ok(await world.answer(bo, asked.question_id))
+        await world.clock.advance(5)
+        rows = await world.log.read_stream(SPACE, stream_of("question", asked.question_id))
+        assert [row.type for row in rows] == ["question.asked/1", "question.answered/1"]
+        again = await world.restart()
+        assert ok(await again.hub.question(ana, asked.question_id)).channels == ("poll",)
+        assert again.hub.measures().offered["polling", "poll"] == 1
+        await again.hub.stop()
+
+
+@run
+async def test_the_same_key_with_another_answer_is_refused() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = await world.ask(ana, "bo")
+        ok(await world.answer(bo, asked.question_id, key="k"))
+        same = msgspec.Raw(b'{ "verdict": "ship" }')
+        assert ok(await world.answer(bo, asked.question_id, same, key="k")).status == "answered"
+        hold = msgspec.Raw(b'{"verdict":"hold"}')
+        assert refused(await world.answer(bo, asked.question_id, hold, key="k")) == "key.reused"

@@ -131,7 +131,7 @@ def decide(state: State, command: Command, now: Instant) -> tuple[AgentEvent, ..
     if isinstance(command, Register):
         return _register(state, command)
     if state.status is Status.ABSENT:
-        return Refusal("agent.unknown", "There is no such agent.")
+        return Refusal("agent.unknown", "There is no such agent.", "`crossfade agent ls` lists them.")
     if state.status is Status.RETIRED:
         return Refusal("agent.retired", f"{state.name} is retired.", "Register another name.")
     match command:

@@ -13,7 +13,6 @@ from crossfade.core.decider import Decider, Refusal
 from crossfade.core.records import Event, register
 from crossfade.core.values import SECOND, AgentName, Instant, Kind, Scope
 
-
 LIFE_SECONDS_MAX: Final = 10 * 366 * 86_400
 
 
@@ -94,7 +93,7 @@ def decide(state: State, command: Command, now: Instant) -> tuple[Issued | Revok
         if command.expires_at is not None and command.expires_at <= now:
             return Refusal("token.expiry_past", "The expiry is not in the future.", "Give a later expiry.")
         if command.expires_at is not None and command.expires_at - now > LIFE_SECONDS_MAX * SECOND:
-            return Refusal("token.expiry_far", "The expiry is more than ten years ahead.", "Give an earlier one, or none.")
+            return Refusal("token.expiry_far", "The expiry is over ten years ahead.", "Give an earlier one, or none.")
         return (Issued(**{name: getattr(command, name) for name in Issued.__struct_fields__}),)
     if state.status is Status.ABSENT:
         return Refusal("token.unknown", "There is no such token.", "`crossfade token ls` lists them.")

@@ -16,8 +16,59 @@ import msgspec
 
 from crossfade.core import shapes
 from crossfade.core.decider import Decider, Refusal
-from crossfade.core.records import Event, register
+from crossfade.core.question_events import (
+    Answered,
+    Asked,
+    Declined,
+    Dismissal,
+    Dismissed,
+    Expired,
+    Exposure,
+    Offered,
+    Offers,
+    QuestionEvent,
+    Requeued,
+    Seen,
+    Withdrawn,
+)
+from crossfade.core.records import Event
 from crossfade.core.values import AgentName, Channel, Instant, Lane, QuestionId
+
+__all__ = [
+    "DECIDER",
+    "NEXT",
+    "Answer",
+    "Answered",
+    "Ask",
+    "Asked",
+    "Command",
+    "Decline",
+    "Declined",
+    "Dismiss",
+    "Dismissal",
+    "Dismissed",
+    "Expire",
+    "Expired",
+    "Exposure",
+    "Offer",
+    "Offered",
+    "Offers",
+    "QuestionEvent",
+    "Requeue",
+    "Requeued",
+    "See",
+    "Seen",
+    "State",
+    "Status",
+    "Withdraw",
+    "Withdrawn",
+    "closed",
+    "deadline",
+    "decide",
+    "evolve",
+    "question_id",
+    "unrecorded",
+]
 
 
 class Status(StrEnum):
@@ -29,27 +80,6 @@ class Status(StrEnum):
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
-
-
-class Exposure(StrEnum):
-    """Which lanes the two ends of a conversation were on when it began."""
-
-    NEW = "new"
-    OLD = "old"
-    MIXED = "mixed"
-
-
-class Dismissal(StrEnum):
-    """Why a channel did not bring an end."""
-
-    CANCELLED = "cancelled"
-    """The addressee's client closed the question without deciding (MCP ``cancel``)."""
-    CLIENT_AUTO_DECLINE = "client_auto_decline"
-    """A client that faces a person declined faster than a person can, and has never accepted."""
-    INVALID_CONTENT = "invalid_content"
-    """The client accepted with content that does not fit the shape."""
-    NO_REPLY = "no_reply"
-    """The client took the question and did not come back in time."""
 
 
 # --- commands ---------------------------------------------------------------------------------------
@@ -73,6 +103,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     channel: Channel
+    shown_at: Instant = Instant(0)
 
 
 class See(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,12 +114,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     by: AgentName
     content: msgspec.Raw
     channel: Channel
+    offers: Offers = ()
 
 
 class Decline(msgspec.Struct, frozen=True, kw_only=True):
     by: AgentName
     channel: Channel
     reason: str = ""
+    offers: Offers = ()
 
 
 class Dismiss(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,99 +147,6 @@ class Expire(msgspec.Struct, frozen=True, kw_only=True):
 
 Command = Ask | Offer | See | Answer | Decline | Dismiss | Requeue | Withdraw | Expire
 
-
-# --- events: their fields are the format on disk ----------------------------------------------------
-
-
-class Asked(Event, frozen=True, kw_only=True):
-    asker: AgentName
-    """Whose question it is."""
-    addressee: AgentName
-    """Who alone may answer or decline."""
-    message: str
-    """The question as people read it."""
-    schema: msgspec.Raw
-    """Shape of the answer: canonical JSON Schema in the elicitation subset."""
-    deadline: Instant
-    """The question expires at this instant."""
-    lane: Lane
-    """How it reaches the addressee; kept for the whole conversation."""
-    epoch: int
-    """The rollout's epoch when the lane was chosen; a later epoch unpins the conversation."""
-    exposure: Exposure
-    """Lanes of both ends, for comparing like with like."""
-    conversation: str
-    """Id of the first question or message of the chain."""
-    hops: int = 0
-    """Length of the ``reply_to`` chain before this question."""
-    reply_to: str = ""
-    """Question or message that led to this one."""
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-    """The asker's own JSON object, handed through unread."""
-
-
-class Offered(Event, frozen=True, kw_only=True):
-    channel: Channel
-    """The channel on which the question was first shown."""
-
-
-class Seen(Event, frozen=True, kw_only=True):
-    channel: Channel
-    """The channel whose use proves that the addressee has it in front of them."""
-
-
-class Answered(Event, frozen=True, kw_only=True):
-    by: AgentName
-    """The addressee."""
-    content: msgspec.Raw
-    """JSON object that fits the shape."""
-    channel: Channel
-    """How the answer came."""
-
-
-class Declined(Event, frozen=True, kw_only=True):
-    by: AgentName
-    """The addressee."""
-    channel: Channel
-    """How the decision came."""
-    reason: str = ""
-    """Free text for the asker."""
-
-
-class Dismissed(Event, frozen=True, kw_only=True):
-    channel: Channel
-    """The channel that did not bring an end."""
-    reason: Dismissal
-    """Why."""
-
-
-class Requeued(Event, frozen=True, kw_only=True):
-    reason: str
-    """Why the rollout took the lane back, e.g. ``kill``."""
-
-
-class Withdrawn(Event, frozen=True, kw_only=True):
-    by: AgentName
-    """The asker."""
-    reason: str = ""
-    """Free text for the addressee."""
-
-
-class Expired(Event, frozen=True, kw_only=True):
-    """The deadline passed without an end."""
-
-
-QuestionEvent = Asked | Offered | Seen | Answered | Declined | Dismissed | Requeued | Withdrawn | Expired
-
-register("question.asked/1", Asked)
-register("question.offered/1", Offered)
-register("question.seen/1", Seen)
-register("question.answered/1", Answered)
-register("question.declined/1", Declined)
-register("question.dismissed/1", Dismissed)
-register("question.requeued/1", Requeued)
-register("question.withdrawn/1", Withdrawn)
-register("question.expired/1", Expired)
 
 NEXT: Final[Mapping[tuple[Status, type[Event]], Status]] = {
     (Status.ABSENT, Asked): Status.OPEN,
@@ -316,7 +256,8 @@ def _open(
 ) -> tuple[QuestionEvent, ...] | Refusal:
     match command:
         case Offer():
-            return () if command.channel in state.offered else (Offered(channel=command.channel),)
+            new = command.channel not in state.offered
+            return (Offered(channel=command.channel, shown_at=command.shown_at),) if new else ()
         case See():
             return () if state.seen else (Seen(channel=command.channel),)
         case Requeue():
@@ -324,13 +265,16 @@ def _open(
         case Withdraw() if command.by == state.asker:
             return (Withdrawn(by=command.by, reason=command.reason),)
         case Withdraw():
-            return Refusal("question.not_asker", "Only the asker may withdraw it.")
+            return Refusal("question.not_asker", "Only the asker may withdraw it.", "The addressee declines instead.")
         case Answer() | Decline() | Dismiss() if command.by != state.addressee:
-            return Refusal("question.not_addressee", f"It is addressed to {state.addressee}.")
+            return Refusal(
+                "question.not_addressee", "It is addressed to somebody else.", "Only the addressee may answer it."
+            )
         case Answer():
             return _answer(state, command)
         case Decline():
-            return (Declined(by=command.by, channel=command.channel, reason=command.reason),)
+            offers = unrecorded(state, command.offers)
+            return (Declined(by=command.by, channel=command.channel, reason=command.reason, offers=offers),)
         case Dismiss():
             if len(state.dismissals) >= DISMISSALS_MAX:
                 return Refusal("question.too_many_dismissals", "Every channel has been tried.")
@@ -341,7 +285,15 @@ def _open(
 
 def _answer(state: State, command: Answer) -> tuple[QuestionEvent, ...] | Refusal:
     refusal = shapes.check_raw(state.schema, command.content)
-    return refusal or (Answered(by=command.by, content=command.content, channel=command.channel),)
+    if refusal is not None:
+        return refusal
+    offers = unrecorded(state, command.offers)
+    return (Answered(by=command.by, content=command.content, channel=command.channel, offers=offers),)
+
+
+def unrecorded(state: State, offers: Offers) -> Offers:
+    """Those of ``offers`` that the history does not tell of yet."""
+    return tuple(offer for offer in offers if offer[0] not in state.offered)
 
 
 def evolve(state: State, event: Event) -> State:
@@ -360,13 +312,11 @@ def evolve(state: State, event: Event) -> State:
         case Requeued():
             return change(state, as_text=True)
         case Answered():
-            return change(
-                state, status=status, content=event.content, ended_by=event.by, ended_channel=event.channel, seen=True
-            )
+            state = _ended(state, event, status)
+            return change(state, content=event.content)
         case Declined():
-            return change(
-                state, status=status, reason=event.reason, ended_by=event.by, ended_channel=event.channel, seen=True
-            )
+            state = _ended(state, event, status)
+            return change(state, reason=event.reason)
         case Withdrawn():
             return change(state, status=status, reason=event.reason, ended_by=event.by)
         case _:
@@ -374,6 +324,13 @@ def evolve(state: State, event: Event) -> State:
 
 
 _ASKED_FIELDS: Final = tuple(field for field in Asked.__struct_fields__)
+
+
+def _ended(state: State, event: Answered | Declined, status: Status) -> State:
+    offered = (*state.offered, *(channel for channel, _ in event.offers))
+    return msgspec.structs.replace(
+        state, status=status, offered=offered, ended_by=event.by, ended_channel=event.channel, seen=True
+    )
 
 
 def deadline(state: State) -> Instant | None:

@@ -10,6 +10,7 @@ import msgspec
 from crossfade.core import messages, questions, shapes
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal, Exposure
+from crossfade.core.records import Event
 from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Lane, QuestionId, Sequence, stream_of
 from crossfade.engine.context import Context, too_long
 from crossfade.engine.dispatcher import Applied
@@ -217,12 +218,14 @@ class Asking:
             return refusal
         command: questions.Answer | questions.Decline
         if request.action == "decline":
-            command = questions.Decline(by=caller.name, channel=request.channel, reason=request.reason)
+            offers = self._shown(request.question_id)
+            command = questions.Decline(by=caller.name, channel=request.channel, reason=request.reason, offers=offers)
         else:
             content = msgspec.Raw(b"{}") if request.content is None else request.content
             if len(bytes(content)) > self._c.limits.content_bytes_max:
                 return self._c.refuse(too_long("content", len(bytes(content)), self._c.limits.content_bytes_max))
-            command = questions.Answer(by=caller.name, content=content, channel=request.channel)
+            offers = self._shown(request.question_id)
+            command = questions.Answer(by=caller.name, content=content, channel=request.channel, offers=offers)
         return await self._end(caller, request.question_id, command, scoped_key(caller, "answer", request.key), cause)
 
     async def native_reply(self, caller: Caller, reply: NativeReply, cause: str) -> QuestionView | Refusal:
@@ -240,20 +243,27 @@ class Asking:
             return await self.dismiss(caller, entry, Dismissal.CLIENT_AUTO_DECLINE)
         if reply.action == "cancel":
             return await self.dismiss(caller, entry, Dismissal.CANCELLED)
-        command = questions.Decline(by=caller.name, channel=Channel.NATIVE)
+        offers = self._shown(entry.question_id)
+        command = questions.Decline(by=caller.name, channel=Channel.NATIVE, offers=offers)
         return await self._end(caller, entry.question_id, command, None, cause)
 
     async def _accept_native(
         self, caller: Caller, entry: Entry, reply: NativeReply, cause: str
     ) -> QuestionView | Refusal:
         content = msgspec.Raw(b"{}") if reply.content is None else reply.content
-        command = questions.Answer(by=caller.name, content=content, channel=Channel.NATIVE)
+        offers = self._shown(entry.question_id)
+        command = questions.Answer(by=caller.name, content=content, channel=Channel.NATIVE, offers=offers)
         # The same reply twice (a retried call) is one answer, so its key is what it says.
         key = scoped_key(caller, "native", f"{entry.question_id}\0{bytes(content)!r}")
         outcome = await self._end(caller, entry.question_id, command, key, cause)
         if isinstance(outcome, Refusal) and outcome.code.startswith("answer."):
             return await self.dismiss(caller, entry, Dismissal.INVALID_CONTENT)
         return outcome
+
+    def _shown(self, question_id: str) -> questions.Offers:
+        """Where the question was shown, as far as no record tells of it yet."""
+        entry = self._c.views.questions.get(question_id)
+        return () if entry is None else tuple(entry.shown.items())
 
     def _made_by_machine(self, caller: Caller, entry: Entry) -> bool:
         member = self._c.views.directory.get(caller.name)
@@ -285,8 +295,10 @@ class Asking:
             outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
-        if outcome.duplicate and (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0].stream != stream:
-            return self._c.refuse(REUSED)
+        if outcome.duplicate:
+            first = recorded(SPACE, (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0])
+            if first.stream != stream or not _carried_out(command, first.event):
+                return self._c.refuse(REUSED)
         entry = await self.entry(question_id)
         return entry if isinstance(entry, Refusal) else view(entry)
 
@@ -301,6 +313,18 @@ class Asking:
             return False
         await self._c.dispatcher.run(stream_of("question", question_id), questions.Expire(), by="system")
         return True
+
+
+def _carried_out(command: Any, event: Event) -> bool:
+    """The event is what the command asked for, not something else that was done with the same key."""
+    match command, event:
+        case questions.Answer(), questions.Answered():
+            same: bool = msgspec.json.decode(command.content) == msgspec.json.decode(event.content)
+            return same
+        case (questions.Decline(), questions.Declined()) | (questions.Withdraw(), questions.Withdrawn()):
+            return True
+        case _:
+            return isinstance(command, questions.Dismiss)
 
 
 def exposure(asker: Lane, addressee: Lane) -> Exposure:

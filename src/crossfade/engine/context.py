@@ -10,7 +10,7 @@ from crossfade.engine.dispatcher import Dispatcher
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import Clock, Ids, Log
 from crossfade.engine.projector import Views
-from crossfade.engine.timers import Timers
+from crossfade.engine.timers import Timer, Timers
 from crossfade.engine.views.directory import Member
 
 BURST_SECONDS: Final = 2.0
@@ -36,9 +36,9 @@ class Context:
         """The instant ``seconds`` from now."""
         return Instant(self.clock.now() + int(seconds * SECOND))
 
-    def again(self, seconds: float, call: Callable[[], None]) -> None:
+    def again(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call once after ``seconds``."""
-        self.timers.at(self.later(seconds), call)
+        return self.timers.at(self.later(seconds), call)
 
     def lane_of(self, member: Member) -> Lane:
         """The lane of an identity now."""

@@ -125,6 +125,7 @@ class Hub:
     async def stop(self) -> None:
         """End the streams, wake every wait, finish what is being written; the log stays open."""
         self.drain()
+        self._mail.record_all()
         for committer in self._committers.values():
             await committer.flush()
         await self._c.background.stop()

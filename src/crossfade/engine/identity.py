@@ -20,6 +20,8 @@ TOKEN_BYTES_MAX: Final = 256
 PROGRAMME_NAME: Final = SERVICE_NAME
 """No guest may call itself that."""
 _UNFIT: Final = re.compile(r"[^a-z0-9._-]+")
+RESERVED: Final = frozenset({SERVICE_NAME, "system", "hub", "kill-file"})
+"""Actors in the log that are the hub itself; nobody else may act under these names."""
 
 
 class Identity:
@@ -64,8 +66,8 @@ class Identity:
                 "auth.required", "This hub admits nobody without a token.", "Send `Authorization: Bearer TOKEN`."
             )
         name = AgentName(_UNFIT.sub("-", client_name.lower()).strip("-._")[:64] or "guest")
-        if name == PROGRAMME_NAME or any(state.name == name for _, state in self._c.views.programme.tokens.values()):
-            return Refusal("auth.required", f"{name} has a token.", "Send it, or use another client name.")
+        if name in RESERVED or self._c.views.programme.has_token(name):
+            return Refusal("auth.required", f"{name} is somebody else's name.", "Send its token, or use another name.")
         refusal = await self.register(name, Kind.PROGRAM, "")
         if refusal is not None:
             return refusal
@@ -96,6 +98,8 @@ class Identity:
             return Refusal(
                 "agent.bad_name", f"{name!r} is not a name.", "Use 1 to 64 of a-z, 0-9, dot, dash and underscore."
             )
+        if name in RESERVED:
+            return Refusal("agent.reserved", f"{name} is a name of the hub itself.", "Use another name.")
         token_id = self._c.ids.new("t")
         token = PREFIX + self._c.ids.secret()
         command = credentials.Issue(

@@ -24,6 +24,10 @@ from crossfade.engine.views.instants import iso
 from crossfade.engine.views.mailboxes import item
 from crossfade.engine.views.questions import Entry, view
 
+CURSOR_SECONDS: Final = 1.0
+"""A cursor that moved is recorded after at most this long, together with all others."""
+OFFER_SECONDS: Final = 0.25
+"""An offer is recorded by itself if the question has no end after this long."""
 RECLAIM_SECONDS: Final = 5.0
 """A question taken natively by a call that ended without a reply may be taken again after this long."""
 
@@ -38,6 +42,8 @@ class Mail:
         self._c = context
         self._asking = asking
         self.backlog = Backlog(context, asking)
+        self._behind: dict[str, Member] = {}
+        """Owners of mailboxes whose cursor moved, and the log does not have it yet."""
         self.draining = False
         """The hub is going down: waits come back empty at once."""
 
@@ -224,8 +230,23 @@ class Mail:
         """Advance the cursor at once in memory, durably soon: a crash in between delivers again."""
         name = member.state.name
         for entry in member.mailbox.acknowledge(through):
+            self.record_offers(entry)
             self._c.dispatcher.post(stream_of("question", entry.question_id), questions.See(channel=channel), by=name)
-        self._record_cursor(member)
+        if not self._behind:
+            self._c.again(CURSOR_SECONDS, self.record_cursors)
+        self._behind[name] = member
+
+    def record_all(self) -> None:
+        """Record what would be recorded a little later: the hub is going down."""
+        for entry in self._c.views.questions.values():
+            self.record_offers(entry)
+        self.record_cursors()
+
+    def record_cursors(self) -> None:
+        """Record the cursors that moved. A crash before it delivers again what was acknowledged since."""
+        behind, self._behind = self._behind, {}
+        for member in behind.values():
+            self._record_cursor(member)
 
     def _record_cursor(self, member: Member) -> None:
         """Record how far the owner is; again and again while the log cannot be written."""
@@ -288,7 +309,7 @@ class Mail:
             return []
         now = self._c.clock.now()
         for entry in mailbox.native.values():
-            if entry.claimed_at is None or now - entry.claimed_at > RECLAIM_SECONDS * SECOND:
+            if entry.claimed_at is None or now - entry.claimed_at >= RECLAIM_SECONDS * SECOND:
                 self._claim(member, entry)
                 return [entry]
         return []
@@ -309,6 +330,9 @@ class Mail:
         now = self._c.clock.now()
         entry.claimed_at = now
         self.offered(entry, Channel.NATIVE)
+        if entry.reclaim is not None:
+            entry.reclaim.cancel()
+        entry.reclaim = self._c.again(RECLAIM_SECONDS, member.mailbox.wake)
         if entry.patience is None:
             left = (entry.state.deadline - now) / SECOND
             patience = min(self._c.limits.native_patience_seconds, left / 2)
@@ -338,10 +362,27 @@ class Mail:
                 member.mailbox.wake()
 
     def offered(self, entry: Entry, channel: Channel) -> None:
-        """Record that the question was shown on this channel, the first time."""
-        if channel not in entry.state.offered:
+        """Note that the question was shown on this channel, the first time.
+
+        Most are answered within the blink of an eye, and the record of the end then tells of it too:
+        a record of its own follows only if the question is still open a little later.
+        """
+        if channel in entry.state.offered or channel in entry.shown:
+            return
+        entry.shown[channel] = self._c.clock.now()
+        if len(entry.shown) == 1:
+            entry.offering = self._c.again(OFFER_SECONDS, lambda: self.record_offers(entry))
+
+    def record_offers(self, entry: Entry) -> None:
+        """Record where an open question was shown; the projector strikes off what the log has."""
+        for channel, shown_at in entry.shown.items():
             stream = stream_of("question", entry.question_id)
-            self._c.dispatcher.post(stream, questions.Offer(channel=channel), by="system")
+            self._c.dispatcher.post(
+                stream,
+                questions.Offer(channel=channel, shown_at=shown_at),
+                by="system",
+                on_fault=lambda: self._c.again(RETRY_SECONDS, lambda: self.record_offers(entry)),
+            )
 
     def _with_lane(self, member: Member, batch: Batch) -> Batch:
         rollout = self._c.views.programme.rollout

@@ -21,7 +21,7 @@ from crossfade.core import (
     signoffs,
 )
 from crossfade.core.records import Recorded
-from crossfade.core.values import Lane, QuestionId
+from crossfade.core.values import Channel, Instant, Lane, QuestionId
 from crossfade.engine.measures import Measures
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.directory import Directory
@@ -90,6 +90,7 @@ class Projector:
 
     def _token(self, record: Recorded, before: Any, after: credentials.State) -> None:
         self._views.programme.tokens[after.digest] = (record.stream.partition("/")[2], after)
+        self._views.programme.holders.add(after.name)
 
     def _rollout(self, record: Recorded, before: rollouts.State, after: rollouts.State) -> None:
         programme = self._views.programme
@@ -152,8 +153,8 @@ class Projector:
         match record.event:
             case questions.Asked():
                 self._asked(record, after)
-            case questions.Offered(channel=channel):
-                self._offered(self._entry(record, after), record, channel)
+            case questions.Offered(channel=channel, shown_at=shown_at):
+                self._offered(self._entry(record, after), channel, Instant(shown_at or record.at))
             case questions.Dismissed() | questions.Requeued():
                 self._as_text(self._entry(record, after), record)
             case questions.Seen():
@@ -183,12 +184,13 @@ class Projector:
             entry.text_at = record.sequence
             addressee.mailbox.put(Mail(record.sequence, "question", record, entry))
 
-    def _offered(self, entry: Entry, record: Recorded, channel: str) -> None:
+    def _offered(self, entry: Entry, channel: Channel, shown_at: Instant) -> None:
+        entry.shown.pop(channel, None)
         measures = self._views.measures
         measures.offered[entry.state.lane, channel] += 1
         if entry.offered_at is None:
-            entry.offered_at = record.at
-            measures.delivery_ms[entry.state.lane].add((record.at - entry.asked_at) / _MS)
+            entry.offered_at = shown_at
+            measures.delivery_ms[entry.state.lane].add(max(0, shown_at - entry.asked_at) / _MS)
 
     def _as_text(self, entry: Entry, record: Recorded) -> None:
         if isinstance(record.event, questions.Dismissed):
@@ -205,6 +207,9 @@ class Projector:
         state = entry.state
         views.measures.ended[state.lane, state.status] += 1
         views.measures.open[state.lane] -= 1
+        if isinstance(record.event, questions.Answered | questions.Declined):
+            for channel, shown_at in record.event.offers:
+                self._offered(entry, channel, shown_at)
         if state.status is questions.Status.ANSWERED:
             views.measures.answer_ms[state.lane].add((record.at - entry.asked_at) / _MS)
         addressee = views.directory.member(state.addressee)

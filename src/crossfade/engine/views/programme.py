@@ -24,6 +24,8 @@ class Programme:
         """Status of the rollout → instant at which it was reached last."""
         self.tokens: dict[str, tuple[str, credentials.State]] = {}
         """Digest of a token → its id and state."""
+        self.holders: set[str] = set()
+        """Names that ever had a token."""
         self.talk: dict[tuple[str, str], int] = {}
         """(sender, recipient) → questions and messages between them, for computing clusters."""
 
@@ -32,6 +34,10 @@ class Programme:
         if self.killed:
             return Lane.POLLING
         return rollouts.lane_of_agent(self.rollout, name, label)
+
+    def has_token(self, name: str) -> bool:
+        """A token was issued under this name at some time."""
+        return name in self.holders
 
     def count_talk(self, sender: str, recipient: str, pairs_max: int) -> None:
         """Note that one talked to the other; pairs beyond ``pairs_max`` are not told apart any more."""

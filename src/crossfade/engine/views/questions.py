@@ -13,8 +13,8 @@ class Entry:
     """One question: its state and what only this process knows about it."""
 
     __slots__ = (
-        "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "patience", "question_id",
-        "sequence", "state", "text_at", "waiters",
+        "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "offering", "patience", "question_id", "reclaim",
+        "sequence", "shown", "state", "text_at", "waiters",
     )  # fmt: skip
 
     def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:
@@ -25,6 +25,8 @@ class Entry:
         self.text_at = 0
         """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
         self.offered_at: Instant | None = None
+        self.shown: dict[Channel, Instant] = {}
+        """Channels on which it was shown, that no record tells of yet: the end, or a record of their own, will."""
         self.ended_at: Instant | None = None
         self.claimed_at: Instant | None = None
         """A carrier took it natively at this instant and has not given it back."""
@@ -33,6 +35,10 @@ class Entry:
         """Waits of the asker itself: it will read the end there and needs no news of it in its mailbox."""
         self.expiry: Timer | None = None
         self.patience: Timer | None = None
+        self.reclaim: Timer | None = None
+        """When another carrier may take what one took natively."""
+        self.offering: Timer | None = None
+        """When ``shown`` is recorded."""
 
     @property
     def open(self) -> bool:
@@ -42,10 +48,11 @@ class Entry:
     def end(self, at: Instant) -> None:
         """Note the end and wake who waits for it."""
         self.ended_at = at
-        for timer in (self.expiry, self.patience):
+        self.shown = {}  # what the end does not tell of was shown for less than a blink, and is not claimed
+        for timer in (self.expiry, self.patience, self.reclaim, self.offering):
             if timer is not None:
                 timer.cancel()
-        self.expiry = self.patience = None
+        self.expiry = self.patience = self.reclaim = self.offering = None
         self.wake()
 
     def wake(self) -> None:
@@ -56,13 +63,21 @@ class Entry:
                 waiter.set_result(None)
 
 
-def delivery(state: State) -> Delivery:
+def delivery(entry: Entry) -> Delivery:
     """How far the question verifiably got."""
+    state = entry.state
     if state.status is Status.ANSWERED:
         return "answered"
     if state.seen:
         return "seen"
-    return "offered" if state.offered else "queued"
+    return "offered" if state.offered or entry.shown else "queued"
+
+
+def channels(entry: Entry) -> tuple[Channel, ...]:
+    """Where it was shown, in order of the first time."""
+    if not entry.shown:
+        return entry.state.offered
+    return (*entry.state.offered, *(channel for channel in entry.shown if channel not in entry.state.offered))
 
 
 def view(entry: Entry) -> QuestionView:
@@ -71,7 +86,7 @@ def view(entry: Entry) -> QuestionView:
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
-        delivery=delivery(state),
+        delivery=delivery(entry),
         asker=state.asker,
         addressee=state.addressee,
         message=state.message,
@@ -80,7 +95,7 @@ def view(entry: Entry) -> QuestionView:
         deadline=iso(state.deadline),
         lane=state.lane,
         exposure=state.exposure,
-        channels=state.offered,
+        channels=channels(entry),
         dismissals=state.dismissals,
         content=state.content,
         reason=state.reason,
