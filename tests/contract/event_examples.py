@@ -142,6 +142,7 @@ EXAMPLES: Final[tuple[Event, ...]] = (
         evidence=OBJECT,
     ),
     runs.Released(node="canary/step/deploy", by="ana", reason="disk was full"),
+    runs.Reopened(node="canary/entry/signoff/0", signoff="s_1"),
     runs.Skipped(
         node="canary/step/deploy", by="ana", reason="done by hand", grounds=runs.Grounds.SIGNOFF, signoff="s_1"
     ),

@@ -5,13 +5,15 @@ import json
 import re
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import ElicitRequestParams, ElicitResult
+from mcp_types import ElicitResult
 
 from crossfade.cli.exits import Exit
 from crossfade.cli.failing import guarded
@@ -43,7 +45,7 @@ async def until_gone(work: Callable[[], Awaitable[object]]) -> None:
 async def by_mcp(url: str, token: str) -> None:
     """The official MCP client: fills in what it is shown while it waits in ``attend``."""
 
-    async def elicit(context: object, params: ElicitRequestParams) -> ElicitResult:
+    async def elicit(context: object, params: Any) -> ElicitResult:
         asked = params.requested_schema["properties"]
         return ElicitResult(
             action="accept", content={"outcome": "approved"} if "outcome" in asked else {"choice": "go"}
@@ -73,7 +75,7 @@ async def by_sdk(url: str, token: str) -> None:
 
     @agent.answers
     async def answer(question: QuestionView) -> dict[str, object]:
-        return {"outcome": "approved"} if "outcome" in question.schema["properties"] else {"choice": "go"}
+        return {"outcome": "approved"} if "outcome" in str(question.schema) else {"choice": "go"}
 
     async with agent:
         await agent.serve()
@@ -94,7 +96,7 @@ async def by_page(url: str, token: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def ramp(folder: Path) -> tuple[dict[str, object], dict[str, object], list[dict[str, object]]]:
+async def ramp(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """The small ramp on a hub that dies twice: the run at its end, its archive, the certificates."""
     found = load(str(EXAMPLES / "small-ramp.yaml"))
     assert isinstance(found, Loaded)
@@ -107,7 +109,7 @@ async def ramp(folder: Path) -> tuple[dict[str, object], dict[str, object], list
         tokens[name] = (await api.issue_token({"name": name, "kind": kind, "scopes": scopes})).token
     doors = (by_mcp, by_sdk, by_page)
     tasks = [
-        asyncio.create_task(until_gone(lambda door=door, name=name: door(hub.url, tokens[name])))
+        asyncio.create_task(until_gone(partial(door, hub.url, tokens[name])))
         for door, name in zip(doors, PEOPLE, strict=True)
     ]
     body = {"runsheet": as_json(found.runsheet).decode(), "digest": found.digest, "forced": "a test", "key": "once"}

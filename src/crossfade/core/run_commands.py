@@ -128,6 +128,11 @@ class Hold(Driven, frozen=True, kw_only=True):
     evidence: msgspec.Raw = EMPTY
 
 
+class Reopen(Driven, frozen=True, kw_only=True):
+    node: str
+    signoff: str
+
+
 class GrantWaiver(Driven, frozen=True, kw_only=True):
     node: str
 
@@ -153,6 +158,17 @@ class Complete(Driven, frozen=True, kw_only=True):
 
 
 DriverCommand = (
-    Renew | Begin | Ask | Finish | Fail | Hold | GrantWaiver | RefuseWaiver | RecordUndo | FinishAbort | Complete
+    Renew
+    | Begin
+    | Ask
+    | Finish
+    | Fail
+    | Hold
+    | Reopen
+    | GrantWaiver
+    | RefuseWaiver
+    | RecordUndo
+    | FinishAbort
+    | Complete
 )
 Command = Operation | Take | DriverCommand

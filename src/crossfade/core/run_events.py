@@ -153,6 +153,15 @@ class Released(Event, frozen=True, kw_only=True):
     """What was done about it."""
 
 
+class Reopened(Event, frozen=True, kw_only=True):
+    """A sign-off came to its end by time before what rests on it was done: it is asked for again."""
+
+    node: str
+    """The sign-off's node."""
+    signoff: str
+    """The sign-off that ended."""
+
+
 class Skipped(Event, frozen=True, kw_only=True):
     node: str
     """The step that is not done."""
@@ -263,8 +272,8 @@ class Completed(Event, frozen=True, kw_only=True):
 
 
 RunEvent = (
-    Created | Taken | Renewed | Begun | Asked | Done | Failed | Held | Released | Skipped | WaiverAsked | Waived
-    | WaiverRefused | Undone | Paused | Resumed | AbortBegun | Aborted | Migrated | Completed
+    Created | Taken | Renewed | Begun | Asked | Done | Failed | Held | Released | Reopened | Skipped
+    | WaiverAsked | Waived | WaiverRefused | Undone | Paused | Resumed | AbortBegun | Aborted | Migrated | Completed
 )  # fmt: skip
 
 register("run.created/1", Created)
@@ -276,6 +285,7 @@ register("run.done/1", Done)
 register("run.failed/1", Failed)
 register("run.held/1", Held)
 register("run.released/1", Released)
+register("run.reopened/1", Reopened)
 register("run.skipped/1", Skipped)
 register("run.waiver_asked/1", WaiverAsked)
 register("run.waived/1", Waived)

@@ -17,6 +17,7 @@ from crossfade.core.run_events import (
     Paused,
     Released,
     Renewed,
+    Reopened,
     Resumed,
     Skipped,
     Taken,
@@ -97,7 +98,7 @@ def _on_node(state: State, event: Event) -> State:
                 state, event.node, status=NodeStatus.HELD, at=event.at, verdict=event.verdict, reason=event.reason,
                 owner=event.owner, evidence=event.evidence,
             )  # fmt: skip
-        case Released():
+        case Released() | Reopened():
             # The attempts already made still count for an undo, and number what follows.
             attempt = state.of(event.node).attempt
             return _put(state, event.node, fresh=True, attempt=attempt, attempt_before=attempt)
@@ -112,7 +113,7 @@ def _passed_by(state: State, event: Event) -> State:
         case Skipped():
             return _put(
                 state, event.node, status=NodeStatus.SKIPPED, by=event.by, why=event.reason, grounds=event.grounds,
-                signoff=event.signoff,
+                signoff=event.signoff, waiver="",
             )  # fmt: skip
         case WaiverAsked():
             return _put(state, event.node, by=event.by, why=event.reason, waiver=event.signoff)

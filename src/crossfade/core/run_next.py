@@ -9,14 +9,11 @@ import msgspec
 
 from crossfade.core.run_events import Status, Verdict
 from crossfade.core.run_plan import NodeKind, PlanNode, freeze_at, window_at
-from crossfade.core.run_state import NodeStatus, Progress, State
+from crossfade.core.run_state import LOOKING, NodeStatus, Progress, State
 from crossfade.core.values import SECOND, Instant
 
 BACKOFF_SECONDS_MAX: Final = 300
 WAITING: Final = frozenset({"wait"})
-ASKING: Final = frozenset({"ask", "meeting"})
-JUDGED: Final = frozenset({"check", "measure"})
-"""Steps that look and change nothing, so that a held one is looked at again."""
 
 
 class WaitUntil(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,14 +111,14 @@ def _held(node: PlanNode, progress: Progress) -> Action | None:
         return CollectWaiver(node=node)
     if node.kind is NodeKind.SIGNOFF:
         return CollectSignOff(node=node)
-    looks = node.kind is NodeKind.GATE or (node.step is not None and node.step.kind in JUDGED)
+    looks = node.kind is NodeKind.GATE or (node.step is not None and node.step.kind in LOOKING)
     return JudgeGate(node=node, again=True) if looks else None
 
 
 def _begun(node: PlanNode, progress: Progress, now: Instant) -> Action | WaitUntil:
     waits = node.kind is NodeKind.BAKE or (node.step is not None and node.step.kind in WAITING)
     if waits and now < progress.deadline:
-        return WaitUntil(at=progress.deadline, node=node.id, why=str(node.kind))
+        return WaitUntil(at=progress.deadline, node=node.id, why=node.kind if node.step is None else node.step.kind)
     if node.kind is NodeKind.BAKE:
         return Bake(node=node, over=True)
     if node.kind is NodeKind.SIGNOFF:
@@ -149,7 +146,7 @@ def _fresh(state: State, node: PlanNode, progress: Progress, now: Instant) -> Ac
 
 
 def _step(node: PlanNode) -> Action:
-    judged = node.step is not None and node.step.kind in JUDGED
+    judged = node.step is not None and node.step.kind in LOOKING
     return JudgeGate(node=node, again=False) if judged else RunStep(node=node, recover=False)
 
 

@@ -1,4 +1,4 @@
-"""A runsheet's canonical JSON as the nodes of a run, or why no run can be made of it."""
+"""A runsheet's canonical JSON as the nodes of a run, or why no run can be made of it, or go on with it."""
 
 from hashlib import sha256
 from typing import Final
@@ -6,10 +6,14 @@ from typing import Final
 import msgspec
 
 from crossfade.core.decider import Refusal
+from crossfade.core.run_commands import READY, Migrate
+from crossfade.core.run_events import Migrated, Status
 from crossfade.core.run_plan import PlanNode, duplicate, plan_of
+from crossfade.core.run_state import NOTHING, State
 from crossfade.core.runsheets import Runsheet
 
 NODES_MAX: Final = 1_000
+REASON_LENGTH_MAX: Final = 1_000
 
 
 def read_plan(source: msgspec.Raw, digest: str) -> tuple[PlanNode, ...] | Refusal:
@@ -43,3 +47,47 @@ def _roles(runsheet: Runsheet, plan: tuple[PlanNode, ...]) -> Refusal | None:
                 {"role": role},
             )
     return None
+
+
+def not_ready(review: str) -> Refusal:
+    """The refusal of a runsheet whose review does not let it be run."""
+    return Refusal(
+        "run.not_ready",
+        f"The review of this runsheet says {review or 'nothing'}.",
+        "`crossfade runsheet review` lists the findings.",
+        {"review": review},
+    )
+
+
+def migrated(state: State, command: Migrate) -> tuple[Migrated, ...] | Refusal:
+    """Let a paused run go on with another runsheet, or refuse it."""
+    if state.status is not Status.PAUSED:
+        return Refusal("run.not_paused", f"The run is {state.status}.", "Pause it first.")
+    if command.digest == state.digest:
+        return Refusal("run.same_digest", "That is the runsheet it has already.", "Resume it.")
+    if command.review != READY:
+        return not_ready(command.review)
+    plan = unreasoned(command.reason) or read_plan(command.runsheet, command.digest)
+    if isinstance(plan, Refusal):
+        return plan
+    ids = {node.id for node in plan}
+    dropped = [node for node, progress in state.progress.items() if progress != NOTHING and node not in ids]
+    if dropped:
+        return Refusal(
+            "run.drops_nodes",
+            f"The new runsheet lacks {dropped[0]}, which was begun.",
+            "Keep what was begun, under its id.",
+            {"node": dropped[0]},
+        )
+    return (
+        Migrated(
+            runsheet=command.runsheet, digest=command.digest, replaces=state.digest, by=command.by,
+            nodes=tuple(node.id for node in plan), review=command.review,
+            reason=command.reason.strip()[:REASON_LENGTH_MAX],
+        ),
+    )  # fmt: skip
+
+
+def unreasoned(reason: str) -> Refusal | None:
+    """Refuse what nobody gave a reason for."""
+    return None if reason.strip() else Refusal("run.no_reason", "This takes a reason.", "Say why; it is recorded.")

@@ -18,6 +18,10 @@ EFFECTIVE: Final = frozenset({"command", "http", "hub", "share"})
 """Kinds of steps that change the world."""
 
 
+LOOKING: Final = frozenset({"check", "measure"})
+"""Kinds of steps that look and change nothing, so that a held one is looked at again."""
+
+
 class NodeStatus(StrEnum):
     """Where a node is."""
 

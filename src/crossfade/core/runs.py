@@ -41,6 +41,7 @@ from crossfade.core.run_commands import (
     RefuseWaiver,
     Release,
     Renew,
+    Reopen,
     Resume,
     Skip,
     Take,
@@ -60,6 +61,7 @@ from crossfade.core.run_events import (
     Paused,
     Released,
     Renewed,
+    Reopened,
     Resumed,
     RunEvent,
     Skipped,
@@ -73,15 +75,16 @@ from crossfade.core.run_events import (
 )
 from crossfade.core.run_fold import fold
 from crossfade.core.run_plan import NodeKind, PlanNode
-from crossfade.core.run_reading import read_plan
-from crossfade.core.run_state import NOTHING, SETTLED, NodeStatus, State
+from crossfade.core.run_reading import REASON_LENGTH_MAX, migrated, not_ready, read_plan, unreasoned
+from crossfade.core.run_state import LOOKING, SETTLED, NodeStatus, State
 from crossfade.core.values import Instant
 
-__all__ = ["DECIDER", "NEXT", "State", "deadline", "decide", "evolve"]
+__all__ = ["DECIDER", "NEXT", "REASON_LENGTH_MAX", "State", "deadline", "decide", "evolve"]
 
-REASON_LENGTH_MAX: Final = 1_000
 EVIDENCE_BYTES_MAX: Final = 16_384
 
+_UNBEGUN: Final = frozenset({NodeStatus.PENDING, NodeStatus.FAILED})
+_BEGUN: Final = frozenset({NodeStatus.BEGUN, NodeStatus.ASKED})
 _ACTIVE: Final = (Status.RUNNING, Status.PAUSED, Status.ABORTING)
 _OUTCOMES: Final = (
     Taken, Renewed, Asked, Done, Failed, Held, Skipped, WaiverAsked, Waived, WaiverRefused,
@@ -91,6 +94,7 @@ NEXT: Final[Mapping[tuple[Status, type[Event]], Status]] = {
     **{(status, event): status for status in _ACTIVE for event in _OUTCOMES},
     (Status.RUNNING, Begun): Status.RUNNING,
     (Status.RUNNING, Released): Status.RUNNING,
+    (Status.RUNNING, Reopened): Status.RUNNING,
     (Status.PAUSED, Released): Status.PAUSED,
     (Status.RUNNING, Paused): Status.PAUSED,
     (Status.PAUSED, Resumed): Status.RUNNING,
@@ -120,7 +124,7 @@ def decide(state: State, command: Command, now: Instant) -> tuple[RunEvent, ...]
     if not state.active:
         return Refusal("run.ended", f"The run is {state.status}.", "Create a new one.", {"status": str(state.status)})
     if isinstance(command, Driven):
-        if command.epoch != state.epoch:
+        if command.epoch != state.epoch or not state.driver:
             return Refusal("run.fenced", f"Epoch {command.epoch} is over, it is {state.epoch}.", "Another drives it.")
         return _driven(state, command, now)
     return _operated(state, command, now)
@@ -136,22 +140,13 @@ def _create(state: State, command: Create, now: Instant) -> tuple[RunEvent, ...]
     if isinstance(plan, Refusal):
         return plan
     if command.review != READY and not command.forced.strip():
-        return _not_ready(command.review)
+        return not_ready(command.review)
     return (
         Created(
             runsheet=command.runsheet, digest=command.digest, nodes=tuple(node.id for node in plan), at=now,
             review=command.review, forced="" if command.review == READY else _cut(command.forced),
         ),
     )  # fmt: skip
-
-
-def _not_ready(review: str) -> Refusal:
-    return Refusal(
-        "run.not_ready",
-        f"The review of this runsheet says {review or 'nothing'}.",
-        "`crossfade runsheet review` lists the findings.",
-        {"review": review},
-    )
 
 
 def _operated(state: State, command: Command, now: Instant) -> tuple[RunEvent, ...] | Refusal:
@@ -163,9 +158,9 @@ def _operated(state: State, command: Command, now: Instant) -> tuple[RunEvent, .
         case Abort():
             if state.status is Status.ABORTING:
                 return Refusal("run.aborting", "The run is being aborted already.", "Wait until it has ended.")
-            return _reasoned(command.reason) or (AbortBegun(by=command.by, reason=_cut(command.reason)),)
+            return unreasoned(command.reason) or (AbortBegun(by=command.by, reason=_cut(command.reason)),)
         case Migrate():
-            return _migrate(state, command)
+            return migrated(state, command)
         case Release() | Skip() | AskWaiver():
             if state.status is Status.ABORTING:
                 return Refusal("run.aborting", "The run is being aborted.", "Create a new one when it has ended.")
@@ -186,7 +181,7 @@ def _pause(state: State, command: Pause | Resume) -> tuple[RunEvent, ...] | Refu
     if isinstance(command, Pause):
         if state.status is not Status.RUNNING:
             return Refusal("run.not_running", f"The run is {state.status}.", "Only a running run is paused.")
-        return _reasoned(command.reason) or (Paused(by=command.by, reason=_cut(command.reason)),)
+        return unreasoned(command.reason) or (Paused(by=command.by, reason=_cut(command.reason)),)
     if command.digest and command.digest != state.digest:
         return Refusal(
             "run.digest_differs",
@@ -197,33 +192,6 @@ def _pause(state: State, command: Pause | Resume) -> tuple[RunEvent, ...] | Refu
     if state.status is not Status.PAUSED:
         return Refusal("run.not_paused", f"The run is {state.status}.", "Only a paused run is resumed.")
     return (Resumed(by=command.by, reason=_cut(command.reason)),)
-
-
-def _migrate(state: State, command: Migrate) -> tuple[RunEvent, ...] | Refusal:
-    if state.status is not Status.PAUSED:
-        return Refusal("run.not_paused", f"The run is {state.status}.", "Pause it first.")
-    if command.digest == state.digest:
-        return Refusal("run.same_digest", "That is the runsheet it has already.", "Resume it.")
-    if command.review != READY:
-        return _not_ready(command.review)
-    plan = _reasoned(command.reason) or read_plan(command.runsheet, command.digest)
-    if isinstance(plan, Refusal):
-        return plan
-    ids = {node.id for node in plan}
-    dropped = [node for node, progress in state.progress.items() if progress != NOTHING and node not in ids]
-    if dropped:
-        return Refusal(
-            "run.drops_nodes",
-            f"The new runsheet lacks {dropped[0]}, which was begun.",
-            "Keep what was begun, under its id.",
-            {"node": dropped[0]},
-        )
-    return (
-        Migrated(
-            runsheet=command.runsheet, digest=command.digest, replaces=state.digest, by=command.by,
-            nodes=tuple(node.id for node in plan), review=command.review, reason=_cut(command.reason),
-        ),
-    )  # fmt: skip
 
 
 def _passed_by(state: State, command: Release | Skip | AskWaiver) -> tuple[RunEvent, ...] | Refusal:
@@ -240,7 +208,7 @@ def _passed_by(state: State, command: Release | Skip | AskWaiver) -> tuple[RunEv
                 return Refusal("run.not_held", f"{node.id} is not held.", "It goes on by itself.")
             return (Released(node=node.id, by=command.by, reason=reason),)
         case Skip():
-            return _reasoned(reason) or _skip(node, command)
+            return unreasoned(reason) or _skip(node, command)
         case AskWaiver():
             if progress.status is not NodeStatus.HELD:
                 return Refusal("run.not_held", f"{node.id} is not held.", "Only what is held is waived.")
@@ -249,7 +217,7 @@ def _passed_by(state: State, command: Release | Skip | AskWaiver) -> tuple[RunEv
             if not command.signoff:
                 return Refusal("run.waiver_unsigned", "A waiver takes a sign-off.", "Name the roles that sign it.")
             asked = WaiverAsked(node=node.id, by=command.by, reason=reason, signoff=command.signoff)
-            return _reasoned(reason) or (asked,)
+            return unreasoned(reason) or (asked,)
 
 
 def _skip(node: PlanNode, command: Skip) -> tuple[RunEvent, ...] | Refusal:
@@ -273,6 +241,12 @@ def _driven(state: State, command: Driven, now: Instant) -> tuple[RunEvent, ...]
             return () if until <= state.until else (Renewed(until=until),)
         case RecordUndo() | FinishAbort():
             return _undone(state, command)
+        case Reopen(node=node, signoff=signoff):
+            found = state.node(node)
+            known = found is not None and found.kind is NodeKind.SIGNOFF and state.of(node).status is NodeStatus.DONE
+            if state.status is not Status.RUNNING or not known or state.of(node).asked.get("signoff") != signoff:
+                return Refusal("run.not_due", f"{node} is not to be signed again.", "Look at the state again.")
+            return (Reopened(node=node, signoff=signoff),)
         case Complete():
             if state.status is not Status.RUNNING or state.current() is not None:
                 return Refusal("run.unfinished", "Not everything is settled.", "Go on.")
@@ -304,10 +278,12 @@ def _on_node(state: State, command: DriverCommand, now: Instant) -> tuple[RunEve
     if node is None or node.id != wanted:
         return Refusal("run.not_due", f"{wanted} is not what is due.", "Look at the state again.")
     progress = state.of(node.id)
+    if progress.status not in _from(node, command) or (
+        isinstance(command, Begin) and state.status is not Status.RUNNING
+    ):
+        return Refusal("run.not_due", f"{node.id} is {progress.status}.", "Look at the state again.")
     match command:
         case Begin():
-            if state.status is not Status.RUNNING or progress.status not in (NodeStatus.PENDING, NodeStatus.FAILED):
-                return Refusal("run.not_due", f"{node.id} cannot be begun now.", "Look at the state again.")
             return (Begun(node=node.id, attempt=progress.attempt + 1, at=now, deadline=command.deadline),)
         case Ask():
             return (Asked(node=node.id, items=command.items, deadline=command.deadline, round=command.round),)
@@ -325,6 +301,23 @@ def _on_node(state: State, command: DriverCommand, now: Instant) -> tuple[RunEve
             return (_held(state, node, command, now),)
         case _:
             return _waiver(node, progress.waiver, command, state)
+
+
+def _from(node: PlanNode, command: DriverCommand) -> frozenset[NodeStatus]:
+    """How a node must be for a command: no outcome without an intent, but for what only looks."""
+    looks = node.kind is NodeKind.GATE or (node.step is not None and node.step.kind in LOOKING)
+    signs = frozenset({NodeStatus.HELD}) if node.kind is NodeKind.SIGNOFF else frozenset()
+    match command:
+        case Begin():
+            return _UNBEGUN
+        case Fail():
+            return frozenset({NodeStatus.BEGUN})
+        case Ask():
+            return _BEGUN | signs
+        case Finish():
+            return _UNBEGUN | {NodeStatus.HELD} if looks else _BEGUN | signs
+        case _:
+            return _UNBEGUN | _BEGUN | {NodeStatus.HELD}
 
 
 def _failed(state: State, node: PlanNode, command: Fail, now: Instant) -> tuple[RunEvent, ...]:
@@ -371,10 +364,6 @@ def deadline(state: State) -> Instant | None:
 DECIDER: Final[Decider[State, Command, Event]] = Decider(
     initial=State(), decide=decide, evolve=evolve, deadline=deadline
 )
-
-
-def _reasoned(reason: str) -> Refusal | None:
-    return None if reason.strip() else Refusal("run.no_reason", "This takes a reason.", "Say why; it is recorded.")
 
 
 def _cut(text: str) -> str:

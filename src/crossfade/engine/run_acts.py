@@ -37,7 +37,7 @@ from crossfade.engine.run_steps import Came, Steps
 from crossfade.engine.signing_views import SignoffView
 from crossfade.engine.views.runs import Entry
 
-Send = Callable[[Entry, commands.Driven], Awaitable[bool]]
+Send = Callable[[Entry, commands.DriverCommand], Awaitable[bool]]
 """Dispatches a command to a run; whether it was accepted and recorded something."""
 
 
@@ -94,6 +94,9 @@ class Acts:
         assert step is not None
         if not recover and (node.sets_share or step.irreversible):
             broken = await self._consent.broken(entry, node.phase.id)
+            if broken is not None and broken.reason == "signoff expired":
+                again = commands.Reopen(node=str(broken.numbers["node"]), signoff=str(broken.numbers["signoff"]))
+                return await self._send(entry, again)
             if broken is not None:
                 return await self._hold(entry, node, broken)
         if not recover:

@@ -130,7 +130,7 @@ class Consent:
             view = await self._controlled(entry, signoff_id)
             if isinstance(view, Refusal) or not view.holds:
                 status = view.code if isinstance(view, Refusal) else view.status
-                numbers: dict[str, float | str] = {"signoff": signoff_id}
+                numbers: dict[str, float | str] = {"signoff": signoff_id, "node": node.id}
                 return Finding(verdict=Verdict.FAILED, reason=f"signoff {status}", numbers=numbers)
         return None
 

@@ -14,18 +14,28 @@ from typing import Final
 
 import msgspec
 
-from crossfade.core import questions
+from crossfade.core import questions, runs
 from crossfade.core import run_commands as commands
 from crossfade.core.decider import Refusal
 from crossfade.core.records import Recorded
-from crossfade.core.run_next import Action, WaitUntil, next_action
-from crossfade.core.values import SECOND, Instant, stream_of
+from crossfade.core.run_next import (
+    Action,
+    CollectAnswers,
+    CollectSignOff,
+    CollectWaiver,
+    JudgeGate,
+    WaitUntil,
+    next_action,
+)
+from crossfade.core.values import Instant, stream_of
 from crossfade.engine.context import Context
 from crossfade.engine.dispatcher import Applied
 from crossfade.engine.ports import LogError
 from crossfade.engine.run_acts import Acts
 from crossfade.engine.views.runs import Entry
 
+LOOKS: Final = (CollectAnswers, CollectSignOff, CollectWaiver)
+"""Actions that record nothing as long as nobody has answered."""
 LEASE_SECONDS: Final = 30.0
 RENEW_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 60.0
@@ -43,7 +53,10 @@ class Runner:
         self.driver = context.ids.new("driver")
         self.sole = True
         """No other process writes to this log, so a lease that is still on belongs to a dead one."""
-        self._driving: set[str] = set()
+        self._woken: dict[str, asyncio.Event] = {}
+        """Run that is driven → set at every change of it, and of what it may wait for."""
+        self._looking: set[str] = set()
+        """Runs for which something is only looked at: a lease is taken if there is something to record."""
         self._epochs: dict[str, int] = {}
         """Run → epoch of the lease under which this process acts."""
 
@@ -57,30 +70,32 @@ class Runner:
         kind, _, name = record.stream.partition("/")
         if kind == "run":
             self._drive(name)
+            if name in self._woken:
+                self._woken[name].set()
         elif kind == "signoff" or isinstance(record.event, questions.Answered | questions.Declined | questions.Expired):
-            for run_id in self._driving:
-                self._c.views.runs[run_id].changed.set()
+            for woken in self._woken.values():
+                woken.set()
 
     def _drive(self, run_id: str) -> None:
-        if run_id not in self._driving and self._c.views.runs[run_id].state.active:
-            self._driving.add(run_id)
+        if run_id not in self._woken and self._c.views.runs[run_id].state.active:
+            self._woken[run_id] = asyncio.Event()
             self._c.background.spawn(self._work(run_id), f"run {run_id}")
 
     async def _work(self, run_id: str) -> None:
         entry = self._c.views.runs[run_id]
         try:
             while entry.state.active:
-                entry.changed.clear()
+                self._woken[run_id].clear()
                 await self._turn(entry)
         finally:
-            self._driving.discard(run_id)
+            del self._woken[run_id]
 
     async def _turn(self, entry: Entry) -> None:
         """Do one thing, or wait until something changes."""
         now = self._c.clock.now()
         due = next_action(entry.state, now)
         if due is None:
-            await entry.changed.wait()
+            await self._woken[entry.run_id].wait()
             return
         if isinstance(due, WaitUntil):
             await self._pause(entry, due.at)
@@ -91,9 +106,10 @@ class Runner:
             await self._pause(entry, later)
             return
         try:
-            if not await self._leased(entry):
+            looks = isinstance(due, LOOKS) or (isinstance(due, JudgeGate) and due.again)
+            if not looks and not await self._leased(entry):
                 await self._pause(entry, max(entry.state.until, self._c.later(BLINK_SECONDS)))
-            elif not await self._held_lease(entry, due):
+            elif not await (self._looked(entry, due) if looks else self._kept(entry, due)):
                 await self._pause(entry, self._c.later(LOOK_SECONDS))
         except LogError:
             await self._pause(entry, self._c.later(BLINK_SECONDS))
@@ -111,7 +127,16 @@ class Runner:
             self._epochs[entry.run_id] = entry.state.epoch
         return taken
 
-    async def _held_lease(self, entry: Entry, action: Action) -> bool:
+    async def _looked(self, entry: Entry, action: Action) -> bool:
+        """Carry out an action that changes nothing unless there is something to record."""
+        assert self.acts is not None
+        self._looking.add(entry.run_id)
+        try:
+            return await self.acts.perform(entry, action)
+        finally:
+            self._looking.discard(entry.run_id)
+
+    async def _kept(self, entry: Entry, action: Action) -> bool:
         """Carry out the action while the lease is kept."""
         assert self.acts is not None
         renewing = asyncio.ensure_future(self._renew(entry, self._epochs[entry.run_id]))
@@ -128,16 +153,21 @@ class Runner:
                 stream_of("run", entry.run_id), commands.Renew(epoch=epoch, until=until), by=self.driver
             )
 
-    async def send(self, entry: Entry, command: commands.Driven) -> bool:
+    async def send(self, entry: Entry, command: commands.DriverCommand) -> bool:
         """Dispatch a command of the driver; whether it recorded something. A fenced driver records nothing."""
+        if entry.run_id in self._looking:
+            as_driver = msgspec.structs.replace(command, epoch=entry.state.epoch)
+            if runs.decide(entry.state, as_driver, self._c.dispatcher.now()) == () or not await self._leased(entry):
+                return False
         stamped = msgspec.structs.replace(command, epoch=self._epochs[entry.run_id])
         outcome = await self._c.dispatcher.run(stream_of("run", entry.run_id), stamped, by=self.driver)
         return not isinstance(outcome, Refusal) and outcome.last >= outcome.first
 
     async def _pause(self, entry: Entry, until: Instant) -> None:
         """Wait until then, or until the run or what it waits for changes."""
-        timer = self._c.timers.at(Instant(min(until, self._c.clock.now() + 400 * 86_400 * SECOND)), entry.changed.set)
+        woken = self._woken[entry.run_id]
+        timer = self._c.timers.at(until, woken.set)
         try:
-            await entry.changed.wait()
+            await woken.wait()
         finally:
             timer.cancel()

@@ -149,7 +149,7 @@ class Runs:
         wanted = {name: step.id for step in steps for name in members_of(state, step)}
         for role, panel in read.roles.items():
             held = sum(self._known(name) for name in panel.members)
-            if panel.members and held < panel.quorum:
+            if held < min(panel.quorum, len(panel.members)):
                 return _absent(f"the role {role}", next(name for name in panel.members if not self._known(name)))
         named = [name for step in steps for name in step.to if not name.startswith("role:")]
         absent = next((name for name in named if not self._known(name)), "")
