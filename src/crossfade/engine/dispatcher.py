@@ -112,7 +112,7 @@ class Dispatcher:
                 return Applied(result.first, result.last, isinstance(result, Duplicate))
         raise UnavailableError(f"{stream} is too busy")
 
-    def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], None] | None = None) -> None:
+    def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], object] | None = None) -> None:
         """Record something nobody waits for, such as an offer or an expiry.
 
         A refusal drops it. So does a fault of the log, or a race lost too often, after ``on_fault`` was
@@ -125,7 +125,7 @@ class Dispatcher:
         stream: StreamName,
         command: Any,
         by: str,
-        on_fault: Callable[[], None] | None,
+        on_fault: Callable[[], object] | None,
         attempts: int,
     ) -> None:
         slot = self._streams.peek(stream)

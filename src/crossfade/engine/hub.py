@@ -42,6 +42,7 @@ from crossfade.engine.requests import (
 )
 from crossfade.engine.run_steps import Work
 from crossfade.engine.running import Runs
+from crossfade.engine.sending import Sending
 from crossfade.engine.signing_off import SigningOff
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
@@ -75,6 +76,7 @@ class Hub:
         self._c = Context(log, clock, ids, limits, self._views, dispatcher)
         self._asking = Asking(self._c)
         self._mail = Mail(self._c, self._asking)
+        self._sending = Sending(self._c, self._asking)
         self._identity = Identity(self._c, guests=guests)
         self._migration = Migration(self._c)
         self.signing = SigningOff(self._c, self._asking, self._identity, signer)
@@ -195,7 +197,7 @@ class Hub:
 
     async def send(self, caller: Caller, request: SendRequest, *, cause: str = "") -> SentView | Refusal:
         """Send a message, or answer a question by replying to it."""
-        return await self._mail.send(caller, request, cause)
+        return await self._sending.send(caller, request, cause)
 
     async def receive(self, caller: Caller, request: ReceiveRequest) -> Batch | Refusal:
         """Wait for what is addressed to the caller."""
