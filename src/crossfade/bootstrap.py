@@ -22,7 +22,7 @@ from crossfade.core.run_events import Verdict
 from crossfade.core.runsheets import Runsheet
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
-from crossfade.engine.ports import Log, Verifier
+from crossfade.engine.ports import Backups, Log, Verifier
 from crossfade.engine.run_ports import CheckCall, Finding
 from crossfade.engine.run_steps import Work
 from crossfade.engine.views.instants import iso
@@ -35,13 +35,14 @@ from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.tools import HubTools
 from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
+from crossfade.logs.backup import FolderBackups
 from crossfade.logs.memory import MemoryLog
-from crossfade.logs.sqlite import open_sqlite
+from crossfade.logs.sqlite import SqliteLog, open_sqlite
 from crossfade.logs.startup import FILE_NAME
 from crossfade.logs.tail import first_bad_of_tail
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
-from crossfade.outbound.signing import Ed25519Signer, ephemeral_key, read_public, signing_key
+from crossfade.outbound.signing import PUBLIC_FILE, Ed25519Signer, ephemeral_key, read_public, signing_key
 from crossfade.outbound.steps import HostSteps
 from crossfade.outbound.targets import HostTargets
 from crossfade.runsheets import Loaded
@@ -92,6 +93,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
             hub.guard(witness)
+            hub.proving.backups = _backups(config, log)
         hub.equip(_work(log))
         await hub.start()
         try:
@@ -204,6 +206,11 @@ def _open_log(config: Config) -> Log:
     if config.log == "memory":
         return MemoryLog()
     return open_sqlite(config.data_path)
+
+
+def _backups(config: Config, log: Log) -> Backups | None:
+    beside = (config.checkpoint_path, config.data_path / PUBLIC_FILE)
+    return FolderBackups(log, config.data_path / "backups", beside) if isinstance(log, SqliteLog) else None
 
 
 def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bool) -> Server:

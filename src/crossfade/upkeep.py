@@ -7,18 +7,29 @@ LogInUseError when a hub holds the folder, CorruptLogError when the log is not w
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from crossfade.config import Config
-from crossfade.core.values import PROGRAMME, SPACE, Sequence, Shard
-from crossfade.engine.ports import Log
+from crossfade.core.values import PROGRAMME, SPACE, Instant, Sequence, Shard
+from crossfade.engine.ports import BackupFailedError, Checkpoint, CorruptLogError, Log
+from crossfade.engine.projector import Projector, Views
+from crossfade.engine.streams import Streams, recorded
+from crossfade.logs.backup import adopt, back_up, open_copy, until_instant, whole_until
 from crossfade.logs.export import first_line, record_lines
 from crossfade.logs.sqlite import SqliteLog, open_sqlite
-from crossfade.outbound.checkpoints import line_texts
-from crossfade.outbound.signing import PUBLIC_FILE
+from crossfade.outbound.checkpoints import FolderWitness, line_texts
+from crossfade.outbound.host import HostClock
+from crossfade.outbound.signing import PUBLIC_FILE, signing_key
 
 SHARDS: Final = (PROGRAMME, SPACE)
 ROWS: Final = 2_000
+
+
+class Place(NamedTuple):
+    """A record of one shard."""
+
+    shard: Shard
+    sequence: Sequence
 
 
 async def export_log(config: Config, out: BinaryIO) -> int:
@@ -37,6 +48,95 @@ async def _write_rows(log: Log, shard: Shard, out: BinaryIO) -> None:
     while rows := await log.read(shard, after, ROWS):
         out.writelines(record_lines(shard, rows))
         after = rows[-1].sequence
+
+
+async def back_up_log(config: Config, target: Path) -> list[tuple[int, int, str]]:
+    """Copy a stopped hub's log; shard, sequence and chain of each end. Raises BackupFailedError."""
+    async with opened_log(config.data_path) as log:
+        heads = await back_up(log, target, (config.checkpoint_path, config.data_path / PUBLIC_FILE))
+    return [(shard, head.sequence, head.chain.hex()) for shard, head in heads.items()]
+
+
+async def restore_log(config: Config, source: Path, at: Instant | Place | None) -> list[tuple[int, int, int]]:
+    """Make a hub's folder from a copy; shard, epoch and sequence of each end, after reading and folding all of it.
+
+    ``at`` cuts the log off there: after an instant, or after a place in one shard and whatever is later in the
+    others. Without it the whole copy is taken, and refused if the checkpoints that the configuration names tell
+    of records that the copy lacks: their questions might be answered a second time.
+
+    Raises BackupFailedError, CorruptLogError.
+    """
+    _refuse_used(config)
+    log = open_copy(source)
+    try:
+        await _refuse_damaged(log)
+        if at is None:
+            await _refuse_older(config, log, source)
+        ends = await _ends(log, at)
+        await adopt(log, ends, config.data_path)
+    finally:
+        await log.close()
+    return await _checked(config)
+
+
+def _refuse_used(config: Config) -> None:
+    if config.data_path.exists() and any(config.data_path.iterdir()):
+        raise BackupFailedError(f"{config.data_path} is not empty")
+
+
+async def _refuse_damaged(log: SqliteLog) -> None:
+    for shard in SHARDS:
+        if (bad := await log.verify(shard)) is not None:
+            raise CorruptLogError(f"shard {shard}: sequence {bad} of the copy is missing or false")
+
+
+async def _refuse_older(config: Config, log: SqliteLog, source: Path) -> None:
+    for folder in (config.checkpoint_path, source / "checkpoints"):
+        for shard in SHARDS:
+            lines = line_texts(folder, shard)
+            reached = int(lines[-1].split(" ")[4]) if lines else 0
+            head = await log.head(shard)
+            if reached > head.sequence:
+                raise BackupFailedError(
+                    f"shard {shard}: the copy ends at {head.sequence}, the log had reached {reached}; "
+                    f"to go on without what came after, say so: --at {head.sequence}"
+                )
+
+
+async def _ends(log: SqliteLog, at: Instant | Place | None) -> dict[Shard, Sequence]:
+    if at is None:
+        return {shard: (await log.head(shard)).sequence for shard in SHARDS}
+    if isinstance(at, Place):
+        head = await log.head(at.shard)
+        if not 0 < at.sequence <= head.sequence:
+            raise BackupFailedError(f"shard {at.shard} has no sequence {at.sequence}: it ends at {head.sequence}")
+        instant = (await log.read(at.shard, Sequence(at.sequence - 1), 1))[0].at
+        ends = {shard: await until_instant(log, shard, instant) for shard in SHARDS} | {at.shard: at.sequence}
+    else:
+        ends = {shard: await until_instant(log, shard, at) for shard in SHARDS}
+    return {shard: await whole_until(log, shard, end) for shard, end in ends.items()}
+
+
+async def _checked(config: Config) -> list[tuple[int, int, int]]:
+    """Read the log again from the disk, fold it, and leave the first checkpoints of its epoch."""
+    if config.checkpoint_folder and config.checkpoint_path.is_dir():
+        config.checkpoint_path.rename(config.checkpoint_path.with_name(f"{config.checkpoint_path.name}.before-restore"))
+    witness = FolderWitness(config.checkpoint_path, signing_key(config.data_path))
+    async with opened_log(config.data_path) as log:
+        await _refuse_damaged(log)
+        projector = Projector(Streams(log, config.limits.ended_questions_kept), Views())
+        ends = []
+        for shard in SHARDS:
+            after = Sequence(0)
+            while rows := await log.read(shard, after, ROWS):
+                projector.apply([recorded(shard, row) for row in rows])
+                after = rows[-1].sequence
+            head = await log.head(shard)
+            if head.sequence:
+                witness.keep_now([Checkpoint(shard, head.epoch, head.sequence, head.chain, HostClock().now())])
+            ends.append((int(shard), head.epoch, int(head.sequence)))
+    witness.close()
+    return ends
 
 
 @asynccontextmanager

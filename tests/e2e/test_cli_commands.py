@@ -43,7 +43,7 @@ OTHERS = {
     *("signoff ls", "signoff show", "signoff request", "signoff withdraw", "signoff stop", "board"),
     *("certificate ls", "certificate get", "certificate show", "certificate verify", "certificate key"),
     *("runsheet new", "runsheet lint", "runsheet review", "runsheet graph", "runsheet schema", "runsheet export"),
-    *("rollout remove", "log verify", "log export", "connect", "config schema", "version"),
+    *("rollout remove", "log verify", "log export", "log backup", "log restore", "connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""
 

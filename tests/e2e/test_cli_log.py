@@ -108,3 +108,29 @@ def test_a_story_that_cannot_be_true_fails_although_the_chain_holds(said, place)
     assert done.returncode == Exit.FAILED
     (bad,) = [row for row in json.loads(done.stdout)["items"] if row["first_bad"]]
     assert bad["what"].startswith("missing: the log had reached")
+
+
+def test_a_hub_is_copied_while_it_serves_and_its_folder_made_from_the_copy(tmp_path):
+    with hub_process(tmp_path) as url:
+        crossfade(tmp_path, url, "inbox", "ls", "--as", "bo")
+        made = rows(crossfade(tmp_path, url, "log", "backup", "copy", "--json"))
+        crossfade(tmp_path, url, "inbox", "ls", "--as", "late")
+        again = crossfade(tmp_path, url, "log", "backup", "copy", "--json")
+    assert again.returncode == Exit.USAGE
+    assert verify(tmp_path / "copy").findings == []
+    assert not list((tmp_path / "data" / "backups").iterdir())
+    restored = rows(stopped(tmp_path, "log", "restore", "copy", "--data", "new"))
+    assert restored == [row | {"epoch": 2} for row in made]
+    assert verify(tmp_path / "new").findings == []
+    cut = rows(stopped(tmp_path, "log", "restore", "copy", "--data", "cut", "--at", "1:1"))
+    assert cut[1] == {"shard": 1, "epoch": 2, "sequence": 1}
+    assert rows(stopped(tmp_path, "log", "backup", "offline", "--data", "new")) == made
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "new").rename(tmp_path / "elsewhere" / "data")
+    with hub_process(tmp_path / "elsewhere") as url:
+        assert crossfade(tmp_path / "elsewhere", url, "agent", "show", "bo", "--json").returncode == 0
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-11-23T02:43:24", "1:x", "x:1", ""])
+def test_a_point_in_time_that_is_none_is_wrong_usage(tmp_path, at):
+    assert stopped(tmp_path, "log", "restore", "copy", "--data", "new", "--at", at).returncode == Exit.USAGE

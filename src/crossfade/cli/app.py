@@ -24,7 +24,7 @@ GROUPS: Final = {
     "runsheet": "The procedure of a migration as a file: write, check, review, plan, run.",
     "signoff": "Consent of specialists: ls, show, request, withdraw, stop; they give it with `answer`.",
     "certificate": "What was signed, and the proof: ls, get, show, verify, key.",
-    "log": "The record of everything: head, tail, show, verify, export.",
+    "log": "The record of everything: head, tail, show, verify, export, backup, restore.",
     "config": "Settings: show, check, schema.",
 }
 
@@ -89,6 +89,8 @@ COMMANDS: Final = (
     Command("log tail", "log:tail", "Print the newest records, and new ones as they come."),
     Command("log show", "log:show", "Show one record."),
     Command("log verify", "log_files:verify", "Check that the log is what was written, and tells a possible story."),
+    Command("log backup", "log_backup:backup", "Copy the log, also while the hub serves, and verify the copy."),
+    Command("log restore", "log_backup:restore", "Make a hub's folder from a copy, whole or up to a point in time."),
     Command("log export", "log_files:export", "Write the whole log to a file that anybody can check."),
     Command("connect", "connecting:connect", "Connect a client: print what to run or write, or write it."),
     Command("config show", "configuring:show", "Show every setting and where it comes from."),

@@ -185,6 +185,10 @@ class Api:
         """The next stretch of a shard read again by the hub: ``through``, ``end``, ``first_bad``."""
         return await self.transport.get(dict[str, object], f"/v1/log/{shard}/verify", {"after": after})
 
+    async def backup(self) -> Object:
+        """Let the hub copy its log: ``path`` on its machine, ``ends``."""
+        return await self.transport.post(dict[str, object], "/v1/log/backup", {})
+
     async def checkpoints(self, shard: int) -> Object:
         """The signed checkpoints of a shard: ``public_key``, ``checkpoints``."""
         return await self.transport.get(dict[str, object], f"/v1/log/{shard}/checkpoints")

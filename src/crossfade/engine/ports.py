@@ -4,6 +4,7 @@ A fault is not a refusal: a refusal says the command was not acceptable, a fault
 failed. Each fault says whether a retry may help. Implementations live in logs/ and outbound/.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from typing import Final, Protocol
 
@@ -118,6 +119,10 @@ class LogInUseError(LogError):
     """Another process holds the data folder."""
 
 
+class BackupFailedError(LogError):
+    """A copy of the log, or a log from a copy, could not be made; the log itself is untouched."""
+
+
 class Log(Protocol):
     """An append-only, totally ordered, hash-chained record per shard.
 
@@ -212,6 +217,13 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     chain: bytes
     """Of the row ``sequence``, 32 bytes."""
     at: Instant
+
+
+class Backups(Protocol):
+    """Copies of the log while it is in use."""
+
+    async def make(self, name: str) -> tuple[str, Mapping[Shard, Head]]:
+        """Make and verify a copy; where it is, and where its shards end. Raises BackupFailedError."""
 
 
 class Witness(Protocol):

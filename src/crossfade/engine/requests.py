@@ -233,6 +233,15 @@ class SliceView(msgspec.Struct, frozen=True, kw_only=True):
     """The first record that is missing or not as it was written."""
 
 
+class BackupView(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of the log that was read through and holds."""
+
+    path: str
+    """Its folder, on the hub's machine."""
+    ends: dict[int, int]
+    """Shard → the last sequence in the copy."""
+
+
 class NotesView(msgspec.Struct, frozen=True, kw_only=True):
     """The signed checkpoints of a shard."""
 

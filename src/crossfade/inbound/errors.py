@@ -77,6 +77,8 @@ STATUS: Final[tuple[tuple[str, int], ...]] = (
     ("http.headers_too_large", 431),
     ("http.internal", 500),
     ("http.busy", 503),
+    ("log.backup_running", 409),
+    ("log.in_memory", 409),
     ("log.*", 503),
     ("cursor.*", 400),
     ("http.*", 400),

@@ -127,6 +127,23 @@ class Database:
             self._forget_oldest(resolved.shard)
         return done
 
+    def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
+        """Take rows of another log as they are, behind those that are here; the caller has verified them."""
+        self._refuse_if_broken()
+        head = Head(epoch, rows[-1].sequence, rows[-1].chain)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._insert([Resolved(shard, head, [], rows)])
+            self._connection.execute("COMMIT")
+        except apsw.Error as fault:
+            raise self._rolled_back(fault) from fault
+        self.heads[shard] = head
+
+    def copy_to(self, target: apsw.Connection) -> apsw.Backup:
+        """A copy into ``target`` that is made step by step, on this thread; commits in between reach it too."""
+        self._refuse_if_broken()
+        return target.backup("main", self._connection, "main")
+
     def checkpoint_if_due(self) -> None:
         """Copy the write-ahead log into the file once it is long. A fault stops the log for good."""
         if self._wal_pages < CHECKPOINT_PAGES or self.broken:

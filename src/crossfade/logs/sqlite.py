@@ -6,9 +6,10 @@ its one connection, so a second connection cannot exist, and a second thread on 
 would see rows that are not durable yet.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from pathlib import Path
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import START, Committed, CorruptLogError, Head, LogError, Result, StoredEvent, Tx
@@ -28,6 +29,9 @@ from crossfade.logs.limits import (
 from crossfade.logs.recent import Recent
 from crossfade.logs.wakeups import Wakeups
 from crossfade.logs.writer import Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ROWS_PER_TURN: Final = 500
 """Rows that one turn of the writing thread reads: about a millisecond in which nothing is written."""
@@ -129,6 +133,10 @@ class SqliteLog:
                 return bad
             after, prev = rows[-1].sequence, rows[-1].chain
         return None if through is not None or prev == self._head(shard).chain else after
+
+    async def call(self, work: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What ``work`` returns, run on the writing thread between two writes; it has to be short."""
+        return await self._writer.call(work, *args, **kwargs)
 
     async def close(self) -> None:
         """Finish what is being written and release the files; further calls raise UnavailableError."""

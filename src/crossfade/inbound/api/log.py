@@ -75,6 +75,11 @@ async def verify(call: Call[VerifyQuery, Strict]) -> Outcome:
     return shard if isinstance(shard, Refusal) else await call.hub.proving.verify(call.caller, shard, after)
 
 
+async def backup(call: Call[Strict, Strict]) -> Outcome:
+    """A copy of the log, made while it is in use."""
+    return await call.hub.proving.backup(call.caller)
+
+
 async def checkpoints(call: Call[Strict, Strict]) -> Outcome:
     """The signed checkpoints of a shard."""
     shard = _shard(call.name)

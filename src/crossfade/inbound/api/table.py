@@ -5,6 +5,7 @@ from typing import Final
 from crossfade.core.board import Board
 from crossfade.engine.requests import (
     AgentView,
+    BackupView,
     IssuedToken,
     NotesView,
     QuestionView,
@@ -130,6 +131,10 @@ _LOG: Final[tuple[AnyRoute, ...]] = (
     Route(
         method="GET", path="/v1/log/head", name="log_head", summary="Read the end of each shard", grants=OPERATE,
         run=log.head, gives=log.Heads, query=Nothing, body=Nothing,
+    ),
+    Route(
+        method="POST", path="/v1/log/backup", name="log_backup", summary="Copy the log while it is in use",
+        grants=OPERATE, run=log.backup, gives=BackupView, query=Nothing, body=Nothing, refuses=(409,),
     ),
     Route(
         method="GET", path="/v1/log/{shard}", name="log_records", summary="Read records of a shard", grants=OPERATE,
