@@ -1,0 +1,133 @@
+"""The judge of histories: right about small ones by comparison with brute force, and each rule can be broken."""
+
+import itertools
+import os
+import random
+
+import msgspec
+import pytest
+
+from crossfade.core import histories
+from crossfade.core.histories import EXPIRED, OPEN, Ask, End, Piece, Read, Receive, Send, Settle
+
+HISTORIES = int(os.environ.get("CROSSFADE_TEST_HISTORIES", "5000"))
+
+
+def explained(ops: list[End | Read], deadline: int) -> bool:
+    """Brute force: some order, with silent calls in or out and an expiry somewhere or nowhere, explains all."""
+    expiry = End(client="time", called_at=deadline, question="q", value=EXPIRED)
+    silent = [op for op in (*ops, expiry) if op.returned_at is None]
+    known = [op for op in ops if op.returned_at is not None]
+    for count in range(len(silent) + 1):
+        for happened in itertools.combinations(silent, count):
+            if any(_plays(order) for order in itertools.permutations((*known, *happened))):
+                return True
+    return False
+
+
+def _plays(order: tuple[End | Read, ...]) -> bool:
+    for place, op in enumerate(order):
+        if any(later.until < op.called_at for later in order[place + 1 :]):
+            return False
+    state = OPEN
+    for op in order:
+        if isinstance(op, Read):
+            if op.value != state:
+                return False
+        elif op.returned_at is None:
+            state = op.value if state == OPEN else state
+        elif op.accepted != (state == OPEN):
+            return False
+        else:
+            state = op.value if state == OPEN else state
+    return True
+
+
+def made(dice: random.Random) -> list[End | Read]:
+    """A few calls of which some may contradict each other."""
+    ops: list[End | Read] = []
+    state = OPEN
+    for number, point in enumerate(sorted(dice.randrange(20) for _ in range(dice.randrange(1, 6)))):
+        called_at, returned_at = point - dice.randrange(4), point + dice.randrange(4)
+        value = f"answered {number}"
+        if dice.random() < 0.4:
+            seen = state if dice.random() < 0.8 else dice.choice((OPEN, EXPIRED, "answered 0"))
+            ops.append(Read(client="c", called_at=called_at, returned_at=returned_at, question="q", value=seen))
+            continue
+        accepted = state == OPEN
+        state = value if accepted else state
+        if dice.random() < 0.15:
+            accepted = not accepted
+        silent = dice.random() < 0.2
+        ops.append(
+            End(client="c", called_at=called_at, returned_at=None if silent else returned_at, question="q", value=value,
+                accepted=accepted or silent)
+        )  # fmt: skip
+    return ops
+
+
+def test_the_checker_agrees_with_brute_force() -> None:
+    dice = random.Random(7)
+    rejected = 0
+    for number in range(HISTORIES):
+        ops = made(dice)
+        deadline = dice.randrange(25)
+        ask = Ask(client="a", called_at=-10, returned_at=30, to="c", question="q", deadline_at=deadline)
+        verdict = not histories.answered_once([ask, *ops])
+        assert verdict == explained(ops, deadline), (number, deadline, ops)
+        rejected += not verdict
+    assert HISTORIES * 0.05 < rejected < HISTORIES * 0.95
+
+
+ASK = Ask(client="ana", called_at=0, returned_at=10, to="bo", question="q_1", line=1)
+GOT = Receive(client="bo", called_at=0, returned_at=12, items=(Piece(id="q_1", sender="ana", kind="question", sequence=4),), line=2)
+YES = End(client="bo", called_at=20, returned_at=30, question="q_1", value="answered 1", line=3)
+SAW = Read(client="ana", called_at=35, returned_at=40, question="q_1", value="answered 1", line=4)
+FIRST = Send(client="ana", called_at=0, returned_at=10, to=("bo",), message="m_1", line=5)
+SECOND = Send(client="ana", called_at=11, returned_at=20, to=("bo",), message="m_2", line=6)
+END = Settle(client="all", called_at=99, line=9)
+GOOD = [ASK, GOT, YES, SAW, END]
+
+
+def batch(*ids: str, called_at: int = 50, after: int = 0, first: int = 10) -> Receive:
+    items = tuple(Piece(id=one, sender="ana", sequence=first + place) for place, one in enumerate(ids))
+    return Receive(client="bo", called_at=called_at, returned_at=called_at + 5, items=items, after=after, line=7)
+
+
+def test_a_history_without_a_fault_has_none() -> None:
+    account = histories.check([*GOOD, FIRST, SECOND, batch("m_1", "m_2")])
+    assert account.violations == ()
+    assert (account.questions, account.messages, account.settled) == (1, 2, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "history"),
+    [
+        ("answered_twice", [ASK, YES, msgspec.structs.replace(YES, client="eve", value="declined", line=8)]),
+        ("not_linearizable", [ASK, YES, msgspec.structs.replace(SAW, value=OPEN)]),
+        ("not_linearizable", [ASK, YES, msgspec.structs.replace(SAW, value="declined")]),
+        ("not_linearizable", [ASK, SAW]),
+        ("repeated", [ASK, GOT, YES, msgspec.structs.replace(GOT, called_at=31, returned_at=33)]),
+        ("repeated", [FIRST, batch("m_1", after=10)]),
+        ("disordered", [FIRST, SECOND, batch("m_2", "m_1")]),
+        ("disordered", [FIRST, SECOND, batch("m_1"), batch("m_2", called_at=60)]),
+        ("phantom", [FIRST, batch("m_1", "m_7")]),
+        ("lost", [FIRST, END]),
+        ("lost", [ASK, YES, SAW, END]),
+        ("unfinished", [ASK, GOT, END]),
+    ],
+)
+def test_each_rule_is_seen_broken(rule: str, history: list[histories.Line]) -> None:
+    found = [violation.rule for violation in histories.check(history).violations]
+    assert rule in found, found
+
+
+def test_a_call_without_a_reply_explains_what_arrived() -> None:
+    silent = Send(client="ana", called_at=0, to=("bo",))
+    assert histories.check([silent, batch("m_9")]).violations == ()
+
+
+def test_what_was_not_waited_for_is_not_called_lost() -> None:
+    account = histories.check([FIRST])
+    assert account.violations == ()
+    assert not account.settled
