@@ -301,6 +301,8 @@ async def _operator_token(hub: Hub, config: Config) -> str:
         token = path.read_text("utf-8", errors="replace").strip()
         if not isinstance(hub.authenticate(token), Refusal):
             return token
+    if hub.read_only:
+        return ""  # a hub that may not write makes no token either
     issued = await hub.issue_token(ROOT, OPERATOR, Kind.PERSON, tuple(Scope))
     if isinstance(issued, Refusal):
         raise StartError(issued.code, issued.message, issued.hint)

@@ -85,6 +85,7 @@ COMMANDS: Final = (
     Command("certificate verify", "certificate:verify", "Check every byte of a certificate; needs no hub."),
     Command("certificate key", "certificate:key", "Print the hub's public key."),
     Command("board", "board:board", "Show what each specialist says of each runsheet version."),
+    Command("check", "check:check", "Judge a history of what clients saw: nothing lost, ended once."),
     Command("log head", "log:head", "Show the end of every shard."),
     Command("log tail", "log:tail", "Print the newest records, and new ones as they come."),
     Command("log show", "log:show", "Show one record."),
@@ -106,7 +107,7 @@ RUN: Final = Group("Operate", sort_key=3)
 _GROUP_OF: Final = {
     **dict.fromkeys(("up", "demo", "connect", "doctor", "version"), START),
     **dict.fromkeys(("ask", "answer", "send", "inbox", "question", "agent"), USE),
-    **dict.fromkeys(("serve", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"), RUN),
+    **dict.fromkeys(("serve", "check", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"), RUN),
 }
 
 

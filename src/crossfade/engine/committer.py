@@ -42,6 +42,8 @@ class Committer:
         self.head = head
         self.failed: LogError | None = None
         """The last fault of the log; None again after the next success."""
+        self.read_only = ""
+        """Why this process must not write to the shard; empty while it may."""
         self._uncertain = False
         """A batch may have been stored without our knowing."""
 
@@ -56,8 +58,9 @@ class Committer:
         Raises UnavailableError when too many wait already, and what the log raises. A cancelled
         caller does not undo its Tx: the same key tells what became of it.
         """
-        if len(self._queue) >= self._limits.pending_commits_max:
-            raise UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
+        refused = self._full()
+        if refused is not None:
+            raise refused
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
         def told(result: Result | LogError) -> None:
@@ -73,10 +76,19 @@ class Committer:
 
     def post(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...], told: Told) -> None:
         """Store ``tx`` without anybody waiting; ``told`` gets the result or the fault."""
-        if len(self._queue) >= self._limits.pending_commits_max:
-            told(UnavailableError(f"{len(self._queue)} commands are waiting for the disk"))
+        refused = self._full()
+        if refused is not None:
+            told(refused)
             return
         self._enqueue((tx, events, versions, told))
+
+    def _full(self) -> UnavailableError | None:
+        """Why nothing can be taken now."""
+        if self.read_only:
+            return UnavailableError(self.read_only)
+        if len(self._queue) >= self._limits.pending_commits_max:
+            return UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
+        return None
 
     def _enqueue(self, pending: Pending) -> None:
         self._queue.append(pending)

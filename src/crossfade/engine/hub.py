@@ -5,12 +5,14 @@ UnknownOutcomeError mean "come back with the same key". Identity comes from the 
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence as Seq
 
 import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
+from crossfade.core.records import Recorded, UnknownEventError
 from crossfade.core.values import PROGRAMME, SPACE, Caller, Channel, Instant, Kind, Scope, Sequence, Shard
 from crossfade.engine.asking import Asking
 from crossfade.engine.committer import Committer
@@ -21,7 +23,7 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.mail import Mail
 from crossfade.engine.measures import Measures
 from crossfade.engine.migration import Migration
-from crossfade.engine.ports import Clock, Ids, Log, Signer, Witness
+from crossfade.engine.ports import Clock, Ids, Log, Signer, StoredEvent, Witness
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.proving import Proving
 from crossfade.engine.reactor import Reactor
@@ -49,6 +51,8 @@ from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.questions import view
 from crossfade.engine.witnessing import Witnessing
+
+logger = logging.getLogger("crossfade.engine")
 
 REPLAY_RECORDS = 5_000
 """Records read at a time while starting."""
@@ -85,6 +89,8 @@ class Hub:
         self._reactor = Reactor(self._c)
         self._subscriptions: set[Subscription] = set()
         self._started = False
+        self.read_only = ""
+        """Why this process only reads; empty when it is what it should be."""
         self._witnessing: Witnessing | None = None
         self.proving = Proving(self._c, tuple(self._committers))
 
@@ -100,11 +106,18 @@ class Hub:
     # --- life ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Replay the log, then go live. Raises CorruptLogError or UnknownEventError rather than serve a part."""
+        """Replay the log, then go live. Raises CorruptLogError rather than serve what is false.
+
+        A record of a later release makes the hub read-only: it shows what came before, and the log itself.
+        """
         if self._witnessing is not None:
             await self._witnessing.check()
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
+        if self.read_only:
+            self._c.background.spawn(self._c.timers.run(), "timers")
+            self._started = True
+            return
         self._projector.listeners += [self._reactor.react, self.signing.react, self.runs.runner.react]
         if self._witnessing is not None:
             self._projector.listeners.append(self._witnessing.react)
@@ -119,10 +132,28 @@ class Hub:
     async def _replay(self, shard: Shard) -> None:
         committer = self._committers[shard]
         while rows := await self._log.read(shard, committer.head, REPLAY_RECORDS):
-            self._projector.apply([recorded(shard, row) for row in rows])
-            committer.head = rows[-1].sequence
-            self._c.dispatcher.seen(rows[-1].at)
+            known = self._known(shard, rows)
+            self._projector.apply(known)
+            if known:
+                committer.head = known[-1].sequence
+                self._c.dispatcher.seen(known[-1].at)
+            if len(known) < len(rows):
+                return
             await asyncio.sleep(0)
+
+    def _known(self, shard: Shard, rows: Seq[StoredEvent]) -> list[Recorded]:
+        """The rows up to the first that this release cannot read; from there on nobody may write."""
+        known: list[Recorded] = []
+        for row in rows:
+            try:
+                known.append(recorded(shard, row))
+            except UnknownEventError:
+                self.read_only = f"record {row.sequence} of shard {shard} is a {row.type}, of a later release"
+                logger.error("hub.read_only", extra={"reason": self.read_only})
+                for committer in self._committers.values():
+                    committer.read_only = self.read_only
+                break
+        return known
 
     async def stop(self) -> None:
         """End the streams, wake every wait, finish what is being written; the log stays open."""
@@ -147,7 +178,7 @@ class Hub:
     @property
     def ready(self) -> bool:
         """The replay is done and the last write that was tried went through."""
-        return self._started and all(committer.failed is None for committer in self._committers.values())
+        return self._started and not self.read_only and all(committer.failed is None for committer in self._committers.values())
 
     @property
     def stopping(self) -> bool:

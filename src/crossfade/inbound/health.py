@@ -17,11 +17,13 @@ from crossfade.inbound.asgi import Receive, Scope, Send, Streams, json_response
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
 
 
-class Readiness(msgspec.Struct, frozen=True):
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     """What /readyz answers."""
 
     ready: bool
     checks: dict[str, bool]
+    reason: str = ""
+    """Why the hub only reads; missing when it does not."""
 
 
 class Health:
@@ -39,6 +41,6 @@ class Health:
         """200 if the hub can take work, else 503; each check by name."""
         checks = {"log": self._hub.ready, "serving": not self._streams.draining}
         ready = all(checks.values())
-        body = msgspec.json.encode(Readiness(ready, checks))
+        body = msgspec.json.encode(Readiness(ready, checks, self._hub.read_only))
         headers = NO_STORE if ready else (*NO_STORE, *errors.headers_of(503))
         await json_response(send, 200 if ready else 503, body, headers)
