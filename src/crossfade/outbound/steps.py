@@ -49,18 +49,28 @@ class HostSteps:
             return StepOutcome(ok=False, reason="bad command line", output="it is empty")
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment["CROSSFADE_KEY"] = call.key
+        reader, writer = os.pipe()  # our own, since asyncio's would be waited for as long as anything holds them
+        said = bytearray()
+        reading = asyncio.ensure_future(_read(reader, said))
         try:
             process = await asyncio.create_subprocess_exec(
                 *words, cwd=self._folder, env=environment, start_new_session=True,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                stdin=asyncio.subprocess.DEVNULL, stdout=writer, stderr=writer,
             )  # fmt: skip
+            os.close(writer)
+            writer = -1
+            return await self._ended(process, call.timeout_seconds, reading, said)
         except (OSError, ValueError) as fault:
             return StepOutcome(ok=False, reason="not started", output=str(fault))
-        return await self._ended(process, call.timeout_seconds)
+        finally:
+            if writer >= 0:
+                os.close(writer)
+            await asyncio.wait((reading,), timeout=DRAIN_SECONDS)
+            reading.cancel()
 
-    async def _ended(self, process: asyncio.subprocess.Process, seconds: float) -> StepOutcome:
-        said = bytearray()
-        reading = asyncio.ensure_future(_read(process, said))
+    async def _ended(
+        self, process: asyncio.subprocess.Process, seconds: float, reading: "asyncio.Future[None]", said: bytearray
+    ) -> StepOutcome:
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
                 await process.wait()
@@ -68,8 +78,8 @@ class HostSteps:
             return StepOutcome(ok=False, reason="timeout", output=_text(said))
         finally:
             _kill(process)
+            await process.wait()
             await asyncio.wait((reading,), timeout=DRAIN_SECONDS)
-            reading.cancel()
         code = process.returncode
         return StepOutcome(ok=code == 0, reason="" if code == 0 else f"exit {code}", output=_text(said))
 
@@ -101,10 +111,18 @@ def filled(text: str, args: dict[str, str]) -> str:
     return _NAME.sub(lambda found: args.get(found[1], found[0]), text)
 
 
-async def _read(process: asyncio.subprocess.Process, said: bytearray) -> None:
-    assert process.stdout is not None
-    while chunk := await process.stdout.read(4_096):
-        said += chunk[: max(0, OUTPUT_BYTES_MAX - len(said))]
+async def _read(descriptor: int, said: bytearray) -> None:
+    """Read a pipe to its end, keep what may be kept, and close it."""
+    stream = asyncio.StreamReader()
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), pipe
+        )
+        try:
+            while chunk := await stream.read(4_096):
+                said += chunk[: max(0, OUTPUT_BYTES_MAX - len(said))]
+        finally:
+            transport.close()
 
 
 async def _body(response: httpx2.Response) -> bytearray:
