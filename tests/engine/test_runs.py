@@ -2,18 +2,19 @@
 
 import asyncio
 from datetime import date, timedelta
+from hashlib import sha256
 
 import msgspec
 import pytest
 
-from crossfade.core.runsheets import Baseline, Freeze, Gate, Role, RoleMembers, SignOff, Step
+from crossfade.core.runsheets import Baseline, Freeze, Gate, Role, RoleMembers, Runsheet, SignOff, Step
 from crossfade.core.values import PROGRAMME, AgentName, Caller, Kind, Scope
 from crossfade.engine.ports import UnavailableError
-from crossfade.engine.run_views import SkipRequest, WaiveRequest
+from crossfade.engine.run_views import MigrateRequest, RunView, SkipRequest, WaiveRequest
 from crossfade.engine.runner import Runner
 from crossfade.runsheets import Loaded, load
 from tests.kit.hub import ROOT, ok, refused, run
-from tests.kit.runs import ALL, HOUR, SIGNED, CutLog, Procedure, command, phase, ramp, sheet
+from tests.kit.runs import ALL, HOUR, SIGNED, CutLog, Procedure, canonical, command, phase, ramp, sheet
 
 OPERATOR = Caller(name=AgentName("op"), kind=Kind.PERSON, scopes=frozenset({Scope.OPERATOR}))
 
@@ -219,6 +220,52 @@ async def test_an_undo_that_is_not_seen_to_have_worked_is_not_called_clean() -> 
     await it.clock.advance(1)
     assert it.outside.gone == ["blind"]
     assert (it.view().clean, it.view().left) == (False, ("one/step/blind",))
+    await it.die()
+
+
+@run
+async def test_an_undo_that_says_it_worked_while_the_effect_is_still_there_is_not_believed() -> None:
+    it = await begun(command("sticky", undo="shrug sticky"), Step(id="soak", kind="wait", wait=HOUR))
+    ok(await it.hub.runs.abort(ROOT, it.run_id, "stop"))
+    await it.clock.advance(1)
+    assert (it.view().clean, it.view().left, it.view().nodes[0].reason) == (
+        False, ("one/step/sticky",), "still in effect",
+    )  # fmt: skip
+    await it.die()
+
+
+@run
+async def test_a_run_goes_on_with_a_new_version_only_paused_reviewed_and_with_all_that_was_begun() -> None:
+    found = load("elicitation-v2")
+    assert isinstance(found, Loaded)
+    it = Procedure(checks=("event_store.consistent",))
+    await it.begin()
+    people = {name for panel in found.runsheet.roles.values() for name in panel.members}
+    await it.staff(*sorted(people))
+    ok(await it.create(found.runsheet, forced=""))
+    longer = msgspec.structs.replace(found.runsheet, version="2.1", title="with a longer title")
+    lesser = sheet(phase("one", *ramp(0.5)), target=found.runsheet.target, roles={})
+
+    async def migrate(to: Runsheet) -> object:
+        source = canonical(to)
+        digest = sha256(source.encode()).hexdigest()
+        wanted = MigrateRequest(runsheet=source, digest=digest, reason="2.1")
+        return await it.hub.runs.migrate(ROOT, it.run_id, wanted)
+
+    assert refused(await migrate(longer)) == "run.not_paused"
+    ok(await it.hub.runs.pause(ROOT, it.run_id, "2.1"))
+    assert refused(await migrate(lesser)) == "run.not_ready"
+    assert refused(await migrate(found.runsheet)) == "run.same_digest"
+    before = it.view()
+    view = ok(await migrate(longer))
+    assert isinstance(view, RunView)
+    assert (view.migrated_from, view.settled, view.version) == ((before.digest,), before.settled, "2.1")
+    assert view.digest in it.hub._c.views.signoffs.reviews, "its review is on the board"
+    assert refused(await it.hub.runs.resume(ROOT, it.run_id, "", before.digest)) == "run.digest_differs"
+    ok(await it.hub.runs.resume(ROOT, it.run_id, "go", view.digest))
+    await it.die()
+    await it.begin()
+    assert (it.view().digest, it.view().status) == (view.digest, "running")
     await it.die()
 
 
