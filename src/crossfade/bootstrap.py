@@ -43,6 +43,7 @@ from crossfade.logs.tail import first_bad_of_tail
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
 from crossfade.outbound.signing import PUBLIC_FILE, Ed25519Signer, ephemeral_key, read_public, signing_key
+from crossfade.outbound.snapshots import FolderShelf
 from crossfade.outbound.steps import HostSteps
 from crossfade.outbound.targets import HostTargets
 from crossfade.runsheets import Loaded
@@ -93,6 +94,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
             hub.guard(witness)
+            hub.save(FolderShelf(config.data_path / "snapshots"))
             hub.proving.backups = _backups(config, log)
         hub.equip(_work(log))
         await hub.start()

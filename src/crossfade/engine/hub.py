@@ -23,7 +23,7 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.mail import Mail
 from crossfade.engine.measures import Measures
 from crossfade.engine.migration import Migration
-from crossfade.engine.ports import Clock, Ids, Log, Signer, StoredEvent, Witness
+from crossfade.engine.ports import Clock, Ids, Log, Shelf, Signer, StoredEvent, Witness
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.proving import Proving
 from crossfade.engine.reactor import Reactor
@@ -46,6 +46,7 @@ from crossfade.engine.run_steps import Work
 from crossfade.engine.running import Runs
 from crossfade.engine.sending import Sending
 from crossfade.engine.signing_off import SigningOff
+from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
@@ -92,12 +93,17 @@ class Hub:
         self.read_only = ""
         """Why this process only reads; empty when it is what it should be."""
         self._witnessing: Witnessing | None = None
+        self._snapshots: Snapshots | None = None
         self.proving = Proving(self._c, tuple(self._committers))
 
     def guard(self, witness: Witness) -> None:
         """Keep checkpoints there, and hold the log to them; to be called before ``start``."""
         self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
         self.proving.witness = witness
+
+    def save(self, shelf: Shelf) -> None:
+        """Keep snapshots there and begin with the newest; to be called before ``start``."""
+        self._snapshots = Snapshots(self._log, self.limits, shelf, tuple(self._committers))
 
     def equip(self, work: Work) -> None:
         """Say what this process can do for runs; to be called before ``start``."""
@@ -112,8 +118,17 @@ class Hub:
         """
         if self._witnessing is not None:
             await self._witnessing.check()
+        folded = Folded(self._streams, self._views)
+        if self._snapshots is not None:
+            await self._snapshots.load(folded)
+        for shard, (end, _) in folded.ends.items():
+            self._committers[shard].head = end
+        self._c.dispatcher.seen(folded.last_at)
+        before = sum(committer.head for committer in self._committers.values())
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
+        if self._snapshots is not None and not self.read_only:
+            await self._snapshots.started(folded, sum(one.head for one in self._committers.values()) - before)
         if self.read_only:
             self._c.background.spawn(self._c.timers.run(), "timers")
             self._started = True
@@ -122,6 +137,9 @@ class Hub:
         if self._witnessing is not None:
             self._projector.listeners.append(self._witnessing.react)
             self._c.background.spawn(self._witnessing.run(), "checkpoints")
+        if self._snapshots is not None:
+            self._projector.listeners.append(self._snapshots.react)
+            self._c.background.spawn(self._snapshots.run(), "snapshots")
         self._c.background.spawn(self._c.timers.run(), "timers")
         self._identity.watch_present()
         self._reactor.start()
@@ -164,6 +182,8 @@ class Hub:
         await self._c.background.stop()
         if self._witnessing is not None and self._started:
             await self._witnessing.keep()
+        if self._snapshots is not None and self._started and not self.read_only:
+            await self._snapshots.finish()
 
     def drain(self) -> None:
         """Let go of all who wait: streams end, waits come back empty."""

@@ -226,6 +226,19 @@ class Backups(Protocol):
         """Make and verify a copy; where it is, and where its shards end. Raises BackupFailedError."""
 
 
+class Shelf(Protocol):
+    """Where snapshots are put away: bytes that come back whole or not at all."""
+
+    async def keep(self, place: int, content: bytes) -> None:
+        """Put one away, all or nothing, and forget all but the newest few. Raises OSError."""
+
+    async def newest(self) -> bytes | None:
+        """The one with the highest place that is not damaged; None if there is none."""
+
+    async def discard_newest(self) -> None:
+        """Throw it away."""
+
+
 class Witness(Protocol):
     """Keeps signed checkpoints in a second place; append-only, each durable before ``keep`` returns."""
 

@@ -5,6 +5,7 @@ questions leave memory after a while and are folded again from the log when some
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Final
 
 from crossfade.core import (
@@ -91,6 +92,15 @@ class Streams:
         self._slots: dict[str, Slot] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._ended_kept = ended_questions_kept
+
+    def saved(self) -> tuple[dict[str, Slot], Iterable[str]]:
+        """Every slot in memory, and the streams that have their end, in its order: what ``fill`` takes."""
+        return self._slots, self._ended
+
+    def fill(self, slots: dict[str, Slot], ended: Iterable[str]) -> None:
+        """Take over what another one had saved."""
+        self._slots.update(slots)
+        self._ended.update(dict.fromkeys(ended))
 
     def peek(self, stream: str) -> Slot | None:
         """The slot if memory knows it; of the kinds that stay in memory, also the one that does not exist yet."""
