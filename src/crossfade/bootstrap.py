@@ -93,8 +93,8 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
         witness = FolderWitness(config.checkpoint_path, signer)
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
-            hub.guard(witness)
-            hub.save(FolderShelf(config.data_path / "snapshots"))
+            hub.keeping.guard(witness)
+            hub.keeping.save(FolderShelf(config.data_path / "snapshots"))
             hub.proving.backups = _backups(config, log)
         hub.equip(_work(log))
         await hub.start()

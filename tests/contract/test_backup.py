@@ -93,7 +93,7 @@ async def hub_with_two_questions(folder, target):
     log = open_sqlite(folder)
     witness = FolderWitness(folder / "checkpoints", signing_key(folder))
     world = World(log)
-    world.hub.guard(witness)
+    world.hub.keeping.guard(witness)
     await world.hub.start()
     ana, bo = await world.join("ana"), await world.join("bo")
     early = await world.ask(ana, "bo", deadline_seconds=10_000)
@@ -104,7 +104,7 @@ async def hub_with_two_questions(folder, target):
     await world.hub.stop()
     await back_up(log, target, (folder / "checkpoints",))
     world = World(log, world.clock, seed=2)
-    world.hub.guard(witness)
+    world.hub.keeping.guard(witness)
     await world.hub.start()
     ok(await world.answer(bo, late.question_id, key="late"))
     await world.hub.stop()
@@ -117,7 +117,7 @@ async def hub_with_two_questions(folder, target):
 async def opened_again(folder, clock):
     log = open_sqlite(folder)
     world = World(log, clock, seed=3)
-    world.hub.guard(FolderWitness(folder / "checkpoints", signing_key(folder)))
+    world.hub.keeping.guard(FolderWitness(folder / "checkpoints", signing_key(folder)))
     await world.hub.start()
     return world
 
@@ -178,7 +178,7 @@ def test_a_copy_older_than_the_second_place_is_refused_unless_the_point_is_named
         assert (tmp_path / "second.before-restore").is_dir()
         log = open_sqlite(tmp_path / "new")
         world = World(log)
-        world.hub.guard(FolderWitness(second, signing_key(tmp_path / "new")))
+        world.hub.keeping.guard(FolderWitness(second, signing_key(tmp_path / "new")))
         await world.hub.start()
         await world.hub.stop()
         await log.close()

@@ -35,7 +35,7 @@ def original(tmp_path_factory):
         log = open_sqlite(folder)
         witness = FolderWitness(folder / "checkpoints", signing_key(folder))
         world = World(log)
-        world.hub.guard(witness)
+        world.hub.keeping.guard(witness)
         await world.hub.start()
         await small_run(world)
         await world.hub.stop()

@@ -145,7 +145,7 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
 
 async def hub_on(log, shelf, clock=None, seed=2):
     world = World(log, clock, seed=seed)
-    world.hub.save(shelf)
+    world.hub.keeping.save(shelf)
     await world.hub.start()
     return world
 
@@ -162,7 +162,12 @@ async def test_a_hub_that_starts_from_a_snapshot_reads_only_what_came_since(monk
     assert shelf.kept == 1
     read = []
     before = MemoryLog.read
-    monkeypatch.setattr(MemoryLog, "read", lambda *given: read.append(given[2]) or before(*given))
+
+    async def watched(log, shard, after, limit):
+        read.append(after)
+        return await before(log, shard, after, limit)
+
+    monkeypatch.setattr(MemoryLog, "read", watched)
     again = await hub_on(world.log, shelf, world.clock)
     places = {shard: (await world.log.head(shard)).sequence for shard in SHARDS}
     assert min(read) >= min(places.values()) - 1, "nothing before the snapshot was folded"

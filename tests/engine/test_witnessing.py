@@ -41,7 +41,7 @@ class Notes:
 
 async def guarded(notes, log=None):
     world = World(log or MemoryLog())
-    world.hub.guard(notes)
+    world.hub.keeping.guard(notes)
     await world.hub.start()
     return world
 

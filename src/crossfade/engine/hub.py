@@ -19,13 +19,13 @@ from crossfade.engine.committer import Committer
 from crossfade.engine.context import Context, needs
 from crossfade.engine.dispatcher import Dispatcher
 from crossfade.engine.identity import Identity
+from crossfade.engine.keeping import Keeping
 from crossfade.engine.limits import Limits
 from crossfade.engine.mail import Mail
 from crossfade.engine.measures import Measures
 from crossfade.engine.migration import Migration
-from crossfade.engine.ports import Clock, Ids, Log, Shelf, Signer, StoredEvent, Witness
+from crossfade.engine.ports import Clock, Ids, Log, Signer, StoredEvent
 from crossfade.engine.projector import Projector, Views
-from crossfade.engine.proving import Proving
 from crossfade.engine.reactor import Reactor
 from crossfade.engine.requests import (
     AgentView,
@@ -46,12 +46,10 @@ from crossfade.engine.run_steps import Work
 from crossfade.engine.running import Runs
 from crossfade.engine.sending import Sending
 from crossfade.engine.signing_off import SigningOff
-from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.questions import view
-from crossfade.engine.witnessing import Witnessing
 
 logger = logging.getLogger("crossfade.engine")
 
@@ -92,18 +90,8 @@ class Hub:
         self._started = False
         self.read_only = ""
         """Why this process only reads; empty when it is what it should be."""
-        self._witnessing: Witnessing | None = None
-        self._snapshots: Snapshots | None = None
-        self.proving = Proving(self._c, tuple(self._committers))
-
-    def guard(self, witness: Witness) -> None:
-        """Keep checkpoints there, and hold the log to them; to be called before ``start``."""
-        self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
-        self.proving.witness = witness
-
-    def save(self, shelf: Shelf) -> None:
-        """Keep snapshots there and begin with the newest; to be called before ``start``."""
-        self._snapshots = Snapshots(self._log, self.limits, shelf, tuple(self._committers))
+        self.keeping = Keeping(self._c, self._streams, self._committers)
+        self.proving = self.keeping.proving
 
     def equip(self, work: Work) -> None:
         """Say what this process can do for runs; to be called before ``start``."""
@@ -116,30 +104,15 @@ class Hub:
 
         A record of a later release makes the hub read-only: it shows what came before, and the log itself.
         """
-        if self._witnessing is not None:
-            await self._witnessing.check()
-        folded = Folded(self._streams, self._views)
-        if self._snapshots is not None:
-            await self._snapshots.load(folded)
-        for shard, (end, _) in folded.ends.items():
-            self._committers[shard].head = end
-        self._c.dispatcher.seen(folded.last_at)
-        before = sum(committer.head for committer in self._committers.values())
+        await self.keeping.before_replay()
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
-        if self._snapshots is not None and not self.read_only:
-            await self._snapshots.started(folded, sum(one.head for one in self._committers.values()) - before)
         if self.read_only:
             self._c.background.spawn(self._c.timers.run(), "timers")
             self._started = True
             return
         self._projector.listeners += [self._reactor.react, self.signing.react, self.runs.runner.react]
-        if self._witnessing is not None:
-            self._projector.listeners.append(self._witnessing.react)
-            self._c.background.spawn(self._witnessing.run(), "checkpoints")
-        if self._snapshots is not None:
-            self._projector.listeners.append(self._snapshots.react)
-            self._c.background.spawn(self._snapshots.run(), "snapshots")
+        await self.keeping.live(self._projector)
         self._c.background.spawn(self._c.timers.run(), "timers")
         self._identity.watch_present()
         self._reactor.start()
@@ -180,10 +153,8 @@ class Hub:
         for committer in self._committers.values():
             await committer.flush()
         await self._c.background.stop()
-        if self._witnessing is not None and self._started:
-            await self._witnessing.keep()
-        if self._snapshots is not None and self._started and not self.read_only:
-            await self._snapshots.finish()
+        if self._started and not self.read_only:
+            await self.keeping.finish()
 
     def drain(self) -> None:
         """Let go of all who wait: streams end, waits come back empty."""

@@ -1,0 +1,67 @@
+"""Keeping: what stands guard over a hub's log besides the log itself. Checkpoints, snapshots, and their use.
+
+Puts witnessing.py, snapshots.py and proving.py into a hub's life: before the replay, after it, live, at the stop.
+A hub without any of them works as well; it only has nobody to tell it that its log was cut short.
+"""
+
+from collections.abc import Mapping
+
+from crossfade.core.values import Shard
+from crossfade.engine.committer import Committer
+from crossfade.engine.context import Context
+from crossfade.engine.ports import Shelf, Witness
+from crossfade.engine.projector import Projector
+from crossfade.engine.proving import Proving
+from crossfade.engine.snapshots import Folded, Snapshots
+from crossfade.engine.streams import Streams
+from crossfade.engine.witnessing import Witnessing
+
+
+class Keeping:
+    """Everything of one hub that keeps its log honest and its start short."""
+
+    def __init__(self, context: Context, streams: Streams, committers: Mapping[Shard, Committer]) -> None:
+        self._c = context
+        self._committers = committers
+        self._folded = Folded(streams, context.views)
+        self._witnessing: Witnessing | None = None
+        self._snapshots: Snapshots | None = None
+        self._loaded = 0
+        self.proving = Proving(context, tuple(committers))
+
+    def guard(self, witness: Witness) -> None:
+        """Keep checkpoints there, and hold the log to them; to be called before the start."""
+        self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
+        self.proving.witness = witness
+
+    def save(self, shelf: Shelf) -> None:
+        """Keep snapshots there and begin with the newest; to be called before the start."""
+        self._snapshots = Snapshots(self._c.log, self._c.limits, shelf, tuple(self._committers))
+
+    async def before_replay(self) -> None:
+        """Hold the log to its checkpoints and load a snapshot. Raises CorruptLogError."""
+        if self._witnessing is not None:
+            await self._witnessing.check()
+        if self._snapshots is not None:
+            self._loaded = await self._snapshots.load(self._folded)
+        for shard, (end, _) in self._folded.ends.items():
+            self._committers[shard].head = end
+        self._c.dispatcher.seen(self._folded.last_at)
+
+    async def live(self, projector: Projector) -> None:
+        """Go along with what is committed from now on; nothing that follows from a record may have happened yet."""
+        if self._snapshots is not None:
+            new = sum(committer.head for committer in self._committers.values()) - self._loaded
+            await self._snapshots.started(self._folded, new)
+            projector.listeners.append(self._snapshots.react)
+            self._c.background.spawn(self._snapshots.run(), "snapshots")
+        if self._witnessing is not None:
+            projector.listeners.append(self._witnessing.react)
+            self._c.background.spawn(self._witnessing.run(), "checkpoints")
+
+    async def finish(self) -> None:
+        """After the last commit: a last checkpoint, and a snapshot if it is worth it."""
+        if self._witnessing is not None:
+            await self._witnessing.keep()
+        if self._snapshots is not None:
+            await self._snapshots.finish()
