@@ -94,7 +94,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
             hub.keeping.guard(witness)
-            hub.keeping.save(FolderShelf(config.data_path / "snapshots"))
+            hub.keeping.save(FolderShelf(config.data_path / "snapshots"), release=version("crossfade"))
             hub.proving.backups = _backups(config, log)
         hub.equip(_work(log))
         await hub.start()

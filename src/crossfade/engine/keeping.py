@@ -34,9 +34,9 @@ class Keeping:
         self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
         self.proving.witness = witness
 
-    def save(self, shelf: Shelf) -> None:
-        """Keep snapshots there and begin with the newest; to be called before the start."""
-        self._snapshots = Snapshots(self._c.log, self._c.limits, shelf, tuple(self._committers))
+    def save(self, shelf: Shelf, *, release: str = "") -> None:
+        """Keep snapshots there and begin with the newest of this release; to be called before the start."""
+        self._snapshots = Snapshots(self._c.log, self._c.limits, shelf, tuple(self._committers), release=release)
 
     async def before_replay(self) -> None:
         """Hold the log to its checkpoints and load a snapshot. Raises CorruptLogError."""

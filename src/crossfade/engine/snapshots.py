@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 
-from crossfade import __version__
 from crossfade.core.records import Recorded
 from crossfade.core.values import Instant, Sequence, Shard
 from crossfade.engine import saving
@@ -46,7 +45,9 @@ class Folded:
 class Snapshots:
     """Loads and makes the snapshots of one hub."""
 
-    def __init__(self, log: Log, limits: Limits, shelf: Shelf, shards: Seq[Shard]) -> None:
+    def __init__(self, log: Log, limits: Limits, shelf: Shelf, shards: Seq[Shard], *, release: str = "") -> None:
+        """``release``: of the program; a snapshot is read by the release that made it alone."""
+        self._release_name = release
         self._log = log
         self._limits = limits
         self._shelf = shelf
@@ -83,7 +84,7 @@ class Snapshots:
 
     def _release(self) -> bytes:
         """A snapshot is read by the release that made it, with the same limit on what is kept in memory."""
-        return f"{__version__} {saving.VERSION} {self._limits.ended_questions_kept}".encode()
+        return f"{self._release_name} {saving.VERSION} {self._limits.ended_questions_kept}".encode()
 
     async def keep(self, folded: Folded) -> None:
         """Put a state away. A shelf that fails costs time at the next start, nothing else."""
