@@ -78,6 +78,8 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, dice: random.Random, *, shuffled: bool = True) -> None:
         self.now_ns = 0
+        self.step_ns = 0
+        """How long a step takes."""
         self.steps = 0
         self.dead: set[int] = set()
         """Lives that have ended."""
@@ -109,8 +111,9 @@ class SimLoop(asyncio.AbstractEventLoop):
             events._set_running_loop(outer)
 
     def _turn(self) -> None:
-        if not self._ready:
+        if not self._ready or (self._timers and self._timers[0][0] <= self.now_ns):
             self._pass_time()
+        self.now_ns += self.step_ns
         if self.at_step is not None and self.steps >= self.at_step[0]:
             call, self.at_step = self.at_step[1], None
             call()
@@ -139,7 +142,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         while timers and (timers[0][2].callback is None or timers[0][2].context.get(LIFE, 0) in self.dead):
             heapq.heappop(timers)
         if not timers:
+            if self._ready:
+                return
             raise StuckError("everybody waits for somebody")
+        if self._ready and timers[0][0] > self.now_ns:
+            return
         self.now_ns = max(self.now_ns, timers[0][0])
         while timers and timers[0][0] <= self.now_ns:
             self._ready.append(heapq.heappop(timers)[2])
