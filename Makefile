@@ -3,6 +3,10 @@
 
 VENV ?= .venv
 ARGS ?=
+SEEDS ?= 20000
+STACK ?= 100
+FROM ?= 1
+N ?= 50
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
@@ -11,7 +15,7 @@ READY_RUN := $(VENV)/ready-to-run
 READY_DEV := $(VENV)/ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss lock ci clean
+.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss sim crash mutants lock ci clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +39,17 @@ FLIPS ?= 2000
 SEED ?= 0
 powerloss: $(READY_DEV) ## the log under power cuts, disk errors and flipped bits: CASES=n FLIPS=n SEED=s
 	@$(BIN)/python -m tests.powerloss --cases $(CASES) --flips $(FLIPS) --seed $(SEED) $(ARGS)
+
+sim: $(READY_DEV) ## simulated schedules, each one seed: SEEDS=n FROM=k; STACK=n runs with the official client
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)
+	@$(BIN)/python -m tests.simulation --stack --seeds $(STACK) --from $(FROM) $(ARGS)
+
+crash: $(READY_DEV) ## kill a real hub under load N times and check what its clients saw
+	@$(BIN)/python -m tests.crash --kills $(N) $(ARGS)
+
+mutants: $(READY_DEV) ## plant each seeded mutant; the test that is named must notice
+	@$(BIN)/python -m tests.mutants --control $(ARGS)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(READY_DEV) ## ruff, layers, house rules, changelog fragments
 	@$(BIN)/ruff check .

@@ -98,8 +98,18 @@ class Exchange(httpx2.AsyncByteStream):
         self.asked = False
         self.gone: Any = None
         self.broken = world.loop.create_future()
+        self.broken.add_done_callback(lambda broken: broken.exception())  # looked at, whether or not anybody waits
         life.calls[self.broken] = None
         self.task = world.loop.create_task(app(self._scope(), self._receive, self._send), context=life.context.copy())
+        self.task.add_done_callback(self._over, context=world.context)
+
+    def _over(self, task: Any) -> None:
+        """The application is done; if it left the response unfinished, the server hangs up."""
+        self.ended = True
+        if not task.cancelled() and task.exception() is not None:
+            self.world.loop.faults.append(f"the application raised {task.exception()!r}")
+        if not self.more.done():
+            self.more.set_result(None)
 
     def _scope(self) -> dict[str, Any]:
         url = self.request.url
@@ -126,10 +136,13 @@ class Exchange(httpx2.AsyncByteStream):
 
     async def _next(self) -> dict[str, Any]:
         while not self.pieces:
+            if self.ended:
+                self._hang_up()
+                raise httpx2.ReadError("the response ends in the middle", request=self.request)
             if self.more.done():
                 self.more = self.world.loop.create_future()
-                if self.pieces:
-                    break
+                if self.pieces or self.ended:
+                    continue
             await asyncio.wait((self.more, self.broken), return_when=asyncio.FIRST_COMPLETED)
             if self.broken.done():
                 self.world.reached("a crash cut a call")
@@ -157,7 +170,6 @@ class Exchange(httpx2.AsyncByteStream):
             piece = await self._next()
             yield piece.get("body", b"")
             if not piece.get("more_body", False):
-                self.ended = True
                 return
 
     async def aclose(self) -> None:
@@ -166,8 +178,6 @@ class Exchange(httpx2.AsyncByteStream):
 
     def _hang_up(self) -> None:
         self.life.calls.pop(self.broken, None)
-        if self.broken.done():
-            self.broken.exception()  # looked at
         if self.life.number not in self.world.loop.dead and self.gone is not None and not self.gone.done():
             self.gone.set_result(None)
 
@@ -331,6 +341,7 @@ def _verdict(world: World) -> str:
     world.watch.verify({shard: world.disk.rows(shard) for shard in (PROGRAMME, SPACE)})
     missing = [question for question in world.watch.asked if question not in world.watch.ends]
     assert not missing, f"I3: {missing[0]} has no end"
+    assert not world.loop.faults, world.loop.faults[0]
     account = histories.check(world.history)
     return f"history: {account.violations[0]}" if account.violations else ""
 

@@ -202,3 +202,21 @@ def test_nothing_of_a_life_runs_after_its_end() -> None:
     loop.run_until(main.done, 1_000)
     assert steps == []
     loop.end()
+
+
+def test_the_official_client_and_the_whole_server_keep_the_promises_through_crashes() -> None:
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    command = [sys.executable, "-m", "tests.simulation", "--stack", "--seeds", "12", "--jobs", "1"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "12 full-stack runs" in done.stdout
+
+
+def test_a_run_of_the_full_stack_replays_exactly() -> None:
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    command = [sys.executable, "-m", "tests.simulation", "--stack", "--seed", "5"]
+    told = {
+        subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        for _ in range(2)
+    }
+    assert len(told) == 1

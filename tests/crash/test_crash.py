@@ -1,0 +1,21 @@
+"""A real hub is killed under load; its clients' histories must hold, and a hub that forgets must be seen."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.kit.tree import ROOT
+
+
+def crash(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.crash", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("P26")
+def test_clients_of_a_hub_that_is_killed_see_every_promise_kept() -> None:
+    done = crash("--kills", "4", "--seed", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 promises broken" in done.stdout
