@@ -502,3 +502,24 @@ async def test_the_shipped_runsheet_runs_through_its_twelve_weeks_on_a_simulated
     for node, day in days.items():
         assert str(done[node].earliest)[:10] == day
     await it.die()
+
+
+@run
+async def test_a_control_is_watched_while_the_run_waits_and_suspends_the_approval_at_once() -> None:
+    it = Procedure(checks=("siem.connected",))
+    await it.begin()
+    await it.staff()
+    signed = (SignOff(roles=(Role.SECURITY,), about="Begin?"),)
+    it.outcome["bo"] = b'{"outcome":"approved_with_controls","controls":"siem.connected"}'
+    waits = Step(id="calm", kind="wait", wait=timedelta(days=2))
+    ok(await it.create(sheet(phase("one", waits, *ramp(0.5), entry_signoffs=signed))))
+    await it.reply()
+    [signoff] = it.hub.signing.signoffs(10)
+    assert signoff.status == "approved"
+    it.outside.checks_fail = True
+    await it.clock.advance(301)
+    assert ok(it.hub.signing.signoff(signoff.signoff_id)).status == "suspended"
+    it.outside.checks_fail = False
+    await it.clock.advance(301)
+    assert ok(it.hub.signing.signoff(signoff.signoff_id)).status == "approved"
+    await it.die()

@@ -41,6 +41,7 @@ class Outside:
     """What the world remembers: which effects exist, how often each was brought about, and the share."""
 
     def __init__(self) -> None:
+        self.checks_fail = False
         self.effects: dict[str, int] = {}
         self.gone: list[str] = []
         self.share = 0.0
@@ -98,6 +99,8 @@ class Outside:
 
     async def check(self, call: CheckCall) -> Finding:
         """A check that passes."""
+        if self.checks_fail:
+            return Finding(verdict=Verdict.FAILED, reason="planted")
         return Finding(verdict=Verdict.PASSED, numbers={"n": 7})
 
     def work(self, *checks: str, sole: bool = True) -> Work:

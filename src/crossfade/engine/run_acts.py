@@ -87,6 +87,14 @@ class Acts:
             return None
         return self.calls.not_before(action.node.step.run) if action.node.step.kind == "hub" else None
 
+    def controlled(self, entry: Entry) -> bool:
+        """Whether something was signed under controls that have to go on passing."""
+        return self._consent.controlled(entry)
+
+    async def watch(self, entry: Entry) -> None:
+        """Look at those controls: one that fails suspends the approval, and it stands again when all pass."""
+        await self._consent.watch(entry)
+
     # --- steps ------------------------------------------------------------------------------------------
 
     async def _step(self, entry: Entry, node: PlanNode, *, recover: bool) -> bool:

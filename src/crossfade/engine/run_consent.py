@@ -134,6 +134,28 @@ class Consent:
                 return Finding(verdict=Verdict.FAILED, reason=f"signoff {status}", numbers=numbers)
         return None
 
+    def controlled(self, entry: Entry) -> bool:
+        """Whether a sign-off of the run stands, or is suspended, under controls."""
+        return bool(self._under_control(entry))
+
+    async def watch(self, entry: Entry) -> None:
+        """Look at the controls of every sign-off that stands or is suspended."""
+        for signoff_id in self._under_control(entry):
+            await self._controlled(entry, signoff_id)
+
+    def _under_control(self, entry: Entry) -> list[str]:
+        asked = [
+            entry.state.of(node.id).asked.get("signoff", "")
+            for node in entry.state.plan
+            if node.kind is NodeKind.SIGNOFF and entry.state.of(node.id).status is NodeStatus.DONE
+        ]
+        views = [self._signing.signoff(signoff_id) for signoff_id in asked if signoff_id]
+        return [
+            view.signoff_id
+            for view in views
+            if not isinstance(view, Refusal) and view.controls and view.status in {"approved", "suspended"}
+        ]
+
     async def _controlled(self, entry: Entry, signoff_id: str) -> SignoffView | Refusal:
         view = self._signing.signoff(signoff_id)
         if isinstance(view, Refusal):

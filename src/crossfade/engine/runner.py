@@ -40,6 +40,8 @@ LEASE_SECONDS: Final = 30.0
 RENEW_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 60.0
 """How often something that is held, or waited for, is looked at again without a sign that it changed."""
+CONTROL_SECONDS: Final = 300.0
+"""How often the controls of what was signed are looked at while a run waits; before a share they always are."""
 BLINK_SECONDS: Final = 1.0
 """After a fault of the log, or a refusal that should not be."""
 
@@ -164,10 +166,14 @@ class Runner:
         return not isinstance(outcome, Refusal) and outcome.last >= outcome.first
 
     async def _pause(self, entry: Entry, until: Instant) -> None:
-        """Wait until then, or until the run or what it waits for changes."""
+        """Wait until then, or until the run or what it waits for changes; look at its controls meanwhile."""
+        assert self.acts is not None
+        watch = self._c.later(CONTROL_SECONDS) if self.acts.controlled(entry) else until
         woken = self._woken[entry.run_id]
-        timer = self._c.timers.at(until, woken.set)
+        timer = self._c.timers.at(min(until, watch), woken.set)
         try:
             await woken.wait()
         finally:
             timer.cancel()
+        if watch <= self._c.clock.now() < until:
+            await self.acts.watch(entry)
