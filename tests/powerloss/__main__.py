@@ -5,7 +5,7 @@ and goes on at any of them. Prints one line of JSON: cases, rate, violations wit
 
 ``--plant`` breaks something on purpose, to see that it is found: ``normal`` (synchronous=NORMAL), ``late`` (FULL,
 set after the write-ahead log), ``names`` (a disk that forgets removals), ``index`` (nobody looks whether the
-indexes lead to the rows).
+indexes lead to the rows), ``phantom`` (a start believes bytes that a failed sync never brought to the disk).
 """
 
 import argparse
@@ -23,7 +23,7 @@ from crossfade.logs import audit, startup
 from tests.powerloss import cases, flips
 from tests.powerloss.disk import layer
 
-PLANTS = ("normal", "late", "names", "index")
+PLANTS = ("normal", "late", "names", "index", "phantom")
 SHOWN = 20
 
 
@@ -36,6 +36,8 @@ def plant(name: str) -> None:
         settings = [one for one in settings if one[0] != "synchronous"] + [("synchronous", "FULL", 2)]
     elif name == "index":
         audit.unreachable = lambda *_: None  # type: ignore[assignment]
+    elif name == "phantom":
+        startup._write_again = lambda _: None  # type: ignore[assignment]
     startup._SETTINGS = tuple(settings)  # type: ignore[misc]
 
 

@@ -35,16 +35,17 @@ def test_what_was_acknowledged_survives_every_fault_of_the_disk():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "seed", "cases", "says"),
     [
-        ("normal", "had reached"),
-        ("late", "had reached"),
-        ("names", "had reached"),
-        ("index", "leads elsewhere"),
+        ("normal", 0, 200, "had reached"),
+        ("late", 0, 200, "had reached"),
+        ("names", 0, 200, "had reached"),
+        ("index", 0, 0, "leads elsewhere"),
+        ("phantom", 3_000, 1_000, "does not open"),
     ],
 )
-def test_the_harness_finds_what_is_planted(fault, says):
-    found = powerloss("--cases", "200", "--flips", "400", "--plant", fault)
+def test_the_harness_finds_what_is_planted(fault, seed, cases, says):
+    found = powerloss("--cases", str(cases), "--flips", "400", "--seed", str(seed), "--plant", fault)
     assert found["violations"] > 0
     assert says in " ".join(found["first"])
 

@@ -115,6 +115,8 @@ class Committer:
             if self._uncertain:
                 await self._catch_up()
             results = await self._log.append(self._shard, [pending[0] for pending in batch])
+            if self._uncertain:  # the log may have recovered between the two, and show what it could not before
+                await self._catch_up(min((one.first for one in results if isinstance(one, Committed)), default=None))
         except LogError as fault:
             self.failed = fault
             self._uncertain |= isinstance(fault, UnknownOutcomeError)
@@ -123,9 +125,16 @@ class Committer:
             await self._look()
             return
         self.failed = None
+        self._uncertain = False
         self._project(self._recorded(batch, results))
         for (*_, told), result in zip(batch, results, strict=True):
             told(result)
+
+    async def recovered(self) -> None:
+        """The log answers again: see what the fault left in it, and take commands. Raises LogError."""
+        if self._worker is None:  # else a command is about to find out
+            await self._catch_up()
+            self.failed = None
 
     async def _look(self) -> None:
         """See at once what an unknown outcome left: without it, what was stored would wait for the next write.
@@ -136,12 +145,15 @@ class Committer:
             with contextlib.suppress(LogError):
                 await self._catch_up()
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, before: Sequence | None = None) -> None:
         """Project what an unknown outcome left in the log, or the next record would not follow."""
-        while rows := await self._log.read(self._shard, self.head, CATCH_UP_RECORDS):
+        while before is None or self.head + 1 < before:
+            limit = CATCH_UP_RECORDS if before is None else min(CATCH_UP_RECORDS, before - 1 - self.head)
+            rows = await self._log.read(self._shard, self.head, limit)
+            if not rows:
+                return
             self.head = rows[-1].sequence
             self._project([recorded(self._shard, row) for row in rows])
-        self._uncertain = False
 
     def _recorded(self, batch: list[Pending], results: list[Result]) -> list[Recorded]:
         out: list[Recorded] = []

@@ -5,16 +5,21 @@ A hub without any of them works as well; it only has nobody to tell it that its 
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from crossfade.core.values import Shard
 from crossfade.engine.committer import Committer
 from crossfade.engine.context import Context
-from crossfade.engine.ports import Shelf, Witness
+from crossfade.engine.ports import LogError, Shelf, Witness
 from crossfade.engine.projector import Projector
 from crossfade.engine.proving import Proving
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams
 from crossfade.engine.witnessing import Witnessing
+
+LOOK_SECONDS: Final = 1.0
+NO_KEY: Final = bytes(16)
+"""A key that no command has: asking for it tells whether the log answers at all."""
 
 
 class Keeping:
@@ -58,6 +63,21 @@ class Keeping:
         if self._witnessing is not None:
             projector.listeners.append(self._witnessing.react)
             self._c.background.spawn(self._witnessing.run(), "checkpoints")
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Look every second whether a log that failed is well again: else nobody would write, and so find out."""
+        if any(committer.failed is not None for committer in self._committers.values()):
+            self._c.background.spawn(self._look(), "look at the log")
+        self._c.again(LOOK_SECONDS, self._look_again)
+
+    async def _look(self) -> None:
+        for shard, committer in self._committers.items():
+            try:
+                await self._c.log.find(shard, NO_KEY)
+            except LogError:
+                return
+            await committer.recovered()
 
     async def finish(self) -> None:
         """After the last commit: a last checkpoint, and a snapshot if it is worth it."""

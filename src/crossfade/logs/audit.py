@@ -31,6 +31,16 @@ def check_ends(database: Database) -> None:
             raise CorruptLogError(f"shard {shard}: sequence {bad} is missing or false")
 
 
+def recover(database: Database) -> None:
+    """Open a log anew after a fault of the disk, and check it as at a start. Raises LogError."""
+    database.recover()
+    try:
+        check_ends(database)
+    except CorruptLogError as fault:
+        database.lost = database.broken = str(fault)
+        raise
+
+
 def first_bad(database: Database, shard: Shard, after: Sequence) -> Sequence | None:
     """The first sequence beyond ``after`` that is missing or false, up to the head; None if all hold."""
     prev = chain_at(database, shard, after)

@@ -81,20 +81,21 @@ class Database:
     def __init__(self, folder: Path, vfs: str | None = None) -> None:
         """Open or create the log in ``folder``. Raises LogError and LogInUseError as ``startup`` says."""
         make_folder(folder)
+        self._place = folder, vfs
         self._wal_pages = 0
         # Not a dict, whose oldest entry takes longer to find the more were removed before it.
         self._versions: defaultdict[Shard, OrderedDict[StreamName, int]] = defaultdict(OrderedDict)
         self.broken = ""
-        """Why nothing more can be written; empty while all is well."""
+        """Why nothing can be written now; empty while all is well."""
+        self.lost = ""
+        """Why nothing can ever be written again: what was acknowledged is not there any more."""
         self.heads: dict[Shard, Head] = {}
         self._lock = FolderLock(folder)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.release)
             self._connection = connect(folder, vfs)
             undo.callback(close, self._connection)
-            self._connection.set_wal_hook(self._count_wal_pages)
-            with _reading("the table of heads"):
-                self.heads.update((row[0], Head(*row[1:])) for row in self._connection.execute("SELECT * FROM heads"))
+            self.heads = self._opened()
             undo.pop_all()
 
     def head(self, shard: Shard) -> Head:
@@ -126,6 +127,35 @@ class Database:
             self.heads[resolved.shard] = resolved.head
             self._forget_oldest(resolved.shard)
         return done
+
+    def recover(self) -> None:
+        """Open the file anew after a fault of the disk; whatever was acknowledged has to be there.
+
+        Raises LogError while the disk still fails. ``broken`` is empty afterwards, or ``lost`` says why never.
+        """
+        promised = dict(self.heads)
+        close(self._connection)
+        self._connection = connect(*self._place)
+        self._versions.clear()
+        self.heads = self._opened()
+        for shard, head in promised.items():
+            if self.head(shard).sequence < head.sequence or not self._has(shard, head):
+                self.heads = promised
+                self.lost = self.broken = f"shard {shard}: the disk lost what it had confirmed, before {head.sequence}"
+                raise CorruptLogError(self.lost)
+        self.broken = ""
+
+    def _has(self, shard: Shard, head: Head) -> bool:
+        try:
+            return not head.sequence or self.read(shard, Sequence(head.sequence - 1), 1)[0].chain == head.chain
+        except CorruptLogError:
+            return False
+
+    def _opened(self) -> dict[Shard, Head]:
+        self._wal_pages = 0
+        self._connection.set_wal_hook(self._count_wal_pages)
+        with _reading("the table of heads"):
+            return {row[0]: Head(*row[1:]) for row in self._connection.execute("SELECT * FROM heads")}
 
     def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
         """Take rows of another log as they are, behind those that are here; the caller has verified them."""

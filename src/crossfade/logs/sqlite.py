@@ -61,7 +61,7 @@ class SqliteLog:
         self._heads = dict(database.heads)
         self._recent = Recent()
         self._wakeups = Wakeups()
-        self._writer = Writer(database, self._stored)
+        self._writer = Writer(database, self._stored, self._recovered)
 
     async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
         """Store each Tx independently; returns when all is durable."""
@@ -149,6 +149,11 @@ class SqliteLog:
 
     async def _from_file(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
         return await self._writer.call(Database.read, shard, after, min(limit, ROWS_PER_TURN))
+
+    def _recovered(self, heads: dict[Shard, Head]) -> None:
+        self._heads = heads
+        self._recent = Recent()  # what an unknown outcome left in the file is not in it
+        self._wakeups.wake_all()
 
     def _stored(self, done: list[Resolved]) -> None:
         for resolved in done:

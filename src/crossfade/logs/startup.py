@@ -125,6 +125,7 @@ def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
     try:
         _configure(connection)
         _create_or_recognise(connection)
+        _write_again(connection)
     except apsw.Error as fault:
         close(connection)
         raise _explained(fault, folder) from fault
@@ -155,6 +156,18 @@ def _configure(connection: apsw.Connection) -> None:
     connection.pragma("mmap_size", 0)
     if connection.pragma("mmap_size") not in (0, None):  # None: this file layer cannot map at all
         raise LogError("SQLite does not hold to mmap_size=0")
+
+
+def _write_again(connection: apsw.Connection) -> None:
+    """Write and sync what was found once more, before anything is built upon it.
+
+    After a sync that failed the system may show bytes that never reached the disk, also to the next process. What
+    rests on such bytes would be lost at a power cut, and everything after it with it. So the write-ahead log is
+    copied into the file; and a file without records, whose making may have failed, is written anew as a whole.
+    """
+    if connection.execute("SELECT 1 FROM heads").get is None:
+        connection.execute("VACUUM")
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _create_or_recognise(connection: apsw.Connection) -> None:

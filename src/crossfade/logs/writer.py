@@ -16,7 +16,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import msgspec
 
 from crossfade.core.values import Shard
-from crossfade.engine.ports import LogError, Result, Tx, UnavailableError, UnknownOutcomeError
+from crossfade.engine.ports import Head, LogError, Result, Tx, UnavailableError, UnknownOutcomeError
+from crossfade.logs.audit import recover
 from crossfade.logs.batch import Resolved
 from crossfade.logs.database import Database
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 JOBS_WAITING_MAX: Final = 10_000
 """More callers than that are turned away with UnavailableError."""
+RECOVER_SECONDS: Final = 1.0
+"""Time between a fault of the disk and the next attempt to open the file anew."""
 TXS_PER_COMMIT_MAX: Final = 10_000
 """Nothing more is added to a commit that has so many; one append more may already be in it."""
 PAYLOAD_BYTES_PER_COMMIT_MAX: Final = 32 * 1024 * 1024
@@ -46,19 +49,34 @@ class Call(msgspec.Struct, frozen=True, eq=False):
     future: "asyncio.Future[Any]"
 
 
+class _Recover(msgspec.Struct, frozen=True, eq=False):
+    pass
+
+
 class _Stop(msgspec.Struct, frozen=True, eq=False):
     pass
 
 
-Job = Append | Call | _Stop
+Job = Append | Call | _Recover | _Stop
 
 
 class Writer:
-    """Takes jobs from one event loop; ``stored`` is called there after each write, before its callers hear."""
+    """Takes jobs from one event loop; ``stored`` is called there after each write, before its callers hear.
 
-    def __init__(self, database: Database, stored: Callable[[list[Resolved]], None]) -> None:
+    After a fault of the disk the thread opens the file anew every ``RECOVER_SECONDS`` until that succeeds, and
+    ``recovered`` gets the heads it has then: they may lie beyond the last ones that were told.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        stored: Callable[[list[Resolved]], None],
+        recovered: Callable[[dict[Shard, Head]], None],
+    ) -> None:
         self._database = database
         self._stored = stored
+        self._recovered = recovered
+        self._recovering: threading.Timer | None = None
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outstanding: set[asyncio.Future[Any]] = set()
@@ -116,6 +134,8 @@ class Writer:
             while self._turn(self._take()):
                 pass
         finally:  # reached by _Stop, or by a bug: then nobody may be left waiting
+            if self._recovering is not None:
+                self._recovering.cancel()
             self._database.close()
             self._tell(self._give_up)
 
@@ -140,8 +160,20 @@ class Writer:
         for job in jobs:
             if isinstance(job, Call):
                 self._answer(job)
+            elif isinstance(job, _Recover):
+                self._recover()
         self._database.checkpoint_if_due()
+        if self._database.broken and not self._database.lost and self._recovering is None:
+            self._recovering = threading.Timer(RECOVER_SECONDS, self._jobs.put, (_Recover(),))
+            self._recovering.daemon = True
+            self._recovering.start()
         return not any(isinstance(job, _Stop) for job in jobs)
+
+    def _recover(self) -> None:
+        self._recovering = None
+        with suppress(LogError):  # the disk still fails: the next attempt is armed at the end of this turn
+            recover(self._database)
+            self._tell(self._recovered, dict(self._database.heads))
 
     def _write(self, appends: list[Append]) -> None:
         work: dict[Shard, list[Tx]] = {}
