@@ -10,9 +10,10 @@ from typing import Final
 from crossfade.core.values import Shard
 from crossfade.engine.committer import Committer
 from crossfade.engine.context import Context
-from crossfade.engine.ports import LogError, Shelf, Witness
+from crossfade.engine.ports import CorruptLogError, LogError, Shelf, Witness
 from crossfade.engine.projector import Projector
 from crossfade.engine.proving import Proving
+from crossfade.engine.scrubbing import Scrubbing
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams
 from crossfade.engine.witnessing import Witnessing
@@ -32,6 +33,8 @@ class Keeping:
         self._witnessing: Witnessing | None = None
         self._snapshots: Snapshots | None = None
         self._loaded = 0
+        self.damage = ""
+        """What the scrubber found: nothing is written any more. Empty while all is well."""
         self.proving = Proving(context, tuple(committers))
 
     def guard(self, witness: Witness) -> None:
@@ -64,10 +67,18 @@ class Keeping:
             projector.listeners.append(self._witnessing.react)
             self._c.background.spawn(self._witnessing.run(), "checkpoints")
             self._look_again()
+            scrubbing = Scrubbing(self._c, tuple(self._committers), self._stop_writing)
+            self._c.background.spawn(scrubbing.run(), "scrubbing")
+
+    def _stop_writing(self, damage: str) -> None:
+        self.damage = damage
+        for committer in self._committers.values():
+            committer.read_only = f"the log is damaged: {damage}"
+            committer.failed = CorruptLogError(damage)
 
     def _look_again(self) -> None:
         """Look every second whether a log that failed is well again: else nobody would write, and so find out."""
-        if any(committer.failed is not None for committer in self._committers.values()):
+        if not self.damage and any(committer.failed is not None for committer in self._committers.values()):
             self._c.background.spawn(self._look(), "look at the log")
         self._c.again(LOOK_SECONDS, self._look_again)
 
