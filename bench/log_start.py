@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from crossfade.core import agents, questions
+from crossfade.core import agents, messages, questions
 from crossfade.core.records import encode, type_name
 from crossfade.core.values import SPACE, Channel, Instant, Kind, Lane, StreamName
 from crossfade.engine.hub import Hub
@@ -61,6 +61,9 @@ def transactions(records):
         )
         answered = questions.Answered(by=addressee, content=CONTENT, channel=Channel.POLL)
         yield tx(f"question/{question}", asked, questions.Offered(channel=Channel.POLL), answered)
+        if number % (AGENTS * 50) == AGENTS * 50 - 1:
+            for other in range(AGENTS):
+                yield tx(f"mailbox/agent-{other}", messages.Acknowledged(through=AGENTS + number * 3))
 
 
 async def fill(folder, records):

@@ -230,15 +230,16 @@ def verify(path: Path, checkpoints: Path | None = None) -> Verdict:
 
 def main() -> int:
     """``crossfade-verify [EXPORT | FOLDER [CHECKPOINTS]]``; 0 all holds, 6 it does not, 2 no log, 11 a hub uses it."""
+    if {"-h", "--help"} & {*sys.argv}:
+        return print("usage:", main.__doc__) or 0  # type: ignore[func-returns-value]
     try:
         found = verify(*map(Path, sys.argv[1:3] or ["."]))
     except (OSError, ValueError) as fault:
         busy = isinstance(fault, BlockingIOError)
         print(f"error: {'a hub is using it' if busy else fault}\ntry: an export, a copy, or a hub that is stopped")
         return 11 if busy else 2
-    signed = "signatures not checked" if found.signatures is None else f"{found.signatures} signatures hold"
     print(*(f"shard {shard}: {records} records" for shard, records in found.records.items()), sep="\n")
-    print(f"{found.checkpoints} checkpoints, {signed}")
+    print(f"{found.checkpoints} checkpoints, {found.signatures or 'no'} signatures hold")
     for finding in found.findings:
         print(f"shard {finding.shard}: sequence {finding.sequence}: {finding.what}")
     return 6 if found.findings else 0

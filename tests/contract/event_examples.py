@@ -130,7 +130,9 @@ EXAMPLES: Final[tuple[Event, ...]] = (
         },
         overall="production_ready",
     ),
-    runs.Created(runsheet=OBJECT, digest="a1" * 32, nodes=("canary/step/deploy",), at=AT, review="not_ready", forced="d"),
+    runs.Created(
+        runsheet=OBJECT, digest="a1" * 32, nodes=("canary/step/deploy",), at=AT, review="not_ready", forced="d"
+    ),
     runs.Taken(driver="driver_1", epoch=2, until=AT),
     runs.Renewed(until=AT),
     runs.Begun(node="canary/step/deploy", attempt=2, at=AT, deadline=AT),

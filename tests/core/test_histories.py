@@ -80,13 +80,19 @@ def test_the_checker_agrees_with_brute_force() -> None:
 
 
 ASK = Ask(client="ana", called_at=0, returned_at=10, to="bo", question="q_1", line=1)
-GOT = Receive(client="bo", called_at=0, returned_at=12, items=(Piece(id="q_1", sender="ana", kind="question", sequence=4),), line=2)
+GOT = Receive(
+    client="bo",
+    called_at=0,
+    returned_at=12,
+    items=(Piece(id="q_1", sender="ana", kind="question", sequence=4),),
+    line=2,
+)
 YES = End(client="bo", called_at=20, returned_at=30, question="q_1", value="answered 1", line=3)
 SAW = Read(client="ana", called_at=35, returned_at=40, question="q_1", value="answered 1", line=4)
 FIRST = Send(client="ana", called_at=0, returned_at=10, to=("bo",), message="m_1", line=5)
 SECOND = Send(client="ana", called_at=11, returned_at=20, to=("bo",), message="m_2", line=6)
 END = Settle(client="all", called_at=99, line=9)
-GOOD = [ASK, GOT, YES, SAW, END]
+GOOD: list[histories.Line] = [ASK, GOT, YES, SAW, END]
 
 
 def batch(*ids: str, called_at: int = 50, after: int = 0, first: int = 10) -> Receive:

@@ -57,7 +57,13 @@ class Mail:
             message = msgspec.json.decode(outcome.content)["message_id"]
             self.sent.add(message)
             self.history.append(
-                Send(client=self.sender, called_at=Instant(began), returned_at=now(), to=(self.recipient,), message=message)
+                Send(
+                    client=self.sender,
+                    called_at=Instant(began),
+                    returned_at=now(),
+                    to=(self.recipient,),
+                    message=message,
+                )
             )
             await asyncio.sleep(0.02)
 
@@ -192,7 +198,9 @@ def main(arguments: list[str]) -> int:
         account, deaths, how = asyncio.run(one_run(folder, options.seed + done, kills))
         done += kills
         ways.update(how)
-        total.update(deaths=deaths, operations=account.operations, questions=account.questions, messages=account.messages)
+        total.update(
+            deaths=deaths, operations=account.operations, questions=account.questions, messages=account.messages
+        )
         broken += len(account.violations)
         for violation in account.violations[:10]:
             print(f"{folder}: {violation.rule} {violation.subject}: {violation.message}", flush=True)
@@ -201,7 +209,8 @@ def main(arguments: list[str]) -> int:
     seconds = time.perf_counter() - began
     print(f"ways: {dict(ways)}")
     print(
-        f"{total['deaths']} deaths of {done} planned kills, {total['questions']} questions, {total['messages']} messages,"
+        f"{total['deaths']} deaths of {done} planned kills, {total['questions']} questions,"
+        f" {total['messages']} messages,"
         f" {total['operations']} operations in {seconds:.0f} s; {broken} promises broken"
     )
     return int(broken > 0 or total["deaths"] < done)

@@ -3,7 +3,7 @@
 import pytest
 
 from crossfade.core.run_events import Verdict
-from crossfade.core.values import SECOND
+from crossfade.core.values import SECOND, Instant
 from crossfade.engine.checks import Checks
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.requests import AskRequest
@@ -31,7 +31,7 @@ async def test_a_question_that_outlived_its_deadline_is_found() -> None:
         ana, _ = await world.join("ana"), await world.join("bo")
         await world.ask(ana, "bo", deadline_seconds=10)
         assert await verdict(world, "questions.none_lost") is Verdict.PASSED
-        world.clock._now += 60 * SECOND  # and no timer has run
+        world.clock._now = Instant(world.clock.now() + 60 * SECOND)  # and no timer has run
         assert await verdict(world, "questions.none_lost") is Verdict.FAILED
 
 

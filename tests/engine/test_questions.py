@@ -267,7 +267,7 @@ async def test_who_comes_too_late_is_told_so_only_when_the_log_has_the_expiry() 
     async with World(log) as world:
         ana, bo = await world.join("ana"), await world.join("bo")
         asked = await world.ask(ana, "bo", deadline_seconds=10)
-        world.clock._now += 10 * SECOND  # the deadline, before any timer has run
+        world.clock._now = Instant(world.clock.now() + 10 * SECOND)  # the deadline, before any timer has run
         assert refused(await world.answer(bo, asked.question_id)) == "question.closed"
         assert ok(await world.hub.question(ana, asked.question_id)).status == "expired"
 
@@ -279,7 +279,7 @@ async def test_who_comes_too_late_while_the_disk_fails_is_told_to_come_back() ->
         ana, bo = await world.join("ana"), await world.join("bo")
         asked = await world.ask(ana, "bo", deadline_seconds=10)
         log.always = "unavailable"
-        world.clock._now += 10 * SECOND
+        world.clock._now = Instant(world.clock.now() + 10 * SECOND)
         with pytest.raises(UnavailableError):
             await world.answer(bo, asked.question_id)
         assert ok(await world.hub.question(ana, asked.question_id)).status == "open"

@@ -7,8 +7,8 @@ from crossfade.engine.ports import NewEvent, Tx, UnavailableError
 from crossfade.engine.requests import AskRequest, SendRequest
 from crossfade.logs.memory import MemoryLog
 from tests.kit.clock import FakeClock
-from tests.kit.hub import ROOT, YES_NO, World, ok, run
 from tests.kit.http import Web
+from tests.kit.hub import ROOT, YES_NO, World, ok, run
 
 ANA = Caller(name=AgentName("ana"), scopes=frozenset({Scope.AGENT}))
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -38,7 +38,7 @@ class World:
         self.hub = Hub(self.log, self.clock, FakeIds(seed), self.limits, guests=True, signer=SIGNER)
         self.callers: dict[str, Caller] = {}
 
-    async def __aenter__(self) -> "World":
+    async def __aenter__(self) -> Self:
         await self.hub.start()
         return self
 

@@ -71,7 +71,10 @@ def main(arguments: list[str]) -> int:
         verdict = noticed(plant)
         alive += verdict != wanted
         print(f"{plant.name:5} {verdict:9} {plant.defect}: {plant.test}", flush=True)
-    print(f"{len(chosen) - alive} of {len(chosen)} {'tests green without a mutant' if options.control else 'mutants killed'}")
+    print(
+        f"{len(chosen) - alive} of {len(chosen)} "
+        f"{'tests green without a mutant' if options.control else 'mutants killed'}"
+    )
     return int(alive > 0 or not chosen)
 
 

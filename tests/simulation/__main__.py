@@ -69,5 +69,5 @@ def _absent(reached: Counter[str], seeds: int, *, stack: bool) -> list[str]:
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != HASHSEED:
         os.environ["PYTHONHASHSEED"] = HASHSEED
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])  # noqa: S606 - itself
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Simulated clients: they ask, answer, send, wait on every channel, lose replies, try again, and write down what they saw.
+"""Simulated clients: they ask, answer, send, wait on every channel, lose replies, try again, and note what they saw.
 
 An agent keeps the promises that clients are asked to keep (the same key for the same command, a cursor that
 only goes on) and otherwise behaves as badly as it may: it answers at the very deadline, twice, with nonsense,
@@ -114,7 +114,9 @@ class Agent:
     async def ask(self) -> None:
         """Ask somebody, sometimes in reply to something."""
         self.number += 1
-        reply_to = self.dice.choice((*self.got, *self.mine)) if (self.got or self.mine) and self.dice.random() < 0.2 else None
+        reply_to = (
+            self.dice.choice((*self.got, *self.mine)) if (self.got or self.mine) and self.dice.random() < 0.2 else None
+        )
         request = AskRequest(
             to=self.dice.choice(self.peers),
             message=f"{self.name} {self.number}",
@@ -221,7 +223,9 @@ class Agent:
 
     async def reply(self, view: QuestionView) -> None:
         """Answer a question that came as text, in one of many ways, or not at all."""
-        way = self.dice.choice(("answer", "answer", "answer", "deadline", "twice", "words", "decline", "never", "nonsense"))
+        way = self.dice.choice(
+            ("answer", "answer", "answer", "deadline", "twice", "words", "decline", "never", "nonsense")
+        )
         if way == "never" and not self.world.healed:
             return
         if way == "deadline":
@@ -292,9 +296,9 @@ class Agent:
         elif way == "decline":
             await self._once(view, NativeReply(question_id=view.question_id, action="decline"))
         else:
-            content = NONSENSE if way == "nonsense" else None
+            given = NONSENSE if way == "nonsense" else None
             action = "accept" if way == "nonsense" else "cancel"
-            nothing = NativeReply(question_id=view.question_id, action=action, content=content)  # type: ignore[arg-type]
+            nothing = NativeReply(question_id=view.question_id, action=action, content=given)  # type: ignore[arg-type]
             result = await self.surely(lambda hub: hub.native_reply(self.caller, nothing))
             taken = isinstance(result, QuestionView) and result.status != "open"
             assert not taken, f"I7: {way} was taken for an end"
@@ -335,7 +339,9 @@ class Agent:
         after = self._after()
         native = self.style.native and channel in (Channel.POLL, Channel.NATIVE)
         request = ReceiveRequest(
-            channel=channel, wait_seconds=12.0 if self.world.healed else self.dice.choice((0.0, 1.0, 12.0)), after=after,
+            channel=channel,
+            wait_seconds=12.0 if self.world.healed else self.dice.choice((0.0, 1.0, 12.0)),
+            after=after,
             limit=self.dice.choice((1, 2, 5)), native=native,
         )  # fmt: skip
         called_at = self.world.now_ns

@@ -82,7 +82,12 @@ class SimLog:
     """``engine.ports.Log`` of one life."""
 
     def __init__(
-        self, disk: Disk, weather: Weather, dice: random.Random, crash: Callable[[], None], reached: Callable[[str], None]
+        self,
+        disk: Disk,
+        weather: Weather,
+        dice: random.Random,
+        crash: Callable[[], None],
+        reached: Callable[[str], None],
     ) -> None:
         self._disk = disk
         self._weather = weather

@@ -110,7 +110,7 @@ def _raised(world: World, listener: Listener) -> str:
         if task.done() and not task.cancelled():
             fault = task.exception()
             if fault is not None and not isinstance(fault, LogError | LostError):
-                return f"{task.get_coro().__qualname__} raised {fault!r}"
+                return f"{getattr(task.get_coro(), '__qualname__', 'a task')} raised {fault!r}"
     if world.loop.faults or listener.heard:
         return "; ".join((*world.loop.faults, *listener.heard))
     return ""
@@ -147,7 +147,9 @@ async def _enlist(world: World) -> None:
         label = "" if name == "di" else f"team-{name}"
         while True:
             try:
-                issued = await world.call(lambda hub, n=name, x=label: hub.issue_token(ROOT, n, Kind.PROGRAM, [Scope.AGENT], label=x))
+                issued = await world.call(
+                    lambda hub, n=name, x=label: hub.issue_token(ROOT, n, Kind.PROGRAM, [Scope.AGENT], label=x)
+                )
             except LostError:
                 await asyncio.sleep(0.1)
             else:
@@ -216,7 +218,12 @@ class _Run:
         missing = [f"{question} has no end" for question in watch.asked if question not in watch.ends]
         for agent in self.agents:
             missing += [f"{agent.name} does not know the end of {one}" for one in agent.mine if one not in agent.ended]
-        got = {(op.client, piece.id) for op in self.world.history if isinstance(op, histories.Receive) for piece in op.items}
+        got = {
+            (op.client, piece.id)
+            for op in self.world.history
+            if isinstance(op, histories.Receive)
+            for piece in op.items
+        }
         missing += [
             f"{message} is not with {name}"
             for message, sent in watch.sent.items()

@@ -40,7 +40,7 @@ KEY = b"k" * 32
 MODES = ("legacy", "2026-07-28")
 STEPS_MAX = 600_000
 STEP_NS = 20_000
-"""A step takes time here: anyio delivers a cancellation by trying again until it is heard, which must not stop the clock."""
+"""A step takes time here: anyio repeats a cancellation until it is heard, which must not stop the clock."""
 _SCOPES: Final[dict[int, tuple[CancelScope, int]]] = {}
 
 
@@ -220,7 +220,7 @@ class Person:
                     ) as client,
                 ):  # fmt: skip
                     result = await asyncio.wait_for(work(client), 45)
-            except Exception as fault:  # noqa: BLE001 - whatever the official client makes of a broken connection
+            except Exception as fault:
                 if isinstance(fault, AssertionError):
                     raise
                 await asyncio.sleep(self.world.dice.random())
@@ -374,7 +374,9 @@ async def _main(world: World) -> None:
 async def _token(world: World, name: str) -> str:
     while True:
         try:
-            issued = await world.call(lambda hub: hub.issue_token(ROOT, name, Kind.PROGRAM, [Scope.AGENT], label=f"team-{name}"))
+            issued = await world.call(
+                lambda hub: hub.issue_token(ROOT, name, Kind.PROGRAM, [Scope.AGENT], label=f"team-{name}")
+            )
         except (LostError, LogError):
             await asyncio.sleep(0.1)
         else:

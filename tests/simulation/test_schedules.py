@@ -60,7 +60,9 @@ def test_a_seed_gives_the_same_schedule_in_every_process() -> None:
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     command = [sys.executable, "-m", "tests.simulation", "--seed", "9"]
     told = {
-        subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()[
+            0
+        ]
         for _ in range(2)
     }
     assert len(told) == 1
@@ -78,7 +80,9 @@ def test_two_answers_to_one_question_are_found(monkeypatch: pytest.MonkeyPatch) 
     """M4: the state is read, then somebody else is first, and nobody compares."""
     from crossfade.logs import batch
 
-    monkeypatch.setattr(batch, "_refusal", lambda tx, known: Duplicate(*known.keys[tx.key]) if tx.key in known.keys else None)
+    monkeypatch.setattr(
+        batch, "_refusal", lambda tx, known: Duplicate(*known.keys[tx.key]) if tx.key in known.keys else None
+    )
     assert faults(range(1, 40)) != ""
 
 
@@ -112,13 +116,13 @@ def test_an_expiry_that_does_not_look_at_the_clock_is_found(monkeypatch: pytest.
 
 def test_an_answer_of_any_shape_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """M13: the shape is not looked at."""
-    monkeypatch.setattr(questions.shapes, "check_raw", lambda schema, content: None)
+    monkeypatch.setattr(questions.shapes, "check_raw", lambda *_: None)
     assert "I7" in faults(range(1, 80))
 
 
 def test_a_wake_up_that_is_forgotten_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """M18: the notification is lost, and waits are longer than the schedule."""
-    monkeypatch.setattr(Mailbox, "put", lambda self, mail: None)
+    monkeypatch.setattr(Mailbox, "put", lambda *_: None)
     assert "I3" in faults(range(1, 6))
 
 
@@ -216,7 +220,9 @@ def test_a_run_of_the_full_stack_replays_exactly() -> None:
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     command = [sys.executable, "-m", "tests.simulation", "--stack", "--seed", "5"]
     told = {
-        subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()[
+            0
+        ]
         for _ in range(2)
     }
     assert len(told) == 1

@@ -243,7 +243,7 @@ class World:
         alive = life.number not in self.loop.dead
         lost = self.faults.random() < self.weather.lose_replies or reply.done() or task.cancelled()
         if not lost and alive:
-            fault = task.exception()
+            task.exception()
             self.loop.call_later(self.faults.random() * 0.01, self._arrives, life, reply, task, on_lost)
             return
         self._unnoticed(life, task, on_lost)

@@ -107,7 +107,9 @@ RUN: Final = Group("Operate", sort_key=3)
 _GROUP_OF: Final = {
     **dict.fromkeys(("up", "demo", "connect", "doctor", "version"), START),
     **dict.fromkeys(("ask", "answer", "send", "inbox", "question", "agent"), USE),
-    **dict.fromkeys(("serve", "check", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"), RUN),
+    **dict.fromkeys(
+        ("serve", "check", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"), RUN
+    ),
 }
 
 

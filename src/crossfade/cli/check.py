@@ -31,7 +31,9 @@ def check(
         hint = "docs/reference/history.md has the format"
         raise CommandError("history.bad_line", str(fault), hint, Exit.USAGE) from None
     except OSError as fault:
-        raise CommandError("usage.file", f"{fault.filename}: {fault.strerror}", "name another file", Exit.USAGE) from None
+        raise CommandError(
+            "usage.file", f"{fault.filename}: {fault.strerror}", "name another file", Exit.USAGE
+        ) from None
     account = account_of(history)
     output = Output(options)
     if options.machine:
@@ -39,7 +41,9 @@ def check(
     else:
         for violation in account.violations:
             places = ", ".join(str(line) for line in violation.lines if line)
-            output.line({"rule": violation.rule, "subject": violation.subject, "message": violation.message, "lines": places})
+            output.line(
+                {"rule": violation.rule, "subject": violation.subject, "message": violation.message, "lines": places}
+            )
         looked = "losses looked for" if account.settled else "no settle line: losses not looked for"
         output.note(
             f"{account.operations} operations, {account.questions} questions, {account.messages} messages,"

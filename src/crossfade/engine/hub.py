@@ -140,7 +140,7 @@ class Hub:
                 known.append(recorded(shard, row))
             except UnknownEventError:
                 self.read_only = f"record {row.sequence} of shard {shard} is a {row.type}, of a later release"
-                logger.error("hub.read_only", extra={"reason": self.read_only})
+                logger.error("hub.read_only", extra={"reason": self.read_only})  # noqa: TRY400 - the reason says it all
                 for committer in self._committers.values():
                     committer.read_only = self.read_only
                 break
@@ -169,7 +169,11 @@ class Hub:
     @property
     def ready(self) -> bool:
         """The replay is done and the last write that was tried went through."""
-        return self._started and not self.read_only and all(committer.failed is None for committer in self._committers.values())
+        return (
+            self._started
+            and not self.read_only
+            and all(committer.failed is None for committer in self._committers.values())
+        )
 
     @property
     def stopping(self) -> bool:

@@ -51,7 +51,10 @@ class Proving:
         return NotesView(public_key=self.witness.public_key(), checkpoints=lines)
 
     async def backup(self, caller: Caller) -> BackupView | Refusal:
-        """Copy the log while it is in use; refuses with auth.scope, log.in_memory, log.backup_running, log.backup_failed."""
+        """Copy the log while it is in use.
+
+        Refuses with: auth.scope, log.in_memory, log.backup_running, log.backup_failed.
+        """
         refusal = needs(caller, Scope.OPERATOR)
         if refusal is not None:
             return refusal

@@ -69,7 +69,9 @@ def from_journal(entries: Iterable[Entry]) -> list[Line]:
             pieces = (Piece(id=question, sender=entry.peer, kind="question"),)
             # When its wait began is not known, so it says nothing about what was already over.
             history.append(Receive(client=entry.agent, called_at=Instant(0), returned_at=at, items=pieces))
-            history.append(Read(client=entry.agent, called_at=Instant(0), returned_at=at, question=question, value=OPEN))
+            history.append(
+                Read(client=entry.agent, called_at=Instant(0), returned_at=at, question=question, value=OPEN)
+            )
         elif entry.step is Step.ANSWERED:
             history += _answered(entry, received.get(question, 0))
         else:

@@ -34,9 +34,7 @@ class HubFailedError(Exception):
 class HubProcess:
     """A supervised hub."""
 
-    def __init__(
-        self, folder: Path, port: int = 0, options: tuple[str, ...] = (), module: str = "crossfade"
-    ) -> None:
+    def __init__(self, folder: Path, port: int = 0, options: tuple[str, ...] = (), module: str = "crossfade") -> None:
         """``module``: what Python runs as the hub; a bench or test may wrap the real one."""
         self.folder = folder
         self._module = module
@@ -112,7 +110,16 @@ class HubProcess:
         for _ in range(ATTEMPTS_MAX):
             with (self.folder / "hub.out").open("ab") as out:
                 self._child = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", self._module, "serve", "--data", str(self.folder), "--port", str(self.port)),
+                    *(
+                        sys.executable,
+                        "-m",
+                        self._module,
+                        "serve",
+                        "--data",
+                        str(self.folder),
+                        "--port",
+                        str(self.port),
+                    ),
                     *self._options,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=out,

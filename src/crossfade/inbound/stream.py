@@ -1,7 +1,8 @@
 """The event stream /v1/stream: questions, messages and ends for the caller, as they happen.
 
 Rules: ``hello`` comes first; an item's id is ``shard-sequence``; a client that comes back sends the last
-id it has seen as ``Last-Event-ID`` (or ``?after=``) and misses nothing. A reader that is too slow is cut
+id it has seen as ``Last-Event-ID`` (or ``?after=``) and misses nothing; ``retry`` says after
+how long. A reader that is too slow is cut
 and comes back the same way. A credential that ends while the stream is open ends the stream with it.
 
 Source: WHATWG HTML standard, "server-sent events".
@@ -20,6 +21,7 @@ from crossfade.engine.subscriptions import Subscription
 from crossfade.inbound import auth, decoding, errors
 from crossfade.inbound.api.routes import PARTICIPANT, Strict
 from crossfade.inbound.asgi import (
+    GOLDEN,
     BodyTooLargeError,
     ClientGoneError,
     EventStream,
@@ -27,11 +29,15 @@ from crossfade.inbound.asgi import (
     Scope,
     Send,
     Streams,
+    frame,
     header,
     read_body,
 )
 from crossfade.inbound.settings import AppSettings
 
+RETRY_FIRST_MS: Final = 250
+RETRY_SPAN_MS: Final = 4_750
+"""Each stream is told another moment to come back after a break, so that a fleet does not come back in step."""
 _EVENT_ID: Final = re.compile(r"(?:[0-9]{1,6}-)?([0-9]{1,16})")
 BAD_ID: Final = Refusal(
     "cursor.bad",
@@ -53,6 +59,7 @@ class EventEndpoint:
         self._hub = hub
         self._settings = settings
         self._streams = streams
+        self._opened = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold the stream until either side ends it."""
@@ -102,7 +109,11 @@ class EventEndpoint:
         while (item := await subscription.next()) is not None:
             if token is not None and isinstance(self._hub.authenticate(token), Refusal):
                 break
-            if not stream.event(item.data, item.id or None, item.event):
+            block = frame(item.data, item.id or None, item.event)
+            if item.event == "hello":
+                self._opened += 1
+                block = b"retry: %d\n" % (RETRY_FIRST_MS + self._opened * GOLDEN % 1.0 * RETRY_SPAN_MS) + block
+            if not stream.push(block):
                 break
         await stream.aclose()
 

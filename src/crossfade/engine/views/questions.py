@@ -13,8 +13,8 @@ class Entry:
     """One question: its state and what only this process knows about it."""
 
     __slots__ = (
-        "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "offering", "patience", "question_id", "reclaim",
-        "sequence", "shown", "state", "text_at", "waiters",
+        "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "offering", "patience",
+        "question_id", "reclaim", "sequence", "shown", "state", "text_at", "waiters",
     )  # fmt: skip
 
     def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:

@@ -61,7 +61,8 @@ class Running:
     """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
 
     __slots__ = ("_armed", "_early", "_exchange", "_headers", "_opening", "_progress_seconds", "_stack",
-                 "_streams", "_task", "_ticks", "_timer", "asked", "may_ask", "patient", "peer", "so_far", "started_at", "stream", "why")  # fmt: skip
+                 "_streams", "_task", "_ticks", "_timer", "asked", "may_ask", "patient", "peer", "so_far", "started_at",
+                 "stream", "why")  # fmt: skip
 
     def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
         self.peer = exchange.peer
