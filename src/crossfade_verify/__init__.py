@@ -231,7 +231,7 @@ def verify(path: Path, checkpoints: Path | None = None) -> Verdict:
 def main() -> int:
     """``crossfade-verify [EXPORT | FOLDER [CHECKPOINTS]]``; 0 all holds, 6 it does not, 2 no log, 11 a hub uses it."""
     if {"-h", "--help"} & {*sys.argv}:
-        return print("usage:", main.__doc__) or 0  # type: ignore[func-returns-value]
+        return print("usage:", main.__doc__) or 0
     try:
         found = verify(*map(Path, sys.argv[1:3] or ["."]))
     except (OSError, ValueError) as fault:

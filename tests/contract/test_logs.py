@@ -208,7 +208,7 @@ def test_a_cancelled_append_takes_nothing_from_the_others(make):
         for task in tasks[::2]:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(result[0], Committed) for result in results[1::2])
+        assert all(isinstance(result[0], Committed) for result in results[1::2])  # type: ignore[index]
         stored = {row.key for row in await everything(log)}
         assert stored >= {key(number) for number in range(1, 20, 2)}
         # What became of a cancelled one, its key tells.

@@ -1,5 +1,7 @@
 """Small promises that a seeded mutant breaks and nothing else would notice."""
 
+import os
+import secrets
 import time
 from pathlib import Path
 
@@ -29,8 +31,8 @@ def test_the_parts_of_a_key_cannot_run_into_each_other() -> None:
 
 def test_an_id_cannot_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
-    draw = host.secrets.randbits
-    monkeypatch.setattr(host.secrets, "randbits", lambda bits: drawn.append(bits) or draw(bits))
+    draw = host.secrets.randbits  # type: ignore[attr-defined]
+    monkeypatch.setattr(host.secrets, "randbits", lambda bits: drawn.append(bits) or draw(bits))  # type: ignore[attr-defined, func-returns-value]
     assert len(host.HostIds().new("q")) == 28
     assert sum(drawn) >= 80
     assert len(host.HostIds().secret()) >= 43
@@ -48,7 +50,7 @@ def test_the_key_of_a_folder_is_the_same_at_every_start(tmp_path: Path) -> None:
 
 def test_the_name_of_a_new_folder_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr(startup.os, "fsync", synced.append)
+    monkeypatch.setattr(os, "fsync", synced.append)  # type: ignore[attr-defined]
     startup.make_folder(tmp_path / "hub")
     assert len(synced) == 1
 

@@ -111,7 +111,7 @@ def test_no_more_rows_are_kept_in_memory_than_the_limit(folder, monkeypatch):
 def test_everything_that_is_queued_shares_one_sync_whatever_its_shard(folder, monkeypatch):
     batches = []
     append = database.Database.append
-    monkeypatch.setattr(database.Database, "append", lambda self, work: batches.append(work) or append(self, work))
+    monkeypatch.setattr(database.Database, "append", lambda self, work: batches.append(work) or append(self, work))  # type: ignore[func-returns-value]
 
     async def check(log):
         busy = asyncio.ensure_future(log._writer.call(lambda _: hold.wait(30)))
@@ -337,10 +337,10 @@ def test_what_was_acknowledged_survives_kill_9_without_gaps(folder):
         program = [sys.executable, str(ROOT / "tests/contract/log_kill.py"), str(folder), str(round_number * 10**6)]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         child = subprocess.Popen(program, stdout=subprocess.PIPE, env=environment)
-        lines = [child.stdout.readline() for _ in range(300 + 70 * round_number)]
+        lines = [child.stdout.readline() for _ in range(300 + 70 * round_number)]  # type: ignore[union-attr]
         child.send_signal(signal.SIGKILL)
-        lines += child.stdout.read().splitlines(keepends=True)
-        child.stdout.close()
+        lines += child.stdout.read().splitlines(keepends=True)  # type: ignore[union-attr]
+        child.stdout.close()  # type: ignore[union-attr]
         child.wait()
         for line in lines:
             assert line.endswith(b"\n"), "the child ended by itself"

@@ -50,12 +50,12 @@ class DoomedLog:
 def arm(doom: str) -> None:
     """Have the hub open a doomed log."""
     point, _, count = doom.partition(":")
-    opened = bootstrap.open_sqlite
+    opened = bootstrap.open_sqlite  # type: ignore[attr-defined]
 
     def doomed(*arguments: Any, **options: Any) -> Any:
         return DoomedLog(opened(*arguments, **options), point, int(count))
 
-    bootstrap.open_sqlite = doomed
+    bootstrap.open_sqlite = doomed  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ async def test_a_reader_that_lost_its_cursor_reads_again_from_the_log() -> None:
         for number in range(250):
             ok(await world.hub.send(ana, SendRequest(to=("bo",), body=str(number))))
         cursor = 0
-        while batch := await world.poll(bo, after=cursor):
+        while batch := await world.poll(bo, after=cursor):  # type: ignore[truthy-bool]
             if not batch.items:
                 break
             cursor = batch.cursor

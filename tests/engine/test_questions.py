@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from crossfade.core.decider import Refusal
-from crossfade.core.values import SECOND, SPACE, Channel, stream_of
+from crossfade.core.values import SECOND, SPACE, Channel, Instant, stream_of
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest

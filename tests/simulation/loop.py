@@ -164,14 +164,14 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Seconds since the loop began."""
         return self.now_ns / 1e9
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         """Run ``callback`` in a later step."""
         handle = SimHandle(callback, args, context if context is not None else copy_context(), self.now_ns)
         if not self._closed:
             self._ready.append(handle)
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
     def at_ns(self, when_ns: int, callback: Any, *args: Any, context: Context | None = None) -> SimHandle:
         """Run ``callback`` at an instant of the loop's time, to the nanosecond."""
@@ -181,11 +181,11 @@ class SimLoop(asyncio.AbstractEventLoop):
             heapq.heappush(self._timers, (max(when_ns, self.now_ns), self._count, handle))
         return handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         """Run ``callback`` at ``when`` seconds of the loop's time."""
         return self.at_ns(round(when * 1e9), callback, *args, context=context)
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         """Run ``callback`` after ``delay`` seconds."""
         return self.at_ns(self.now_ns + round(max(0.0, delay) * 1e9), callback, *args, context=context)
 
@@ -205,7 +205,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.tasks.append(task)
         return task
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """What a thread would do, done in a later step."""
         future = self.create_future()
 

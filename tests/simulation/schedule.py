@@ -148,13 +148,17 @@ async def _enlist(world: World) -> None:
         while True:
             try:
                 issued = await world.call(
-                    lambda hub, n=name, x=label: hub.issue_token(ROOT, n, Kind.PROGRAM, [Scope.AGENT], label=x)
+                    lambda hub, n=name, x=label: hub.issue_token(ROOT, n, Kind.PROGRAM, [Scope.AGENT], label=x)  # type: ignore[misc]
                 )
             except LostError:
                 await asyncio.sleep(0.1)
             else:
                 assert not isinstance(issued, Refusal)
                 break
+
+
+def _issue(name: str, label: str) -> Any:
+    return lambda hub: hub.issue_token(ROOT, name, Kind.PROGRAM, [Scope.AGENT], label=label)
 
 
 class _Run:

@@ -49,7 +49,7 @@ def _numbered(scope: CancelScope) -> int:
     return _SCOPES.setdefault(id(scope), (scope, len(_SCOPES)))[1]
 
 
-CancelScope.__hash__ = _numbered  # type: ignore[method-assign]
+CancelScope.__hash__ = _numbered  # type: ignore[assignment, method-assign]
 
 
 class Served:
@@ -314,7 +314,7 @@ def run_stack_schedule(seed: int) -> Outcome:
     world = World(seed, template())
     for noisy in ("crossfade", "mcp", "client"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    random_bits, secrets.token_bytes = secrets.token_bytes, lambda size=32: world.faults.randbytes(size)
+    random_bits, secrets.token_bytes = secrets.token_bytes, lambda nbytes=None: world.faults.randbytes(nbytes or 32)  # type: ignore[assignment]
     random.seed(seed)
     world.loop.step_ns = STEP_NS
     gc.disable()

@@ -112,7 +112,7 @@ class World:
     def __init__(self, seed: int, template: Disk | None) -> None:
         self.dice = random.Random(f"{seed} clients")
         self.faults = random.Random(f"{seed} faults")
-        self.loop = SimLoop(random.Random(f"{seed} order"), shuffled=seed % 4 != 0)
+        self.loop = SimLoop(random.Random(f"{seed} order"), shuffled=seed % 4 != 0)  # type: ignore[abstract]
         self.context = copy_context()
         self.clock = SimClock(self.loop)
         self.weather = Weather()
