@@ -1,7 +1,6 @@
 """Small promises that a seeded mutant breaks and nothing else would notice."""
 
 import os
-import secrets
 import time
 from pathlib import Path
 
