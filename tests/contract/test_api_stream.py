@@ -125,3 +125,13 @@ async def test_a_server_that_stops_ends_streams_in_order() -> None:
 async def test_an_operator_without_an_agent_scope_has_no_stream() -> None:
     async with Web() as web:
         assert (await web.get("/v1/stream", token=await web.token("ops", Scope.OPERATOR))).code == "auth.scope"
+
+
+@run
+async def test_whoever_comes_back_to_a_mailbox_beyond_the_queue_catches_up_in_steps() -> None:
+    async with Web() as web:
+        ada, bob = await web.token("ada"), await web.token("bob")
+        for number in range(100):
+            await web.post("/v1/messages", {"to": "bob", "body": f"{number} {'x' * 60_000}"}, token=ada)
+        stream = web.begin("GET", "/v1/stream", token=bob)
+        assert b'"content":"0 ' in await stream.until(b'"content":"99 ')

@@ -199,7 +199,7 @@ class _Run:
         for carrier in carriers:
             carrier.cancel()
         await asyncio.wait(carriers)
-        await asyncio.sleep(60)  # what is on its way arrives; claims, patience and acknowledgements run out
+        await asyncio.sleep(200)  # what is on its way arrives; claims, patience and acknowledgements run out
         world.history.append(Settle(client="world", called_at=Instant(world.now_ns), line=len(world.history) + 1))
 
     async def _settled(self) -> None:

@@ -62,6 +62,11 @@ class Subscription:
             self._on_close(self)
 
     @property
+    def behind(self) -> bool:
+        """More is ready at this moment, as after a resume: hand it on no faster than the reader takes it."""
+        return bool(self._ready)
+
+    @property
     def name(self) -> str:
         """Whose stream it is."""
         return self._member.state.name

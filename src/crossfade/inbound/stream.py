@@ -35,6 +35,9 @@ from crossfade.inbound.asgi import (
 )
 from crossfade.inbound.settings import AppSettings
 
+CATCH_UP_BYTES: Final = 65_536
+"""What is ready at once goes out in steps of this size, each when the one before is written: whoever comes back
+to a long mailbox would otherwise overflow the queue, be cut for it, and never get any further."""
 RETRY_FIRST_MS: Final = 250
 RETRY_SPAN_MS: Final = 4_750
 """Each stream is told another moment to come back after a break, so that a fleet does not come back in step."""
@@ -106,6 +109,7 @@ class EventEndpoint:
     async def _pump(self, scope: Scope, caller: Caller, subscription: Subscription, stream: EventStream) -> None:
         """Hand items on until the subscription, the credential or the connection ends."""
         token = auth.bearer(scope)
+        unread_bytes = 0
         while (item := await subscription.next()) is not None:
             if token is not None and isinstance(self._hub.authenticate(token), Refusal):
                 break
@@ -115,6 +119,10 @@ class EventEndpoint:
                 block = b"retry: %d\n" % (RETRY_FIRST_MS + self._opened * GOLDEN % 1.0 * RETRY_SPAN_MS) + block
             if not stream.push(block):
                 break
+            unread_bytes += len(block)
+            if subscription.behind and unread_bytes >= CATCH_UP_BYTES:
+                unread_bytes = 0
+                await stream.drained()
         await stream.aclose()
 
 
