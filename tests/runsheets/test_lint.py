@@ -113,7 +113,8 @@ def test_a_rule_sees_its_planted_fault(code: str, severity: str, changes: list[t
 
 
 def test_every_code_has_a_planted_fault() -> None:
-    sources = "".join(path.read_text("utf-8") for path in Path(ROOT / "src/crossfade/runsheets").glob("*.py"))
+    files = set(Path(ROOT / "src/crossfade/runsheets").glob("*.py")) - {ROOT / "src/crossfade/runsheets/plan_files.py"}
+    sources = "".join(path.read_text("utf-8") for path in files)
     written = set(re.findall(r'(?:Slip|unknown)\(\s*"([a-z_]+)"', sources)) | {"no_undo", "no_verify"}
     assert written == {code for code, _, _ in PLANTED}
 

@@ -16,7 +16,7 @@ import msgspec
 import rfc8785
 
 from crossfade.core.runsheets import FORMAT, Runsheet
-from crossfade.runsheets.nodes import YamlError, compose
+from crossfade.runsheets.nodes import Node, YamlError, compose
 from crossfade.runsheets.problems import START, Place, Problem
 from crossfade.runsheets.reading import Reading
 
@@ -55,31 +55,43 @@ def load(path_or_name: str) -> Loaded | list[Problem]:
     if not path.exists() and path.name == path_or_name and shipped.exists():
         path = shipped
     name = path.name if path is shipped else path_or_name
+    source = bytes_of(path, name, f"shipped: {', '.join(shipped_names())}")
+    return [source] if isinstance(source, Problem) else parse(source, name)
+
+
+def bytes_of(path: Path, name: str, hint: str) -> bytes | Problem:
+    """What is in a file, if it is small enough; ``hint`` is for when there is no such file."""
     try:
         if not path.is_file():
             what = "is no file" if path.exists() else "there is no such file"
-            return [_whole("file.unreadable", name, what, f"shipped: {', '.join(shipped_names())}")]
+            return _whole("file.unreadable", name, what, hint)
         if path.stat().st_size > SIZE_BYTES_MAX:
-            return [_whole("file.too_large", name, f"larger than {SIZE_BYTES_MAX} bytes")]
+            return _whole("file.too_large", name, f"larger than {SIZE_BYTES_MAX} bytes")
         with path.open("rb") as stream:
-            source = stream.read(SIZE_BYTES_MAX + 1)
+            return stream.read(SIZE_BYTES_MAX + 1)
     except OSError as fault:
-        return [_whole("file.unreadable", name, f"cannot be read: {fault.strerror}")]
-    return parse(source, name)
+        return _whole("file.unreadable", name, f"cannot be read: {fault.strerror}")
+
+
+def tree_of(source: bytes, file: str) -> Node | Problem:
+    """The tree of what is in a file."""
+    if len(source) > SIZE_BYTES_MAX:
+        return _whole("file.too_large", file, f"larger than {SIZE_BYTES_MAX} bytes")
+    try:
+        return compose(source.decode("utf-8-sig"))
+    except UnicodeDecodeError as fault:
+        return _whole("file.encoding", file, f"byte {fault.start} is not UTF-8", "save it as UTF-8")
+    except YamlError as fault:
+        return _problem(fault.code, file, fault.place, fault.message, fault.hint)
 
 
 def parse(source: bytes, file: str = "runsheet.yaml") -> Loaded | list[Problem]:
     """The runsheet in ``source``; ``file`` is only what messages call it."""
-    if len(source) > SIZE_BYTES_MAX:
-        return [_whole("file.too_large", file, f"larger than {SIZE_BYTES_MAX} bytes")]
-    try:
-        root = compose(source.decode("utf-8-sig"))
-    except UnicodeDecodeError as fault:
-        return [_whole("file.encoding", file, f"byte {fault.start} is not UTF-8", "save it as UTF-8")]
-    except YamlError as fault:
-        return [_problem(fault.code, file, fault.place, fault.message, fault.hint)]
+    root = tree_of(source, file)
+    if isinstance(root, Problem):
+        return [root]
     reading = Reading(file)
-    runsheet = reading.runsheet(root)
+    runsheet = reading.typed(root, Runsheet)
     if runsheet is None:
         return sorted(reading.problems, key=lambda problem: (problem.line, problem.column))
     if runsheet.runsheet != FORMAT:

@@ -1,4 +1,4 @@
-"""The tree of a file to typed values, led by the types of core/runsheets.py; every mistake with its place.
+"""The tree of a file to typed values, led by the types of the core; every mistake with its place.
 
 Not here: whether the values make sense together (lint.py).
 
@@ -11,12 +11,11 @@ Rules
 
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import inspect
 
-from crossfade.core.runsheets import Runsheet
 from crossfade.runsheets import scalars
 from crossfade.runsheets.nodes import Entry, Listing, Mapping, Node, Text
 from crossfade.runsheets.problems import START, Place, Problem, did_you_mean
@@ -31,6 +30,7 @@ READERS: Final[dict[type[inspect.Type], Callable[[str], object]]] = {
     inspect.DateType: scalars.calendar_day,
 }
 TEXT_LENGTH_MAX: Final = 4_000
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Reading:
@@ -41,10 +41,10 @@ class Reading:
         self.places: dict[str, Place] = {"": START}
         self.problems: list[Problem] = []
 
-    def runsheet(self, root: Node) -> Runsheet | None:
+    def typed(self, root: Node, wanted: type[T]) -> T | None:
         """The typed whole; None if there are problems."""
-        value = self._value(root, _whole(), "")
-        return None if self.problems else msgspec.convert(value, Runsheet)
+        value = self._value(root, _described(wanted), "")
+        return None if self.problems else msgspec.convert(value, wanted)
 
     def _wrong(self, code: str, path: str, place: Place, message: str, hint: str = "") -> object:
         self.problems.append(
@@ -152,8 +152,8 @@ class Reading:
 
 
 @cache
-def _whole() -> inspect.Type:
-    return inspect.type_info(Runsheet)
+def _described(wanted: type[msgspec.Struct]) -> inspect.Type:
+    return inspect.type_info(wanted)
 
 
 def _choices(kind: inspect.LiteralType | inspect.EnumType) -> tuple[str, ...]:
