@@ -95,7 +95,7 @@ class Agent:
                 lost, at_once = True, False
                 if not self.world.healed and self.dice.random() < 0.1:
                     return None
-                await asyncio.sleep(self.dice.random() * 0.8)
+                await self.world.loop.nap(self.dice.random() * 0.8)
             else:
                 if lost and not isinstance(result, Refusal):
                     self.world.reached("a command went through when it was tried again")
@@ -106,7 +106,7 @@ class Agent:
     async def act(self, actions: int) -> None:
         """Do this many things, one after another."""
         for _ in range(actions):
-            await asyncio.sleep(self.dice.random() * 1.5)
+            await self.world.loop.nap(self.dice.random() * 1.5)
             await self.dice.choices(
                 (self.ask, self.send, self.look, self.withdraw, self.resend), weights=(8, 4, 3, 1, 1)
             )[0]()
@@ -231,7 +231,7 @@ class Agent:
         if way == "deadline":
             await self._until_deadline(view)
         else:
-            await asyncio.sleep(self.dice.choice((0.0, 0.01, 1.0, 4.0)))
+            await self.world.loop.nap(self.dice.choice((0.0, 0.01, 1.0, 4.0)))
         if way == "twice":
             await asyncio.gather(self._answer(view), self._answer(view))
         elif way == "words":
@@ -285,7 +285,7 @@ class Agent:
     async def dialog(self, view: QuestionView) -> None:
         """Answer an elicitation: accept, decline, cancel, send nonsense, or close the lid."""
         way = self.dice.choice(("accept", "accept", "accept", "decline", "cancel", "nonsense", "silent"))
-        await asyncio.sleep(self.dice.choice((0.0, 0.02, 2.0)))
+        await self.world.loop.nap(self.dice.choice((0.0, 0.02, 2.0)))
         if way == "silent":
             self.world.reached("a dialog was never answered")
         elif way == "accept":
@@ -311,7 +311,7 @@ class Agent:
                 result = await self.world.call(lambda hub: hub.native_reply(self.caller, reply))
             except FAULTS:
                 self.note(histories.End, called_at, known=False, question=view.question_id, value="declined")
-                await asyncio.sleep(self.dice.random())
+                await self.world.loop.nap(self.dice.random())
             else:
                 self._ended(view.question_id, "declined", called_at, result)
                 return
@@ -332,7 +332,7 @@ class Agent:
                 else:
                     await self.wait(Channel(channel))
             except FAULTS:
-                await asyncio.sleep(self.dice.random() * 0.7)
+                await self.world.loop.nap(self.dice.random() * 0.7)
 
     async def wait(self, channel: Channel) -> None:
         """One wait, and what follows from it."""
@@ -355,7 +355,7 @@ class Agent:
         assert isinstance(batch, Batch), f"{self.name}: {batch}"
         self._take(batch, called_at, after)
         if not batch.items and not batch.questions:
-            await asyncio.sleep(self.dice.random() * 0.2)
+            await self.world.loop.nap(self.dice.random() * 0.2)
 
     def _after(self) -> int | None:
         if not self.style.cursor:
@@ -401,6 +401,7 @@ class Agent:
         after = self._after() if self.cursor else None
         arrived: list[tuple[str, str, bytes]] = []
         called_at = self.world.now_ns
+        slow_seconds = self.dice.choice((0.0, 0.0, 0.0, 0.2, 3.0))
 
         async def work(hub: Hub) -> None:
             hub.touch(self.caller, native=False)
@@ -409,7 +410,11 @@ class Agent:
             try:
                 while (item := await subscription.next()) is not None:
                     arrived.append((item.event, item.id, item.data))
+                    if slow_seconds:
+                        await self.world.loop.nap(slow_seconds)
             finally:
+                if subscription.behind:
+                    self.world.reached("a slow reader was cut while more was waiting")
                 subscription.close()
 
         try:

@@ -19,26 +19,34 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 LIFE: ContextVar[int] = ContextVar("life", default=0)
 """The life to which the running code belongs; 0 is the world, which never ends."""
+
+
+FINDERS: Final = (
+    (events, "get_running_loop"),
+    (events, "_get_running_loop"),
+    (events, "_get_event_loop"),
+    (asyncio, "get_running_loop"),
+)
+"""Who knows the running loop. Python asks the kernel for the process's number at each such question: a tenth of a run."""
 
 
 class StuckError(AssertionError):
     """Nothing can happen any more, or too much has."""
 
 
-class SimHandle:
+class SimHandle(msgspec.Struct, eq=False):
     """A callback that is to run."""
 
-    __slots__ = ("args", "callback", "context", "when_ns")
-
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when_ns: int) -> None:
-        self.callback: Callable[..., object] | None = callback
-        self.args = args
-        self.context = context
-        self.when_ns = when_ns
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    context: Context
+    when_ns: int
 
     def cancel(self) -> None:
         """Do not run."""
@@ -54,10 +62,16 @@ class SimHandle:
         return self.when_ns / 1e9
 
 
+def wake(future: "asyncio.Future[None]") -> None:
+    """Let its waiter go on."""
+    if not future.done():
+        future.set_result(None)
+
+
 class SimFuture(asyncio.Future[Any]):
     """A future that hashes by number."""
 
-    number = 0
+    __slots__ = ("number",)
 
     def __hash__(self) -> int:
         return self.number
@@ -102,39 +116,50 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Run until ``done`` says so. Raises StuckError when nothing is left to run, or after ``steps_max`` steps."""
         outer = events._get_running_loop()
         events._set_running_loop(self)
+        found = {(module, name): getattr(module, name) for module, name in FINDERS}
         try:
-            while not done():
-                if self.steps > steps_max:
-                    raise StuckError(f"more than {steps_max} steps")
-                self._turn()
+            for module, name in FINDERS:
+                setattr(module, name, self._found)
+            self._run(done, steps_max, self._dice.random if self._shuffled else None)
         finally:
+            for (module, name), function in found.items():
+                setattr(module, name, function)
             events._set_running_loop(outer)
 
-    def _turn(self) -> None:
-        if not self._ready or (self._timers and self._timers[0][0] <= self.now_ns):
-            self._pass_time()
-        self.now_ns += self.step_ns
-        if self.at_step is not None and self.steps >= self.at_step[0]:
-            call, self.at_step = self.at_step[1], None
-            call()
-        handle = self._pick()
-        if handle is None or handle.callback is None or handle.context.get(LIFE, 0) in self.dead:
-            return
-        self.steps += 1
-        try:
-            handle.context.run(handle.callback, *handle.args)
-        except Exception as fault:  # noqa: BLE001 - a callback that raises is what the simulation looks for
-            self.faults.append(f"a callback raised {fault!r}")
+    def _found(self, **_: object) -> "SimLoop":
+        return self
 
-    def _pick(self) -> SimHandle | None:
-        ready = self._ready
-        if not ready:
-            return None
-        if isinstance(ready, deque):
-            return ready.popleft()
-        place = int(self._dice.random() * len(ready))
-        ready[place], ready[-1] = ready[-1], ready[place]
-        return ready.pop()
+    def _run(self, done: Callable[[], bool], steps_max: int, choice: Callable[[], float] | None) -> None:
+        # Most of a campaign's time is here, so it is one loop on local names, and short-lived things are not named.
+        ready, timers, dead, step_ns = self._ready, self._timers, self.dead, self.step_ns
+        first = ready.popleft if isinstance(ready, deque) else ready.pop
+        while not done():
+            if not ready or (timers and timers[0][0] <= self.now_ns):
+                self._pass_time()
+            self.now_ns += step_ns
+            if self.at_step is not None and self.steps >= self.at_step[0]:
+                self._interrupt()
+            if not ready:
+                continue
+            if choice is not None:
+                place = int(choice() * len(ready))
+                ready[place], ready[-1] = ready[-1], ready[place]
+            handle = first()
+            callback = handle.callback
+            if callback is None or (dead and handle.context.get(LIFE, 0) in dead):
+                continue
+            self.steps += 1
+            if self.steps > steps_max:
+                raise StuckError(f"more than {steps_max} steps")
+            try:
+                handle.context.run(callback, *handle.args)
+            except Exception as fault:  # noqa: BLE001 - a callback that raises is what the simulation looks for
+                self.faults.append(f"a callback raised {fault!r}")
+
+    def _interrupt(self) -> None:
+        assert self.at_step is not None
+        call, self.at_step = self.at_step[1], None
+        call()
 
     def _pass_time(self) -> None:
         """Go on to the next instant at which something is due."""
@@ -178,16 +203,22 @@ class SimLoop(asyncio.AbstractEventLoop):
         handle = SimHandle(callback, args, context if context is not None else copy_context(), when_ns)
         self._count += 1
         if not self._closed:
-            heapq.heappush(self._timers, (max(when_ns, self.now_ns), self._count, handle))
+            heapq.heappush(self._timers, (when_ns if when_ns > self.now_ns else self.now_ns, self._count, handle))
         return handle
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         """Run ``callback`` at ``when`` seconds of the loop's time."""
-        return self.at_ns(round(when * 1e9), callback, *args, context=context)
+        return self.at_ns(int(when * 1e9), callback, *args, context=context)
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         """Run ``callback`` after ``delay`` seconds."""
-        return self.at_ns(self.now_ns + round(max(0.0, delay) * 1e9), callback, *args, context=context)
+        return self.at_ns(self.now_ns + int(delay * 1e9), callback, *args, context=context)
+
+    def nap(self, seconds: float) -> Any:
+        """As ``asyncio.sleep``, without the coroutine around it. An awaitable."""
+        future = self.create_future()
+        self.at_ns(self.now_ns + int(seconds * 1e9), wake, future)
+        return future
 
     def create_future(self) -> Any:
         """A future of this loop."""
@@ -200,7 +231,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         """A task of this loop."""
         self._count += 1
         SimTask.number = self._count  # for the set in which the constructor registers the task
-        task = SimTask(coro, loop=self, name=name or f"task-{self._count}", context=context)
+        task = SimTask(coro, loop=self, name=name or "simulated", context=context)
         task.number = self._count
         self.tasks.append(task)
         return task

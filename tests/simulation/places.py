@@ -10,6 +10,7 @@ SOMETIMES: Final = (
     "a key came twice",
     "a reply was lost",
     "a second answer was refused",
+    "a slow reader was cut while more was waiting",
     "a stream went on where it was",
     "a write was refused by the disk",
     "an answer came at the instant of the expiry",

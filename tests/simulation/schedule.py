@@ -71,9 +71,11 @@ class Listener(logging.Handler):
             self.heard.append(f"{record.getMessage()} {fault!r}")
 
 
-def run_schedule(seed: int) -> Outcome:
-    """Run the schedule of a seed."""
+def run_schedule(seed: int, crash_at: int = 0) -> Outcome:
+    """Run the schedule of a seed; with ``crash_at`` its only misfortune is a crash before that step."""
     world = World(seed, template())
+    if crash_at:
+        world.only_crash(crash_at)
     listener = Listener()
     logger = logging.getLogger("crossfade.engine")
     logger.addHandler(listener)
@@ -180,6 +182,7 @@ class _Run:
         main = world.loop.create_task(self._main())
         world.loop.run_until(main.done, STEPS_MAX)
         main.result()
+        world.loop.run_until(lambda: world.life is not None and world.life.ready, STEPS_MAX)
         world.watch.verify({shard: world.disk.rows(shard) for shard in (PROGRAMME, SPACE)})
         account = histories.check(world.history)
         assert not account.violations, f"history: {account.violations[0]}"
@@ -199,7 +202,7 @@ class _Run:
         for carrier in carriers:
             carrier.cancel()
         await asyncio.wait(carriers)
-        await asyncio.sleep(200)  # what is on its way arrives; claims, patience and acknowledgements run out
+        await world.loop.nap(200)  # what is on its way arrives; claims, patience and acknowledgements run out
         world.history.append(Settle(client="world", called_at=Instant(world.now_ns), line=len(world.history) + 1))
 
     async def _settled(self) -> None:
@@ -215,7 +218,7 @@ class _Run:
                 return
             if world.now_ns > deadline:
                 raise StuckError(f"I3: {missing[0]} after everything was healed")
-            await asyncio.sleep(3)
+            await world.loop.nap(3)
 
     def _missing(self) -> list[str]:
         watch = self.world.watch
@@ -287,7 +290,7 @@ class Operator:
             await self.move(lambda hub: hub.rollout_start(ROOT, "sim", salt="salt"))
             await self.move(lambda hub: hub.rollout_set(ROOT, 1.0, "sim"))
         for _ in range(moves):
-            await asyncio.sleep(self.world.dice.random() * 3)
+            await self.world.loop.nap(self.world.dice.random() * 3)
             await self.one()
 
     async def one(self) -> None:
@@ -331,7 +334,7 @@ class Operator:
             except (LostError, LogError):
                 if not self.world.healed and self.world.dice.random() < 0.3:
                     return None
-                await asyncio.sleep(self.world.dice.random())
+                await self.world.loop.nap(self.world.dice.random())
 
 
 class Chaos:
@@ -343,6 +346,9 @@ class Chaos:
     async def run(self, seconds: float, events: int) -> None:
         """So many misfortunes within the time."""
         weather, dice = self.world.weather, self.world.faults
+        if self.world.one_crash:
+            await self.world.loop.nap(seconds)
+            return
         weather.slow_seconds = dice.choice((0.0, 0.002, 0.02, 0.3))
         weather.lose_replies = dice.choice((0.0, 0.02, 0.1))
         weather.lose_requests = dice.choice((0.0, 0.02))
@@ -350,9 +356,9 @@ class Chaos:
         weather.unavailable = dice.choice((0.0, 0.0, 0.05))
         weather.crash_at_write = dice.choice((0.0, 0.01, 0.03))
         for _ in range(events):
-            await asyncio.sleep(dice.random() * seconds / max(1, events))
+            await self.world.loop.nap(dice.random() * seconds / max(1, events))
             await self.one()
-        await asyncio.sleep(dice.random() * seconds / 2)
+        await self.world.loop.nap(dice.random() * seconds / 2)
 
     async def one(self) -> None:
         """One misfortune."""
@@ -381,6 +387,6 @@ class Chaos:
             self.world.reached("nobody could reach the hub")
         else:
             weather.slow_seconds = 2.0
-        await asyncio.sleep(dice.random() * 4)
+        await self.world.loop.nap(dice.random() * 4)
         for name, value in before.items():
             setattr(weather, name, value)

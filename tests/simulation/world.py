@@ -19,7 +19,7 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.subscriptions import Subscription
 from tests.kit.clock import EPOCH, FakeIds
 from tests.simulation.disk import Disk, SimLog, Weather
-from tests.simulation.loop import LIFE, SimLoop
+from tests.simulation.loop import LIFE, SimLoop, wake
 from tests.simulation.watch import Watch
 
 LIMITS = Limits(
@@ -73,12 +73,6 @@ class SimClock:
             wake(future)
 
 
-def wake(future: "asyncio.Future[None]") -> None:
-    """Let its waiter go on."""
-    if not future.done():
-        future.set_result(None)
-
-
 class InOrder(dict[Subscription, None]):
     """A set that keeps its order, so that a run replays."""
 
@@ -125,6 +119,7 @@ class World:
         self.history: list[Line] = []
         self.counts: Counter[str] = Counter()
         self.healed = False
+        self.one_crash = False
         self.crashes = 0
 
     def reached(self, what: str) -> None:
@@ -135,10 +130,16 @@ class World:
         """Begin a task of the world."""
         return self.loop.create_task(work, context=self.context.copy())
 
+    def only_crash(self, step: int) -> None:
+        """Let nothing go wrong but one crash before that step, be it in the storm, after it or at rest."""
+        self.one_crash = True
+        self.loop.at_step = (step, self.crash)
+
     def heal(self) -> None:
         """From here on nothing goes wrong any more."""
         self.healed = True
-        self.loop.at_step = None
+        if not self.one_crash:
+            self.loop.at_step = None
         self.weather.slow_seconds = 0.002
         self.weather.unavailable = self.weather.unknown = self.weather.crash_at_write = 0.0
         self.weather.lose_requests = self.weather.lose_replies = 0.0
@@ -195,7 +196,7 @@ class World:
         stopping.add_done_callback(lambda _: wake(done), context=self.context)
         await asyncio.wait((done,), timeout=30)
         if self.life is life:
-            await asyncio.sleep(0.01)
+            await self.loop.nap(0.01)
             self.reached("stopped in good order")
             if self.life is life:
                 self._bury(life)
@@ -204,7 +205,7 @@ class World:
 
     async def pause(self, seconds: float = 0.01) -> None:
         """A moment on the wire."""
-        await asyncio.sleep(self.faults.random() * seconds)
+        await self.loop.nap(self.faults.random() * seconds)
 
     async def call(
         self,
