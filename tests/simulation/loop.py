@@ -33,7 +33,7 @@ FINDERS: Final = (
     (events, "_get_event_loop"),
     (asyncio, "get_running_loop"),
 )
-"""Who knows the running loop. Python asks the kernel for the process's number at each such question: a tenth of a run."""
+"""Who is asked for the running loop. Python asks the kernel for the process's number each time: a tenth of a run."""
 
 
 class StuckError(AssertionError):
@@ -203,7 +203,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         handle = SimHandle(callback, args, context if context is not None else copy_context(), when_ns)
         self._count += 1
         if not self._closed:
-            heapq.heappush(self._timers, (when_ns if when_ns > self.now_ns else self.now_ns, self._count, handle))
+            heapq.heappush(self._timers, (max(when_ns, self.now_ns), self._count, handle))
         return handle
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
