@@ -14,7 +14,7 @@ from crossfade.core.question_events import Exposure
 from crossfade.core.records import Event, register
 from crossfade.core.values import Instant
 
-EDGES_MS: Final = (50, 100, 200, 300, 500, 1_000, 5_000)
+EDGES_MS: Final = (50, 100, 200, 300, 500, 1_000)
 """Service levels at which deliveries are counted exactly: every limit of a latency has to be one of them."""
 NONE_OVER: Final = (0,) * len(EDGES_MS)
 
