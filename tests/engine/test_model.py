@@ -343,7 +343,7 @@ class HubMachine(RuleBasedStateMachine):
             listed = self.do(self.world.hub.open_questions(self.caller(name), 100))
             assert {view.question_id for view in listed} == expected
             mailbox = self.world.hub._views.directory.member(name).mailbox
-            text = [mail.entry.question_id for mail in mailbox.mail if mail.kind == "question" and mail.entry]
+            text = [mail.entry.question_id for mail in mailbox.mail.values() if mail.kind == "question" and mail.entry]
             shelved = set(mailbox.native)
             assert not shelved & set(text)
             assert len(set(text)) == len(text)
@@ -354,7 +354,7 @@ class HubMachine(RuleBasedStateMachine):
     def every_message_waits_in_order_or_was_acknowledged(self) -> None:
         for (sender, name), sent in self.model.sent.items():
             mailbox = self.world.hub._views.directory.member(name).mailbox
-            ids = [mail.record.stream.partition("/")[2] for mail in mailbox.mail if mail.kind == "message"]
+            ids = [mail.record.stream.partition("/")[2] for mail in mailbox.mail.values() if mail.kind == "message"]
             waiting = [one for one in ids if one in set(sent)]
             assert waiting == sent[len(sent) - len(waiting) :]
             gone = sent[: len(sent) - len(waiting)]

@@ -127,15 +127,19 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(Member.__slots__) == {"accepted", "asked_open", "mailbox", "open", "state"} | {
         "allowance", "allowance_at", "lapse", "native_at", "seen_at",
     }  # fmt: skip
-    assert set(Mailbox.__slots__) == {"cursor", "mail", "native"} | {"unconfirmed", "wakers"}
+    assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {"unconfirmed", "wakers"}
     assert set(Mail.__slots__) == {"entry", "kind", "record", "sequence"}
     assert set(Entry.__slots__) == {
         "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at",
-    } | {"claimed_at", "collectors", "expiry", "offering", "patience", "reclaim", "shown", "waiters"}  # fmt: skip
+    } | {
+        "_shown_instants", "claimed_at", "collectors", "expiry", "offering", "patience", "reclaim", "shown", "waiters",
+    }  # fmt: skip
     assert set(RunEntry.__slots__) == {"changed_at", "created_by", "run_id", "state"}
     assert set(SignoffEntry.__slots__) == {"ended_at", "requested_at", "signoff_id", "state"} | {"expiry"}
     assert set(vars(Signoffs())) == {"by_question", "certificates", "entries", "issued", "reviews"}
-    assert set(vars(Programme())) == {"holders", "rollout", "since", "talk", "tokens"} | {"killed", "killed_by_file"}
+    assert set(vars(Programme())) == {"holders", "rollout", "since", "talk", "tokens"} | {
+        "_lanes", "_lanes_of", "killed", "killed_by_file",
+    }  # fmt: skip
     assert set(vars(Views())) == {"directory", "measures", "programme", "questions", "runs", "signoffs"}
     assert set(saving._measures(Measures())) == set(vars(Measures()))
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from crossfade.core.values import SECOND, Instant
-from crossfade.engine.timers import TURN_MAX, Timers
+from crossfade.engine.timers import TURN_MAX, VOID_MIN, Timers
 from tests.kit.clock import EPOCH, FakeClock, settle
 from tests.kit.hub import run
 
@@ -119,3 +119,19 @@ async def test_one_task_sleeps_however_many_wait() -> None:
         await settle()
         assert len(timers) == 499
         assert sum(not future.done() for _, _, future in clock._sleepers) == 1
+
+
+@run
+async def test_cancelled_appointments_do_not_pile_up_and_those_that_stand_are_kept() -> None:
+    clock, kept = FakeClock(), list[int]()
+    async with running(clock) as timers:
+        for number in range(10 * VOID_MIN):
+            timer = timers.at(at(600 + number), lambda number=number: kept.append(number))  # type: ignore[misc]
+            if number % 100:
+                timer.cancel()
+                timer.cancel()
+        standing = 10 * VOID_MIN // 100 + 1
+        assert standing <= len(timers) <= 2 * standing + VOID_MIN
+        await clock.advance(600 + 10 * VOID_MIN)
+        assert kept == list(range(0, 10 * VOID_MIN, 100))
+        assert len(timers) == 0

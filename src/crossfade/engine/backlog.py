@@ -1,10 +1,11 @@
 """Backlog: items that were acknowledged and are asked for again, read back from the log.
 
-The cold path of a wait: a reader that lost its own cursor begins at an earlier sequence. Memory holds
-only what is not acknowledged, so what came before is found by reading on from there, a bounded
-stretch at a time.
+The cold path of a wait: a reader that lost its own cursor begins at an earlier sequence, some with every
+call. Memory holds the items that are not acknowledged, and of the others where they are: so only their
+records are read, and the cost of a page does not grow with what the log has for others (docs/adr/0022).
 """
 
+from bisect import bisect_right
 from typing import Final
 
 from crossfade.core import messages, questions
@@ -18,8 +19,8 @@ from crossfade.engine.streams import recorded
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import Mail, item
 
-CHUNK: Final = 1_000
-"""Records read at a time; the loop serves others in between."""
+NEAR: Final = 8
+"""Wanted records that lie this near each other are read at once."""
 
 TEXTS: Final = (questions.Asked, questions.Dismissed, questions.Requeued)
 """What may have put a question into the addressee's mailbox as text; the view knows which one did."""
@@ -43,20 +44,38 @@ class Backlog:
     async def pieces(self, member: Member, after: int, limit: int) -> tuple[list[Mail], int]:
         """Up to ``limit`` items in (after, cursor], oldest first, and the sequence read up to."""
         found: list[Mail] = []
-        last = member.mailbox.cursor
-        position = after
-        while position < last and len(found) < limit:
-            rows = await self._c.log.read(SPACE, Sequence(position), min(CHUNK, last - position))
-            if not rows:
-                break
-            for row in rows:
-                position = row.sequence
-                mail = await self._mail(member.state.name, recorded(SPACE, row))
+        while len(found) < limit:
+            wanted = _wanted(member, after, limit - len(found))
+            if not wanted:
+                return found, max(after, member.mailbox.cursor)
+            for record in await self._records(wanted):
+                mail = await self._mail(member.state.name, record)
                 if mail is not None:
                     found.append(mail)
-                    if len(found) == limit:
-                        break
-        return found, position
+            after = wanted[-1]
+        return found, after
+
+    async def _records(self, wanted: list[int]) -> list[Recorded]:
+        """The records with these sequences, which are in order."""
+        records: list[Recorded] = []
+        begin = 0
+        for index in range(1, len(wanted) + 1):
+            if index < len(wanted) and wanted[index] - wanted[index - 1] <= NEAR:
+                continue
+            records += await self._stretch(wanted[begin:index])
+            begin = index
+        return records
+
+    async def _stretch(self, wanted: list[int]) -> list[Recorded]:
+        among, after = set(wanted), wanted[0] - 1
+        records: list[Recorded] = []
+        while after < wanted[-1]:
+            rows = await self._c.log.read(SPACE, Sequence(after), wanted[-1] - after)
+            if not rows:
+                break
+            records += [recorded(SPACE, row) for row in rows if row.sequence in among]
+            after = rows[-1].sequence
+        return records
 
     async def _mail(self, name: str, record: Recorded) -> Mail | None:
         """The record as an item of ``name``; None if it was nothing for it."""
@@ -77,3 +96,12 @@ class Backlog:
             return None
         mail = Mail(record.sequence, "question", record, entry)
         return None if mail.stale else mail
+
+
+def _wanted(member: Member, after: int, limit: int) -> list[int]:
+    """Sequences in (after, cursor] that hold something for the member, in order: at most ``limit``, the first ones."""
+    mailbox = member.mailbox
+    begin = bisect_right(mailbox.history, after)
+    past = [sequence for sequence in mailbox.history[begin : begin + limit] if sequence <= mailbox.cursor]
+    asked = (entry.text_at for entry in member.open.values())
+    return sorted([*past, *(sequence for sequence in asked if after < sequence <= mailbox.cursor)])[:limit]

@@ -144,7 +144,9 @@ class Projector:
         views.measures.messages += 1
         views.measures.fan_out.add(len(after.to))
         for name in after.to:
-            views.directory.member(name).mailbox.put(Mail(record.sequence, "message", record))
+            mailbox = views.directory.member(name).mailbox
+            mailbox.history.append(record.sequence)
+            mailbox.put(Mail(record.sequence, "message", record))
             views.programme.count_talk(after.sender, name, PAIRS_MAX)
 
     # --- questions ------------------------------------------------------------------------------------
@@ -221,6 +223,7 @@ class Projector:
         asker.asked_open -= 1
         collected = entry.collectors > 0
         entry.end(record.at)
+        asker.mailbox.history.append(record.sequence)
         if not collected and state.asker != SERVICE_NAME:
             asker.mailbox.put(Mail(record.sequence, "answer", record, entry))
         for gone in self._streams.retire(record.stream):

@@ -6,6 +6,8 @@ msgpack. ``VERSION`` changes with the release and with every field of every stat
 read by code that would fold the log otherwise: then it is thrown away and the log folded anew.
 """
 
+import sys
+from array import array
 from collections import Counter
 from hashlib import sha256
 from typing import Any, Final
@@ -76,6 +78,8 @@ class SavedMember(msgspec.Struct, frozen=True, array_like=True):
     mail: list[SavedMail]
     native: list[str]
     open: list[str]
+    history: bytes
+    """``Mailbox.history``, 8 bytes each, little end first."""
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +174,7 @@ def _entries(views: Views) -> dict[str, Entry]:
     """Every question that anything refers to."""
     entries = dict(views.questions)
     for member in views.directory:
-        for mail in member.mailbox.mail:
+        for mail in member.mailbox.mail.values():
             if mail.entry is not None:
                 entries.setdefault(mail.entry.question_id, mail.entry)
     return entries
@@ -197,10 +201,11 @@ def _member(member: Member) -> SavedMember:
             one.record.cause, type_name(one.record.event), encode(one.record.event),
             "" if one.entry is None else one.entry.question_id,
         )
-        for one in box.mail
+        for one in box.mail.values()
     ]  # fmt: skip
     name, native, opened = member.state.name, list(box.native), list(member.open)
-    return SavedMember(name, member.accepted, member.asked_open, box.cursor, mail, native, opened)
+    history = _little_ended(box.history).tobytes()
+    return SavedMember(name, member.accepted, member.asked_open, box.cursor, mail, native, opened, history)
 
 
 def _fill_member(one: SavedMember, member: Member, entries: dict[QuestionId, Entry]) -> None:
@@ -208,13 +213,24 @@ def _fill_member(one: SavedMember, member: Member, entries: dict[QuestionId, Ent
     member.open.update((question_id, entries[QuestionId(question_id)]) for question_id in one.open)
     box = member.mailbox
     box.cursor = one.cursor
+    history = array("q")
+    history.frombytes(one.history)
+    box.history.extend(_little_ended(history))
     box.native.update((question_id, entries[QuestionId(question_id)]) for question_id in one.native)
     for mail in one.mail:
         record = Recorded(
             shard=SPACE, sequence=Sequence(mail.sequence), stream=mail.stream, version=mail.version, at=mail.at,
             actor=mail.actor, cause=mail.cause, event=decode(mail.type, mail.payload),
         )  # fmt: skip
-        box.mail.append(Mail(mail.sequence, mail.kind, record, entries.get(QuestionId(mail.question_id))))
+        box.keep(Mail(mail.sequence, mail.kind, record, entries.get(QuestionId(mail.question_id))))
+
+
+def _little_ended(history: "array[int]") -> "array[int]":
+    """The same in the order of bytes that snapshots have, or back from it."""
+    if sys.byteorder == "big":
+        history = history[:]
+        history.byteswap()
+    return history
 
 
 def _state(one: SavedSlot, entries: dict[QuestionId, Entry]) -> Any:

@@ -2,6 +2,9 @@
 
 Ten thousand held calls cost ten thousand heap entries, not ten thousand tasks. The only thing waited
 on is ``Clock.sleep_until``, so the engine runs as well on a simulated clock.
+
+Nearly every appointment is cancelled: a question is answered long before its deadline. What is void is
+therefore swept out as soon as it is the greater part, or ten minutes of answered questions would lie in the heap.
 """
 
 import asyncio
@@ -14,19 +17,24 @@ from crossfade.engine.ports import Clock
 
 TURN_MAX: Final = 256
 """Callbacks in one turn of the loop."""
+VOID_MIN: Final = 1_024
+"""Fewer void appointments than this are not worth a sweep."""
 
 
 class Timer:
     """One appointment; ``cancel`` makes it void."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("_timers", "callback")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, timers: "Timers", callback: Callable[[], None]) -> None:
+        self._timers = timers
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
         """Do not call back; allowed at any time, also after the call."""
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            self._timers.voided()
 
 
 class Timers:
@@ -36,12 +44,14 @@ class Timers:
         self._clock = clock
         self._heap: list[tuple[Instant, int, Timer]] = []
         self._count = 0
+        self._void = 0
+        """Cancelled appointments that are still in the heap."""
         self._earlier = asyncio.Event()
         self._sleeping_until: Instant | None = None
 
     def at(self, instant: Instant, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` once at ``instant``, or on the next turn if it has passed."""
-        timer = Timer(callback)
+        timer = Timer(self, callback)
         self._count += 1
         heapq.heappush(self._heap, (instant, self._count, timer))
         if self._sleeping_until is None or instant < self._sleeping_until:
@@ -50,6 +60,14 @@ class Timers:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def voided(self) -> None:
+        """Count a cancelled appointment, and sweep once they are more than the others."""
+        self._void += 1
+        if self._void >= VOID_MIN and 2 * self._void > len(self._heap):
+            self._heap[:] = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._void = 0
 
     async def run(self) -> None:
         """Keep the appointments until cancelled."""
@@ -66,10 +84,13 @@ class Timers:
         now = self._clock.now()
         heap = self._heap
         for _ in range(TURN_MAX):
-            if not heap or heap[0][0] > now:
+            if not heap or (heap[0][0] > now and heap[0][2].callback is not None):
                 return False
-            callback = heapq.heappop(heap)[2].callback
-            if callback is not None:
+            timer = heapq.heappop(heap)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is None:
+                self._void -= 1
+            else:
                 callback()
         return True
 

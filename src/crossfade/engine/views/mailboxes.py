@@ -4,8 +4,10 @@ Two shelves. ``mail`` is text in log order, acknowledged by cursor. ``native`` h
 elicited by the owner's client; they leave it by their end, or as text when a channel was dismissed.
 """
 
-from collections import deque
-from collections.abc import Callable
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Literal
 
 import msgspec
@@ -40,12 +42,18 @@ class Mail:
 class Mailbox:
     """What one identity has to receive."""
 
-    __slots__ = ("cursor", "mail", "native", "unconfirmed", "wakers")
+    __slots__ = ("cursor", "history", "mail", "native", "news", "unconfirmed", "wakers")
 
     def __init__(self) -> None:
         self.cursor = 0
         """Everything up to this sequence was acknowledged."""
-        self.mail: deque[Mail] = deque()
+        self.history = array("q")
+        """Sequences of every message to the owner, and of every end of its own questions, ever: 8 bytes each, so
+        that a reader who goes back finds them without reading what the log has for others."""
+        self.mail: OrderedDict[int, Mail] = OrderedDict()
+        """By sequence, oldest first. Ordered, because items leave from the front and from within, at one cost."""
+        self.news: dict[str, int] = {}
+        """Question of the owner's → sequence of the news of its end."""
         self.native: dict[str, Entry] = {}
         self.unconfirmed = 0
         """Last sequence handed out to a caller who keeps no cursor; its next call confirms it."""
@@ -56,8 +64,14 @@ class Mailbox:
     def put(self, mail: Mail) -> None:
         """Add a text item; its sequence is above all before."""
         if mail.sequence > self.cursor:
-            self.mail.append(mail)
+            self.keep(mail)
             self.wake()
+
+    def keep(self, mail: Mail) -> None:
+        """Add a text item without telling anybody."""
+        self.mail[mail.sequence] = mail
+        if mail.kind == "answer" and mail.entry is not None:
+            self.news[mail.entry.question_id] = mail.sequence
 
     def shelve(self, entry: Entry) -> None:
         """Add a question to be elicited natively."""
@@ -66,17 +80,20 @@ class Mailbox:
 
     def drop_answer(self, question_id: str) -> None:
         """Take back the news of an end that the asker has read otherwise."""
-        for mail in self.mail:
-            if mail.kind == "answer" and mail.entry is not None and mail.entry.question_id == question_id:
-                self.mail.remove(mail)
-                return
+        sequence = self.news.pop(question_id, None)
+        if sequence is not None:
+            del self.mail[sequence]
 
     def acknowledge(self, through: int) -> list[Entry]:
         """Forget what was received; the open questions among it, which thereby count as seen."""
         passed: list[Entry] = []
-        while self.mail and self.mail[0].sequence <= through:
-            mail = self.mail.popleft()
-            if mail.kind == "question" and mail.entry is not None and mail.entry.open:
+        while self.mail and next(iter(self.mail)) <= through:
+            _, mail = self.mail.popitem(last=False)
+            if mail.entry is None:
+                continue
+            if mail.kind == "answer":
+                self.news.pop(mail.entry.question_id, None)
+            elif mail.kind == "question" and mail.entry.open:
                 passed.append(mail.entry)
         self.cursor = max(self.cursor, through)
         return passed
@@ -84,13 +101,21 @@ class Mailbox:
     def page(self, after: int, limit: int) -> tuple[list[Mail], bool]:
         """Up to ``limit`` text items beyond ``after``, oldest first, and whether there are more."""
         found: list[Mail] = []
-        for mail in self.mail:
-            if mail.sequence <= after or mail.stale:
+        for mail in self._beyond(after):
+            if mail.stale:
                 continue
             if len(found) == limit:
                 return found, True
             found.append(mail)
         return found, False
+
+    def _beyond(self, after: int) -> Iterable[Mail]:
+        """Items above ``after``, oldest first; those that a stream has read and not acknowledged are not walked."""
+        if not self.mail or next(iter(self.mail)) > after:
+            return self.mail.values()
+        unread = list(takewhile(lambda mail: mail.sequence > after, reversed(self.mail.values())))
+        unread.reverse()
+        return unread
 
     def wake(self) -> None:
         """Tell every carrier that waits."""
@@ -127,7 +152,7 @@ def _question(mail: Mail, entry: Entry) -> Item:
         kind="question",
         sender=state.asker,
         content=state.message,
-        timestamp=iso(entry.asked_at),
+        timestamp=entry.instants[0],
         metadata=state.metadata,
         reply_to=state.reply_to,
         conversation=state.conversation or entry.question_id,

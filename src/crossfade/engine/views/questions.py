@@ -13,8 +13,8 @@ class Entry:
     """One question: its state and what only this process knows about it."""
 
     __slots__ = (
-        "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "offering", "patience",
-        "question_id", "reclaim", "sequence", "shown", "state", "text_at", "waiters",
+        "_shown_instants", "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "offering",
+        "patience", "question_id", "reclaim", "sequence", "shown", "state", "text_at", "waiters",
     )  # fmt: skip
 
     def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:
@@ -22,6 +22,7 @@ class Entry:
         self.state = state
         self.sequence = sequence
         self.asked_at = asked_at
+        self._shown_instants: tuple[str, str] | None = None
         self.text_at = 0
         """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
         self.offered_at: Instant | None = None
@@ -44,6 +45,13 @@ class Entry:
     def open(self) -> bool:
         """It has no end yet."""
         return self.state.status is Status.OPEN
+
+    @property
+    def instants(self) -> tuple[str, str]:
+        """When it was asked and when it expires, as readers are shown it: neither ever changes."""
+        if self._shown_instants is None:
+            self._shown_instants = iso(self.asked_at), iso(self.state.deadline)
+        return self._shown_instants
 
     def end(self, at: Instant) -> None:
         """Note the end and wake who waits for it."""
@@ -83,6 +91,7 @@ def channels(entry: Entry) -> tuple[Channel, ...]:
 def view(entry: Entry) -> QuestionView:
     """The question as users read it."""
     state = entry.state
+    asked_at, deadline = entry.instants
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
@@ -91,8 +100,8 @@ def view(entry: Entry) -> QuestionView:
         addressee=state.addressee,
         message=state.message,
         schema=state.schema,
-        asked_at=iso(entry.asked_at),
-        deadline=iso(state.deadline),
+        asked_at=asked_at,
+        deadline=deadline,
         lane=state.lane,
         exposure=state.exposure,
         channels=channels(entry),
