@@ -18,6 +18,9 @@ EDGES_MS: Final = (50, 100, 200, 300, 500, 1_000)
 """Service levels at which deliveries are counted exactly: every limit of a latency has to be one of them."""
 NONE_OVER: Final = (0,) * len(EDGES_MS)
 
+Compact = tuple[str, tuple[tuple[int, int], ...]]
+"""A histogram of times in milliseconds as histograms.py writes it: id of the grid, then (bucket, count)."""
+
 
 class Reason(StrEnum):
     """Why the hub measures."""
@@ -63,26 +66,15 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Times a question of the elicitation lane was first shown as text."""
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Times of one kind on the grid of histograms.py, as far as there were any."""
-
-    grid: str
-    """Which grid the buckets are of; counts of different grids are never added up."""
-    counts: dict[int, int]
-    """Bucket → how many."""
-    total: float
-    """Sum of all values, in the grid's unit."""
-
-
 class Coordination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How agents worked together in one block, on one exposure: for reports, never for a verdict."""
 
     exposure: Exposure
     """Of the conversation for questions; of the caller's lane for polls."""
-    delivery: Tally | None = None
-    """Latency of deliveries that were shown, in milliseconds."""
-    answer: Tally | None = None
-    """From asked to answered, in milliseconds, the answerer's own time included."""
+    delivery: Compact | None = None
+    """Latency of the deliveries that were shown; None if there were none."""
+    answer: Compact | None = None
+    """From asked to answered, the answerer's own time included."""
     polls: int = 0
     """Waits that ended (``wait_for_messages``, ``attend``, ``inbox``), whatever they brought."""
     empty_polls: int = 0
@@ -98,12 +90,10 @@ class Coordination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class HubCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What belongs to no lane: of the whole hub, in one block."""
 
-    registration: Tally | None = None
-    """From the first request of an unknown identity to its durable registration, in milliseconds."""
-    messages: int = 0
-    """Messages sent."""
-    fan_out: Tally | None = None
-    """Recipients of one message."""
+    registration: Compact | None = None
+    """From the first request of an unknown identity to its durable registration."""
+    fan_out: dict[int, int] = {}
+    """Recipients of one message → messages sent to so many."""
     late: int = 0
     """Answers that came after the end of their question."""
     open_questions: dict[str, int] = {}

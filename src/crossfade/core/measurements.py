@@ -19,6 +19,7 @@ from crossfade.core.measurement_events import (
     NONE_OVER,
     Begun,
     BlockRecorded,
+    Compact,
     Coordination,
     Ended,
     HubCounts,
@@ -27,16 +28,15 @@ from crossfade.core.measurement_events import (
     MeasurementEvent,
     Reason,
     Slice,
-    Tally,
 )
 from crossfade.core.question_events import Exposure
 from crossfade.core.records import Event
 from crossfade.core.values import SECOND, Instant, StreamName
 
 __all__ = [
-    "DECIDER", "EDGES_MS", "NEXT", "NONE_OVER", "STREAM", "Begin", "Begun", "BlockRecorded", "Command", "Coordination",
+    "DECIDER", "EDGES_MS", "NEXT", "NONE_OVER", "STREAM", "Begin", "Begun", "BlockRecorded", "Command", "Compact", "Coordination",
     "End", "Ended", "Exposure", "HubCounts", "Joined", "Left", "MeasurementEvent", "Reason", "Record", "Slice",
-    "State", "Status", "Tally", "added", "deadline", "decide", "evolve", "max_rate_of", "stream_of", "why_bad",
+    "State", "Status", "added", "deadline", "decide", "evolve", "max_rate_of", "stream_of", "why_bad",
 ]  # fmt: skip
 
 STREAM: Final = StreamName("measurement/main")
