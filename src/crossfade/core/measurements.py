@@ -8,7 +8,9 @@ Not here: who counts (engine/measuring.py), what is made of the counts (gates.py
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as Seq
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final, assert_never
 
 import msgspec
@@ -34,9 +36,10 @@ from crossfade.core.records import Event
 from crossfade.core.values import SECOND, Instant, StreamName
 
 __all__ = [
-    "DECIDER", "EDGES_MS", "NEXT", "NONE_OVER", "STREAM", "Begin", "Begun", "BlockRecorded", "Command", "Compact", "Coordination",
-    "End", "Ended", "Exposure", "HubCounts", "Joined", "Left", "MeasurementEvent", "Reason", "Record", "Slice",
-    "State", "Status", "added", "deadline", "decide", "evolve", "max_rate_of", "stream_of", "why_bad",
+    "COUNTS", "DECIDER", "EDGES_MS", "NEXT", "NONE_OVER", "STREAM", "Begin", "Begun", "BlockRecorded", "Command",
+    "Compact", "Coordination", "End", "Ended", "Exposure", "HubCounts", "Joined", "Left", "MeasurementEvent", "Reason",
+    "Record", "Slice", "State", "Status", "added", "deadline", "decide", "evolve", "max_rate_of", "numbers", "slice_of",
+    "stream_of", "why_bad",
 ]  # fmt: skip
 
 STREAM: Final = StreamName("measurement/main")
@@ -174,7 +177,7 @@ def _why_bad(one: Slice) -> str:
         return f"more late deliveries than deliveries {where}"
     if not 0 <= one.faults <= one.requests:
         return f"more faults than requests {where}"
-    return f"a count below 0 {where}" if min(_numbers(one)) < 0 else ""
+    return f"a count below 0 {where}" if min(numbers(one)) < 0 else ""
 
 
 def evolve(state: State, event: Event) -> State:
@@ -222,25 +225,30 @@ def _refuse(code: str, reason: str) -> Refusal:
 
 # --- counts -----------------------------------------------------------------------------------------
 
+COUNTS: Final = tuple(name for name in Slice.__struct_fields__ if name not in ("cluster", "exposure", "over"))
+"""The fields of a slice that are one number each."""
+_numbers: Final = attrgetter(*COUNTS)
+
+
+def numbers(one: Slice) -> tuple[int, ...]:
+    """All counts of a slice: those over each edge, then the ones of ``COUNTS``. They add up place by place."""
+    return (*one.over, *_numbers(one))
+
+
+def slice_of(cluster: str, exposure: Exposure, counts: Seq[int]) -> Slice:
+    """The slice whose ``numbers`` are ``counts``."""
+    edges = len(EDGES_MS)
+    plain = dict(zip(COUNTS, counts[edges:], strict=True))
+    return Slice(cluster=cluster, exposure=exposure, over=tuple(counts[:edges]), **plain)
+
 
 def added(slices: Iterable[Slice], cluster: str, exposure: Exposure) -> Slice:
     """The sum of ``slices`` under one name; all counts 0 if there are none."""
-    rows = [_numbers(one) for one in slices]
-    if not rows:
-        return Slice(cluster=cluster, exposure=exposure)
-    sums = [sum(column) for column in zip(*rows, strict=True)]
-    edges = len(EDGES_MS)
-    over, plain = tuple(sums[:edges]), dict(zip(COUNTS, sums[edges:], strict=True))
-    return Slice(cluster=cluster, exposure=exposure, over=over, **plain)
+    rows = [numbers(one) for one in slices]
+    return slice_of(cluster, exposure, [sum(column) for column in zip(*rows, strict=True)] or _NOTHING)
 
 
-COUNTS: Final = tuple(name for name in Slice.__struct_fields__ if name not in ("cluster", "exposure", "over"))
-"""The fields of a slice that are one number each."""
-
-
-def _numbers(one: Slice) -> tuple[int, ...]:
-    """All counts: those over each edge, then the ones of ``COUNTS``."""
-    return (*one.over, *(getattr(one, name) for name in COUNTS))
+_NOTHING: Final = (0,) * (len(EDGES_MS) + len(COUNTS))
 
 
 # --- what a gate or trigger reads of them -----------------------------------------------------------
