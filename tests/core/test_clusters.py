@@ -3,6 +3,8 @@
 import random
 from collections import Counter
 
+import pytest
+
 from crossfade.core import clusters
 
 Pairs = dict[tuple[str, str], int]
@@ -125,3 +127,19 @@ def test_a_team_in_two_halves_is_joined_again() -> None:
     assert len(set(clusters.propagate(halves | joints, agents).values())) == 1
     weak = dict.fromkeys(joints, 1)
     assert len(set(clusters.propagate(halves | weak, agents).values())) == 2
+
+
+def test_passes_are_bounded_and_what_is_not_settled_by_then_is_still_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges, team = planted(agents=60, teams=6, conversations=600, within=0.9)
+    agents = dict.fromkeys(team, 1)
+    settled = share_inside(edges, clusters.propagate(edges, agents))
+    inside = []
+    for rounds, merges in ((0, 0), (1, 0), (1, 1)):
+        monkeypatch.setattr(clusters, "ROUNDS_MAX", rounds)
+        monkeypatch.setattr(clusters, "MERGES_MAX", merges)
+        found = clusters.propagate(edges, agents)
+        assert found.keys() == agents.keys()
+        assert max(Counter(found.values()).values()) <= clusters.MEMBERS_MIN
+        inside.append(share_inside(edges, found))
+    assert inside[0] == sum(n for (one, other), n in edges.items() if one == other) / sum(edges.values())
+    assert inside[0] < inside[1] <= inside[2] <= settled

@@ -108,3 +108,10 @@ def test_going_forward_only_adds_clusters(salt: str, weights: dict[str, int], on
 @given(SALTS, WEIGHTS, SHARES, SHARES)
 def test_no_threshold_is_below_its_floor(salt: str, weights: dict[str, int], share: float, floor: float) -> None:
     assert cohorts.threshold_for(salt, weights, share, floor) >= floor
+
+
+def test_clusters_at_one_point_come_together_and_nothing_lies_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohorts, "point", lambda _, cluster: 0.5 if cluster < "c" else 0.75)
+    weights = {"a": 1, "b": 2, "c": 3}
+    assert list(cohorts._gaps("s", weights)) == [(0.0, 0.5, 0), (0.5, 0.75, 3), (0.75, 1.0, 6)]
+    assert cohorts.threshold_for("s", weights, 0.4) == 0.625

@@ -79,6 +79,11 @@ def test_the_checker_agrees_with_brute_force() -> None:
     assert HISTORIES * 0.05 < rejected < HISTORIES * 0.95
 
 
+def upside_down(received: Receive) -> Receive:
+    """The same batch with its items in the other order."""
+    return msgspec.structs.replace(received, items=received.items[::-1])
+
+
 ASK = Ask(client="ana", called_at=0, returned_at=10, to="bo", question="q_1", line=1)
 GOT = Receive(
     client="bo",
@@ -118,6 +123,8 @@ def test_a_history_without_a_fault_has_none() -> None:
         ("disordered", [FIRST, SECOND, batch("m_2", "m_1")]),
         ("disordered", [FIRST, SECOND, batch("m_1"), batch("m_2", called_at=60)]),
         ("phantom", [FIRST, batch("m_1", "m_7")]),
+        ("disordered", [FIRST, SECOND, upside_down(batch("m_1", "m_2"))]),
+        ("disordered", [FIRST, SECOND, batch("m_1", first=7), batch("m_2", first=7, called_at=60)]),
         ("lost", [FIRST, END]),
         ("lost", [ASK, YES, SAW, END]),
         ("unfinished", [ASK, GOT, END]),
@@ -137,3 +144,17 @@ def test_what_was_not_waited_for_is_not_called_lost() -> None:
     account = histories.check([FIRST])
     assert account.violations == ()
     assert not account.settled
+
+
+@pytest.mark.parametrize("ended", [EXPIRED, "withdrawn", "declined"])
+def test_a_question_that_ended_without_an_answer_need_not_have_arrived(ended: str) -> None:
+    ask = msgspec.structs.replace(ASK, deadline_at=15)
+    end = [] if ended == EXPIRED else [msgspec.structs.replace(YES, client="ana", value=ended)]
+    saw = msgspec.structs.replace(SAW, value=ended)
+    assert histories.check([ask, *end, saw, END]).violations == ()
+
+
+def test_a_question_whose_asker_had_no_reply_owes_nothing() -> None:
+    silent = msgspec.structs.replace(ASK, returned_at=None)
+    assert histories.check([silent, END]).violations == ()
+    assert [one.rule for one in histories.check([ASK, END]).violations] == ["unfinished", "lost"]

@@ -182,20 +182,35 @@ def test_a_share_between_two_whole_clusters_reports_what_it_achieved() -> None:
     assert (state.share, state.achieved) == (0.07, 0.05)
 
 
-def test_arguments_out_of_bounds_are_refused() -> None:
-    started, complete = after("start"), after("start", "freeze", "share 1")
-    assert refusal(State(), Start(name="", salt="s")) == "rollout.bad_name"
-    assert refusal(State(), Start(name="n", salt="s" * 129)) == "rollout.bad_name"
-    many = {f"a{number}": "x" for number in range(50_001)}
-    for clusters, weights in (({"a": "x"}, {}), ({"a": "x"}, {"x": -1}), (many, {"x": 1})):
-        frozen = Freeze(clusters=clusters, weights=weights, method=Method.LABEL)
-        assert refusal(started, frozen) == "rollout.bad_clusters"
-    for share in (-0.1, 1.1, float("nan"), float("inf")):
-        assert refusal(complete, SetShare(share=share, reason="")) == "rollout.bad_share"
-    for notice in ("", "n" * 2_001):
-        assert refusal(complete, Deprecate(sunset_at=SUNSET, notice=notice)) == "rollout.bad_notice"
-    for seconds in (-1, 91 * 86_400):
-        assert refusal(after(*_DEPRECATED), Remove(undo_seconds=seconds), LATER) == "rollout.bad_undo"
+_STARTED, _COMPLETE, _SUNSET = after("start"), after("start", "freeze", "share 1"), after(*_DEPRECATED)
+_MANY = {f"a{number}": "x" for number in range(50_001)}
+OUT_OF_BOUNDS: list[tuple[State, rollouts.Command]] = [
+    *(
+        (State(), Start(name=name, salt=salt))
+        for name, salt in (("", "s"), ("n" * 129, "s"), ("n", ""), ("n", "s" * 129))
+    ),
+    *(
+        (_STARTED, Freeze(clusters=clusters, weights=weights, method=Method.LABEL))
+        for clusters, weights in (({"a": "x"}, {}), ({"a": "x"}, {"x": -1}), (_MANY, {"x": 1}))
+    ),
+    *((_COMPLETE, SetShare(share=share, reason="")) for share in (-0.1, 1.1, float("nan"), float("inf"))),
+    *((_COMPLETE, Deprecate(sunset_at=SUNSET, notice=notice)) for notice in ("", "n" * 2_001)),
+    *((_SUNSET, Remove(undo_seconds=seconds)) for seconds in (-1, 90 * 86_400 + 1)),
+]
+IN_BOUNDS: list[tuple[State, rollouts.Command]] = [
+    (State(), Start(name="n" * 128, salt="s" * 128)),
+    (_STARTED, Freeze(clusters=dict(list(_MANY.items())[:50_000]), weights={"x": 0}, method=Method.LABEL)),
+    (_COMPLETE, Deprecate(sunset_at=Instant(SUNSET + 1), notice="n" * 2_000)),
+    *((_SUNSET, Remove(undo_seconds=seconds)) for seconds in (0, 90 * 86_400)),
+]
+"""The last that is accepted on each side."""
+
+
+def test_arguments_out_of_bounds_are_refused_and_the_last_within_are_not() -> None:
+    codes = {refusal(state, command, LATER) for state, command in OUT_OF_BOUNDS}
+    assert codes == {f"rollout.bad_{what}" for what in ("name", "clusters", "share", "notice", "undo")}
+    for state, command in IN_BOUNDS:
+        assert not isinstance(rollouts.decide(state, command, SUNSET), Refusal), command
 
 
 def test_a_reason_that_is_too_long_is_cut_and_never_stops_a_kill() -> None:

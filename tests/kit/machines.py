@@ -72,10 +72,13 @@ class Machine:
                 state = self.decider.evolve(state, event)
         return reached
 
+    def refused(self) -> list[Refusal]:
+        """Every refusal of the sweep, in its order."""
+        return [outcome for pair in self.pairs() if isinstance(outcome := self.events(*pair), Refusal)]
+
     def refusals(self) -> set[str]:
         """Every code that the table shows."""
-        outcomes = [self.events(*pair) for pair in self.pairs()]
-        return {outcome.code for outcome in outcomes if isinstance(outcome, Refusal)}
+        return {refusal.code for refusal in self.refused()}
 
 
 def documented(decide: Callable[..., Any]) -> set[str]:

@@ -70,9 +70,6 @@ class Migrate(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Operation = Create | Pause | Resume | Release | Skip | AskWaiver | Abort | Migrate
-
-
 # --- the driver -----------------------------------------------------------------------------------------
 
 
@@ -171,4 +168,6 @@ DriverCommand = (
     | FinishAbort
     | Complete
 )
-Command = Operation | Take | DriverCommand
+Operation = Take | Pause | Resume | Release | Skip | AskWaiver | Abort | Migrate
+"""What is done to a run from outside, once there is one."""
+Command = Create | Operation | DriverCommand

@@ -3,7 +3,7 @@
 It never asks whether time is simulated. One thing at a time: the first node that is not settled.
 """
 
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -143,6 +143,8 @@ def _fresh(state: State, node: PlanNode, progress: Progress, now: Instant) -> Ac
             return Bake(node=node, over=False)
         case NodeKind.STEP:
             return _obstacle(state, node, now) or _step(node)
+        case _:
+            assert_never(node.kind)
 
 
 def _step(node: PlanNode) -> Action:

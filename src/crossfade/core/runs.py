@@ -13,7 +13,7 @@ What is due: run_next.py. Source: research/rollout.md §5.
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -36,6 +36,7 @@ from crossfade.core.run_commands import (
     GrantWaiver,
     Hold,
     Migrate,
+    Operation,
     Pause,
     RecordUndo,
     RefuseWaiver,
@@ -124,8 +125,10 @@ def decide(state: State, command: Command, now: Instant) -> tuple[RunEvent, ...]
     if not state.active:
         return Refusal("run.ended", f"The run is {state.status}.", "Create a new one.", {"status": str(state.status)})
     if isinstance(command, Driven):
-        if command.epoch != state.epoch or not state.driver:
+        if state.driver and command.epoch != state.epoch:
             return Refusal("run.fenced", f"Epoch {command.epoch} is over, it is {state.epoch}.", "Another drives it.")
+        if not state.driver:
+            return Refusal("run.fenced", "Nobody drives this run.", "Take it first.")
         return _driven(state, command, now)
     return _operated(state, command, now)
 
@@ -149,7 +152,7 @@ def _create(state: State, command: Create, now: Instant) -> tuple[RunEvent, ...]
     )  # fmt: skip
 
 
-def _operated(state: State, command: Command, now: Instant) -> tuple[RunEvent, ...] | Refusal:
+def _operated(state: State, command: Operation, now: Instant) -> tuple[RunEvent, ...] | Refusal:
     match command:
         case Take():
             return _take(state, command, now)
@@ -166,7 +169,7 @@ def _operated(state: State, command: Command, now: Instant) -> tuple[RunEvent, .
                 return Refusal("run.aborting", "The run is being aborted.", "Create a new one when it has ended.")
             return _passed_by(state, command)
         case _:
-            raise AssertionError(type(command).__name__)
+            assert_never(command)
 
 
 def _take(state: State, command: Take, now: Instant) -> tuple[RunEvent, ...] | Refusal:
@@ -218,6 +221,8 @@ def _passed_by(state: State, command: Release | Skip | AskWaiver) -> tuple[RunEv
                 return Refusal("run.waiver_unsigned", "A waiver takes a sign-off.", "Name the roles that sign it.")
             asked = WaiverAsked(node=node.id, by=command.by, reason=reason, signoff=command.signoff)
             return unreasoned(reason) or (asked,)
+        case _:
+            assert_never(command)
 
 
 def _skip(node: PlanNode, command: Skip) -> tuple[RunEvent, ...] | Refusal:
@@ -235,7 +240,7 @@ def _skip(node: PlanNode, command: Skip) -> tuple[RunEvent, ...] | Refusal:
 # --- the driver -----------------------------------------------------------------------------------------
 
 
-def _driven(state: State, command: Driven, now: Instant) -> tuple[RunEvent, ...] | Refusal:
+def _driven(state: State, command: DriverCommand, now: Instant) -> tuple[RunEvent, ...] | Refusal:
     match command:
         case Renew(until=until):
             return () if until <= state.until else (Renewed(until=until),)
@@ -254,7 +259,7 @@ def _driven(state: State, command: Driven, now: Instant) -> tuple[RunEvent, ...]
         case Begin() | Ask() | Finish() | Fail() | Hold() | GrantWaiver() | RefuseWaiver():
             return _on_node(state, command, now)
         case _:
-            raise AssertionError(type(command).__name__)
+            assert_never(command)
 
 
 def _undone(state: State, command: RecordUndo | FinishAbort) -> tuple[RunEvent, ...] | Refusal:

@@ -89,10 +89,12 @@ def read(content: msgspec.Raw, roles: tuple[str, ...], valid_until: Instant) -> 
         conditions.append(condition)
     controls = tuple(dict.fromkeys(part for part in re.split(r"[\s,]+", form.controls) if part))
     odd = next((name for name in controls if not _NAME.fullmatch(name)), "")
-    if odd or len(controls) > LINES_MAX:
+    if odd:
         return Refusal(
             "signoff.bad_control", f"{odd[:64]!r} is not the name of a control.", "Write one name a line: siem.quiet."
         )
+    if len(controls) > LINES_MAX:
+        return Refusal("signoff.bad_control", f"At most {LINES_MAX} controls.", "Put less in.")
     return Said(
         role=form.role or roles[0],
         outcome=form.outcome,

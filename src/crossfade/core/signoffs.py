@@ -11,7 +11,7 @@ Rules
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -331,6 +331,8 @@ def _open(state: State, command: Ask | Return | Abstain) -> tuple[SignoffEvent, 
                 return Refusal("signoff.not_member", f"{command.by} was not asked that.")
             done = command.by in state.abstained
             return () if done else (Abstained(by=command.by, question_id=command.question_id, reason=command.reason),)
+        case _:
+            assert_never(command)
 
 
 def _control(state: State, command: Suspend | Reinstate) -> tuple[SignoffEvent, ...] | Refusal:
