@@ -1,0 +1,163 @@
+"""Capacity: the law is found again, needs come from the bad end, nothing is said beyond the measurements in silence."""
+
+import random
+
+import msgspec
+import pytest
+
+from crossfade.core import capacity
+from crossfade.core.capacity import Point, Rung, Stage, UndeterminedError, learn, misses, plan
+from crossfade.core.decider import Refusal
+
+LAW = (100.0, 0.05, 0.0005)
+
+
+def rate(in_flight: int) -> float:
+    most, contention, coherency = LAW
+    return most * in_flight / (1 + contention * (in_flight - 1) + coherency * in_flight * (in_flight - 1))
+
+
+def point(agents: int, questions: float, share: float, dice: random.Random | None = None, noise: float = 0.0) -> Point:
+    def off() -> float:
+        return 1 + (dice.gauss(0, noise) if dice else 0)
+
+    new, old = questions * share, questions * (1 - share)
+    return Point(
+        agents=agents,
+        questions_per_second=questions,
+        elicitation_share=share,
+        cores=(0.01 + 2e-6 * agents + 0.0008 * old + 0.0005 * new) * off(),
+        memory_mib=(80 + 0.02 * agents + 0.01 * questions) * off(),
+        log_writes_per_second=(1 + 0.2 * questions + 9 * questions**0.5) * off(),
+        log_mib_per_second=(0.001 + 0.002 * questions) * off(),
+        connections=(10 + agents) * off(),
+    )
+
+
+def points(noise: float = 0.0, seed: int = 1) -> list[Point]:
+    dice = random.Random(seed)
+    return [
+        point(agents, questions, share, dice, noise)
+        for agents in (100, 1_000, 5_000)
+        for questions in (10.0, 100.0, 400.0)
+        for share in (0.0, 0.5, 1.0)
+    ]
+
+
+RUNGS = [Rung(in_flight=count, questions_per_second=rate(count)) for count in (1, 2, 4, 8, 16, 32, 64, 128)]
+STAGE = Stage(agents=3_000, questions_per_second=200, elicitation_share=0.25)
+
+
+def test_the_scalability_law_is_found_again_with_its_maximum() -> None:
+    ceiling = learn(points(), RUNGS).ceiling
+    assert ceiling.coefficients == pytest.approx(LAW)
+    best = max(range(1, 129), key=rate)
+    assert ceiling.peak.in_flight == best
+    assert ceiling.peak.questions_per_second.value == pytest.approx(rate(best))
+
+
+def test_a_stage_needs_what_its_lanes_cost_plus_headroom() -> None:
+    need = plan(learn(points(), RUNGS), STAGE, 0.3)
+    assert isinstance(need, capacity.Need)
+    exact = point(3_000, 200, 0.25)
+    assert need.uses["cores"].value == pytest.approx(exact.cores)
+    assert need.provide["cores"] == pytest.approx(exact.cores / 0.7)
+    assert need.uses["log_writes_per_second"].value == pytest.approx(exact.log_writes_per_second)
+    assert (need.replicas, need.limited_by, need.beyond) == (1, "none", ())
+
+
+def test_what_is_provided_covers_the_bad_end_of_the_prediction() -> None:
+    need = plan(learn(points(0.08), RUNGS), STAGE, 0.0)
+    assert isinstance(need, capacity.Need)
+    for resource, use in need.uses.items():
+        assert use.low < use.value < use.high
+        assert need.provide[resource] == use.high
+
+
+def test_held_out_points_are_predicted_within_15_percent() -> None:
+    dice = random.Random(9)
+    held_out = [point(a, q, s, dice, 0.03) for a, q, s in ((400, 50, 0.25), (2_500, 250, 0.75), (4_000, 30, 0.9))]
+    assert max(misses(learn(points(0.03), RUNGS), held_out).values()) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("stage", "limited_by"),
+    [
+        (Stage(agents=100, questions_per_second=5_000, elicitation_share=1), "questions_per_second"),
+        (Stage(agents=60_000, questions_per_second=10, elicitation_share=1), "connections"),
+        (Stage(agents=1, questions_per_second=0, elicitation_share=0), "none"),
+    ],
+)
+def test_replicas_come_from_what_runs_out_first(stage: Stage, limited_by: str) -> None:
+    need = plan(learn(points(), RUNGS), stage, 0.3, beyond=True)
+    assert isinstance(need, capacity.Need)
+    assert need.limited_by == limited_by
+    assert need.replicas > 1 or limited_by == "none"
+    assert need.beyond, "all three lie outside"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"agents": 5_001}, "5001 agents were not measured, 100 to 5000 were"),
+        ({"agents": 99}, "agents"),
+        ({"questions_per_second": 401.0}, "questions a second"),
+    ],
+)
+def test_nothing_is_predicted_beyond_the_measurements_unless_asked_for(change: dict[str, float], said: str) -> None:
+    stage = msgspec.structs.replace(STAGE, **change)
+    model = learn(points(), RUNGS)
+    refused = plan(model, stage, 0.3)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "capacity.not_measured"
+    assert said in refused.message
+    allowed = plan(model, stage, 0.3, beyond=True)
+    assert isinstance(allowed, capacity.Need)
+    assert said in allowed.beyond[0]
+
+
+def test_a_share_beyond_the_measured_ones_is_refused_too() -> None:
+    model = learn([each for each in points() if each.elicitation_share < 1], RUNGS)
+    refused = plan(model, msgspec.structs.replace(STAGE, elicitation_share=0.9), 0.3)
+    assert isinstance(refused, Refusal)
+    assert "elicitation share" in refused.message
+
+
+@pytest.mark.parametrize("headroom", [-0.1, 1.0, float("nan")])
+def test_a_headroom_that_makes_no_sense_is_refused(headroom: float) -> None:
+    refused = plan(learn(points(), RUNGS), STAGE, headroom)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "capacity.bad_headroom"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"agents": 0},
+        {"elicitation_share": 1.5},
+        {"questions_per_second": float("nan")},
+        {"questions_per_second": -1.0},
+        {"questions_per_second": float("inf")},
+    ],
+)
+def test_a_stage_that_makes_no_sense_is_refused(change: dict[str, float]) -> None:
+    refused = plan(learn(points(), RUNGS), msgspec.structs.replace(STAGE, **change), 0.3, beyond=True)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "capacity.bad_stage"
+
+
+def test_too_few_measurements_are_refused_and_named() -> None:
+    with pytest.raises(UndeterminedError, match="nothing measured"):
+        learn([], RUNGS)
+    with pytest.raises(UndeterminedError, match="cores: 3 measurements"):
+        learn(points()[:3], RUNGS)
+    with pytest.raises(UndeterminedError, match=r"most questions a second: 2 measurements"):
+        learn(points(), RUNGS[:2])
+    with pytest.raises(UndeterminedError, match="a rung needs"):
+        learn(points(), [*RUNGS, Rung(in_flight=1, questions_per_second=0)])
+
+
+def test_a_law_in_which_one_alone_would_be_infinitely_fast_is_refused() -> None:
+    rungs = [Rung(in_flight=count, questions_per_second=1 / (count - 1)) for count in (2, 4, 8, 16)]
+    with pytest.raises(UndeterminedError, match="one in flight was not measured"):
+        learn(points(), rungs)
