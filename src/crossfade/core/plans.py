@@ -14,20 +14,16 @@ from typing import Annotated, Final
 
 import msgspec
 
+from crossfade.core.measurements import QUANTILES
+
 FORMAT: Final = 1
 SHARES_MAX: Final = 20
-EDGES_MS: Final = (50, 100, 200, 300, 500, 1000)
-"""Where a latency can be limited."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
-LATENCY_RATES: Final = {
-    "latency_p50_ms": 0.5, "latency_p95_ms": 0.05, "latency_p99_ms": 0.01, "latency_p999_ms": 0.001,
-}  # fmt: skip
-"""Latency metric → share of questions that may take longer than its limit."""
-STREAMS: Final = frozenset({*LATENCY_RATES, "error_rate", "delivery_rate"})
+STREAMS: Final = frozenset({*QUANTILES, "error_rate", "delivery_rate"})
 """Metrics that are proven from counts of good and bad."""
 EXACT: Final = frozenset({"availability", "data_loss", "security_incidents"})
 """Metrics that are known exactly."""

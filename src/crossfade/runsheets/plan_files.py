@@ -11,17 +11,16 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import rfc8785
 
 from crossfade.core.catalogue import METRICS
+from crossfade.core.measurements import EDGES_MS, QUANTILES
 from crossfade.core.plans import (
-    EDGES_MS,
     FORMAT,
     GATED,
-    LATENCY_RATES,
     SHARES_MAX,
     STREAMS,
     TRIGGERED,
@@ -73,7 +72,7 @@ def parse_plan(source: bytes, file: str = "plan.yaml") -> PlanFile | list[Proble
     return PlanFile(plan=plan, canonical=canonical, digest=hashlib.sha256(canonical).hexdigest(), file=file)
 
 
-def _given(value: object) -> object:
+def _given(value: Any) -> Any:
     """The value without the fields that have none."""
     if isinstance(value, dict):
         return {name: _given(inner) for name, inner in value.items() if inner is not None}
@@ -149,7 +148,7 @@ def _side(metric: str, most: float | None, least: float | None) -> tuple[float |
 
 def _edge(path: str, metric: str, limit: float) -> Iterator[Slip]:
     """A limit that can be counted beyond exactly."""
-    if metric in LATENCY_RATES and limit not in EDGES_MS:
+    if metric in QUANTILES and limit not in EDGES_MS:
         known = ", ".join(str(edge) for edge in EDGES_MS)
         yield Slip("no_edge", path, f"nothing is counted beyond {limit:g} ms", f"one of: {known}")
     elif metric in ("error_rate", "delivery_rate", "availability") and not 0 < limit < 1:
