@@ -16,6 +16,14 @@ def crash(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.requirement("P26")
 def test_clients_of_a_hub_that_is_killed_see_every_promise_kept() -> None:
-    done = crash("--kills", "4", "--seed", "5")
+    done = crash("--kills", "10", "--seed", "5")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 promises broken" in done.stdout
+    assert "never: []" in done.stdout, "each named point was a death"
+
+
+@pytest.mark.slow
+def test_a_hub_that_acknowledges_answers_and_forgets_them_is_caught_by_what_its_clients_saw() -> None:
+    done = crash("--kills", "3", "--plant", "forget")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "unfinished" in done.stdout
