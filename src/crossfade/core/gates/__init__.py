@@ -1,0 +1,39 @@
+"""Gates: what they ask for, the evidence of each kind, and verdicts that stay true while everybody looks.
+
+``judge(spec, counts)`` is the way in for a series that is complete; ``judging(spec)`` for one that grows:
+``take(count)`` each, ``judgement(now)`` at any time.
+"""
+
+from crossfade.core.gates.judging import Judging, errored, instant_of, judge, judging
+from crossfade.core.gates.specs import (
+    Count,
+    Exposure,
+    Gates,
+    Judgement,
+    Kind,
+    SharePhase,
+    Spec,
+    SpecSlip,
+    Verdict,
+    contradictions,
+    slips,
+)
+
+__all__ = [
+    "Count",
+    "Exposure",
+    "Gates",
+    "Judgement",
+    "Judging",
+    "Kind",
+    "SharePhase",
+    "Spec",
+    "SpecSlip",
+    "Verdict",
+    "contradictions",
+    "errored",
+    "instant_of",
+    "judge",
+    "judging",
+    "slips",
+]
