@@ -252,6 +252,7 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
             own_process=handle_signals,
         ),
         drain,
+        app.front(),
     )
 
 

@@ -29,7 +29,7 @@ async def serve(port: int) -> None:
     streams = Streams()
     endpoint = McpEndpoint(Open(), Fixtures(), Host(HostClock(), HostIds(), b"conformance" * 3, streams))
     server = Server(
-        endpoint, ServerSettings(port=port, listeners=1, handle_signals=True, grace_seconds=1), streams.drain
+        endpoint, ServerSettings(port=port, listeners=1, handle_signals=True, grace_seconds=1), streams.drain, endpoint
     )
     await server.start()
     sys.stdout.write(f"{server.url}/mcp\n")

@@ -19,6 +19,7 @@ from crossfade.inbound.asgi import (
     json_response,
     read_body,
 )
+from crossfade.inbound.front import Front
 from crossfade.inbound.gate import ConnectionLimits
 from crossfade.inbound.protocol import BoundedProtocol
 from crossfade.inbound.server import OnDrain, Server, ServerSettings
@@ -37,12 +38,16 @@ def run(scenario: Coroutine[object, object, T]) -> T:
 
 @asynccontextmanager
 async def serving(
-    app: App, on_drain: OnDrain | None = None, grace_seconds: float = 5.0, **limits: float
+    app: App,
+    on_drain: OnDrain | None = None,
+    grace_seconds: float = 5.0,
+    front: Front | None = None,
+    **limits: float,
 ) -> AsyncIterator[Server]:
     """A started server; stopped at the end of the block."""
     bounds = msgspec.convert(limits, ConnectionLimits)
     settings = ServerSettings(port=0, listeners=2, limits=bounds, grace_seconds=grace_seconds)
-    server = Server(app, settings, on_drain)
+    server = Server(app, settings, on_drain, front)
     await server.start()
     try:
         yield server

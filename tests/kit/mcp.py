@@ -39,8 +39,9 @@ ACCEPT = "application/json, text/event-stream"
 class Judge:
     """Wraps an endpoint; validates each message it sends by the models of the revision it is sent in."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: McpEndpoint) -> None:
         self.app = app
+        self.fronted = 0
         self.judged = 0
         self.faults: list[str] = []
         self.seen: list[dict[str, Any]] = []
@@ -69,6 +70,26 @@ class Judge:
         finally:
             if head:
                 self._judge(dict(scope["headers"]), bytes(received), head, bytes(sent))
+
+    # --- as a front
+
+    target = b"/mcp"
+
+    def remember(self, scope: AsgiScope) -> Any:
+        """As the endpoint, along with the headers to judge by."""
+        head = self.app.remember(scope)
+        return None if head is None else (head, dict(scope["headers"]))
+
+    async def serve(self, kept: Any, body: bytes, reply: Any) -> None:
+        """Serve, listening."""
+        head, asked = kept
+        overheard = Overheard(reply)
+        self.fronted += 1
+        try:
+            await self.app.serve(head, body, overheard)
+        finally:
+            if overheard.head:
+                self._judge(asked, body, overheard.head, bytes(overheard.sent))
 
     def _judge(self, asked: dict[bytes, bytes], body: bytes, head: dict[str, Any], sent: bytes) -> None:
         try:
@@ -112,6 +133,33 @@ class Judge:
             methods.parse_server_notification(message["method"], revision, message.get("params"))
         else:
             mcp_types.ErrorData.model_validate(message["error"])
+
+
+class Overheard:
+    """A reply that remembers what it was given."""
+
+    def __init__(self, reply: Any) -> None:
+        self._reply = reply
+        self.head: dict[str, Any] = {}
+        self.sent = bytearray()
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the reply's."""
+        return getattr(self._reply, name)
+
+    async def whole(self, status: int, body: bytes, headers: Any = ()) -> None:
+        """As the reply."""
+        self.head.update(status=status, headers={b"content-type": b"application/json", **dict(headers)})
+        self.sent += body
+        await self._reply.whole(status, body, headers)
+
+    async def send(self, message: Message) -> None:
+        """As the reply."""
+        if message["type"] == "http.response.start":
+            self.head.update(status=message["status"], headers=dict(message["headers"]))
+        else:
+            self.sent += message.get("body", b"")
+        await self._reply.send(message)
 
 
 def _events(sent: bytes) -> list[bytes]:
@@ -228,7 +276,7 @@ async def place(
     made = Place(limits or Limits(), settings or McpSettings(), guests=guests, ping_seconds=ping_seconds)
     await made.hub.start()
     try:
-        async with serving(made.judge, made.streams.drain) as server:
+        async with serving(made.judge, made.streams.drain, front=made.judge) as server:
             made.server = server
             await made.join(*names)
             yield made

@@ -16,7 +16,9 @@ from crossfade.inbound.api.table import ROUTES
 from crossfade.inbound.asgi import App, Receive, Scope, Send, Streams, json_response
 from crossfade.inbound.auth import Door
 from crossfade.inbound.console import build_console
+from crossfade.inbound.front import Front
 from crossfade.inbound.health import Health
+from crossfade.inbound.mcp.endpoint import McpEndpoint
 from crossfade.inbound.metrics import MetricsEndpoint
 from crossfade.inbound.settings import AppSettings
 from crossfade.inbound.stream import EventEndpoint, StreamQuery
@@ -58,6 +60,10 @@ class Application:
         self._api = api
         self._plain = plain
 
+    def front(self) -> Front | None:
+        """What answers requests for /mcp without ASGI; None if nothing can."""
+        return _McpFront(self._door, self._mcp) if isinstance(self._mcp, McpEndpoint) else None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the scopes of other protocols are left alone."""
         if scope["type"] != "http":
@@ -75,6 +81,21 @@ class Application:
             await self._api(scope, receive, send)
         else:
             await self._console(scope, receive, send)
+
+
+class _McpFront:
+    """``Front`` for /mcp: a head is remembered that both doors let in."""
+
+    target = b"/mcp"
+
+    def __init__(self, door: Door, mcp: McpEndpoint) -> None:
+        self._door = door
+        self._mcp = mcp
+        self.serve = mcp.serve
+
+    def remember(self, scope: Scope) -> object | None:
+        """As in ``Front``."""
+        return self._mcp.remember(scope) if self._door.check(scope) is None else None
 
 
 def build_app(hub: Hub, mcp: App | None, settings: AppSettings, *, clock: Clock, streams: Streams) -> Application:

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from crossfade.inbound.front import Front
+
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of a connection and of all connections of a process."""
@@ -70,6 +72,16 @@ class Gate:
         """Of those turned away, the ones still being told so."""
         self.emptied = asyncio.Event()
         """Set when a connection ends and none is left."""
+        self.front: Front | None = None
+        """Answers what it can without ASGI."""
+        self._lines = b""
+        self._lines_of: object = None
+
+    def lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Headers that every answer carries as they are on the wire; the list is another one when they change."""
+        if headers is not self._lines_of:
+            self._lines, self._lines_of = b"".join(b"%b: %b\r\n" % pair for pair in headers), headers
+        return self._lines
 
     def admitted(self) -> None:
         """Count a connection."""

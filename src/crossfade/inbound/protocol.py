@@ -17,18 +17,21 @@ Sources: RFC 9110, RFC 9112 (§3.2 Host, §6.3 length, §9.6 tear-down), RFC 658
 """
 
 import asyncio
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from crossfade.inbound.asgi import ABORT, LOST, error_body
+from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope, error_body
+from crossfade.inbound.front import Heads, Turn, begin
 from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
 
 BYTES_PER_BODY_BYTE_MAX: Final = 8
 """A body sent in one-byte chunks takes 6 bytes for each; more is chunk extensions or trailers."""
+KEPT_BYTES: Final = 16_384
+"""A request up to this size whose head is known is kept until its body is whole; a longer one is parsed as it comes."""
 
 
 class RefusedError(Exception):
@@ -59,6 +62,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._answer: RefusalAnswer | None = None
         self._refused = False
+        self._heads = Heads() if gate.front is not None else None
+        self._unremembered: Scope | None = None  # of a head just parsed, which the front may know from then on
+        self._kept = b""  # the beginning of a request whose head is known
+        self._idle_until = self._idle_timer_at = 0.0
 
     # --- the connection ---
 
@@ -80,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._tell_lost()
         self._gate.lingering.discard(self.transport)
         self.pipeline.clear()
-        self.cycle = self.scope = None  # type: ignore[assignment]
+        self.cycle = self.scope = self._heads = self._unremembered = None  # type: ignore[assignment]
         if not self.connections:
             self._gate.emptied.set()
 
@@ -120,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _owes_request(self) -> bool:
         """Tell whether a request has begun, or bytes came that are none yet and no other timer runs."""
-        if self._arriving:
+        if self._arriving or self._kept:
             return True
         return self._is_idle() and self.timeout_keep_alive_task is None and not self.transport.is_closing()
 
@@ -139,8 +146,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         whole = not self._arriving
+        if whole and self._heads is not None:
+            data = self._kept + data if self._kept else data
+            if self._recalled(data):
+                return
+            self._kept = b""
         self._begun = 0
         super().data_received(data)
+        if self._unremembered is not None:
+            self._remember(data, alone=whole and self._begun == 1)
         if self._arriving and self._begun == int(whole):  # all of ``data`` belongs to the arriving request
             self._raw_bytes += len(data)
             self._check_raw()
@@ -155,6 +169,86 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(headers_too_large(limits))
         elif self._raw_bytes > limits.header_bytes + BYTES_PER_BODY_BYTE_MAX * limits.body_bytes:
             self._refuse(body_too_large(limits))
+
+    # --- the front ---
+
+    def _recalled(self, data: bytes) -> bool:
+        """Whether ``data`` is a request with a known head, or the beginning of one: then it is dealt with."""
+        found = self._heads.recall(data) if self._heads is not None else None
+        if found is None or not self._is_idle() or self.transport.is_closing():
+            return False
+        head, body_at, body_bytes = found
+        missing_bytes = body_at + body_bytes - len(data)
+        if missing_bytes < 0 or body_bytes > self._limits.body_bytes:
+            return False
+        if missing_bytes > 0:
+            return self._keep(data, body_at + body_bytes)
+        self._kept = b""
+        self._disarm()
+        turn = Turn(self)
+        self.cycle = turn  # type: ignore[assignment]  # it has what uvicorn uses of a cycle from outside
+        assert self._gate.front is not None
+        begin(self._gate.front.serve(head, data[body_at:], turn), turn, self.tasks)
+        return True
+
+    def _keep(self, data: bytes, whole_bytes: int) -> bool:
+        if whole_bytes > KEPT_BYTES:
+            return False
+        self._kept = data
+        self._unset_keepalive_if_required()
+        if self._deadline is None:
+            self._arm()
+        return True
+
+    def _remember(self, data: bytes, *, alone: bool) -> None:
+        """Let the front know the head that was just parsed, if it is the first in ``data``, and the only one."""
+        scope, self._unremembered = self._unremembered, None
+        current = self._current()
+        if scope is None or self._heads is None or self._refused or not alone or current is None:
+            return
+        if current.keep_alive and self._gate.front is not None:
+            self._heads.remember(data, scope, self._gate.front)
+
+    def default_lines(self) -> bytes:
+        """Headers of every answer, as they are on the wire."""
+        return self._gate.lines(self.server_state.default_headers)
+
+    def on_turn_complete(self) -> None:
+        """As ``on_response_complete``, without a new timer for each answer."""
+        if self.pipeline or self.flow.read_paused:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_until = self.loop.time() + self._idle_seconds()
+        if self.timeout_keep_alive_task is None or self._idle_until < self._idle_timer_at:
+            self._unset_keepalive_if_required()
+            self._await_idleness()
+
+    def _await_idleness(self) -> None:
+        self._idle_timer_at = self._idle_until
+        seconds = self._idle_until - self.loop.time()
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that was idle for long enough; look again later if it was used in between."""
+        self.timeout_keep_alive_task = None
+        if self._arriving or self._kept or not self._is_idle():
+            return  # its answer arms the timer again
+        if self._idle_until - self.loop.time() > TIMER_SECONDS:
+            self._await_idleness()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def shutdown(self) -> None:
+        """As uvicorn, after what was kept back of a request has become one."""
+        kept, self._kept, self._heads = self._kept, b"", None
+        if kept:
+            self.data_received(kept)
+        super().shutdown()
+
+    # --- parsing, continued ---
 
     def on_message_begin(self) -> None:
         """Start counting a request."""
@@ -171,6 +265,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._check_head()
         self._head_done = True
         super().on_headers_complete()
+        front = self._gate.front
+        if front is not None and self.scope["raw_path"] == front.target and self.scope["method"] == "POST":
+            self._unremembered = cast("Scope", self.scope)
         self.headers = []  # trailers would be appended to what the application takes for headers
 
     def _check_head(self) -> None:
@@ -206,12 +303,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Choose how long the connection may stay idle."""
+        self.timeout_keep_alive = self._idle_seconds()  # type: ignore[assignment]  # uvicorn declares whole seconds
+        self._idle_until = self._idle_timer_at = self.loop.time() + self.timeout_keep_alive
+        super().on_response_complete()
+
+    def _idle_seconds(self) -> float:
         limits = self._limits
         pressed = len(self.connections) > limits.pressed_share * self._gate.connections_max
-        self.timeout_keep_alive = (  # uvicorn declares whole seconds, and passes them to call_later
-            limits.keep_alive_pressed_seconds if pressed else limits.keep_alive_seconds  # type: ignore[assignment]
-        )
-        super().on_response_complete()
+        return limits.keep_alive_pressed_seconds if pressed else limits.keep_alive_seconds
 
     # --- refusing ---
 

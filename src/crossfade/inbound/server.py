@@ -27,6 +27,7 @@ from uvicorn._types import ASGIApplication
 
 from crossfade.inbound.asgi import App
 from crossfade.inbound.collector import CollectorPolicy
+from crossfade.inbound.front import Front
 from crossfade.inbound.gate import ConnectionLimits, Gate
 from crossfade.inbound.listeners import Listeners
 from crossfade.inbound.protocol import BoundedProtocol
@@ -64,9 +65,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Server:
     """One server. ``start``, then ``wait``; or ``serve`` for both. ``stop`` from anywhere on the loop."""
 
-    def __init__(self, app: App, settings: ServerSettings, on_drain: OnDrain | None = None) -> None:
+    def __init__(
+        self, app: App, settings: ServerSettings, on_drain: OnDrain | None = None, front: Front | None = None
+    ) -> None:
+        """``front`` answers, in the place of ``app``, what it can answer without ASGI."""
         self.settings = settings
         self.gate = Gate(settings.limits)
+        self.gate.front = front
         self.started = asyncio.Event()
         """Set when connections are accepted."""
         self._collector = CollectorPolicy()

@@ -4,27 +4,44 @@ from typing import Final
 
 import msgspec
 
-from crossfade.inbound.asgi import BodyTooLargeError, Receive, Scope, Send, read_body
+from crossfade.core.values import Caller
+from crossfade.inbound.asgi import BodyTooLargeError, Receive, Scope, read_body
+from crossfade.inbound.auth import bearer
 from crossfade.inbound.mcp import wire
+from crossfade.inbound.mcp.seam import Peer
 from crossfade.inbound.mcp.wire import ProtocolError, fault
+from crossfade.inbound.replies import Reply
 
 ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
 """Headers that must not be there twice: two readers would believe different copies."""
 
 
+class Head:
+    """What the headers of a request say. The same for every request that repeats them."""
+
+    __slots__ = ("known", "peer", "routing", "takes_stream", "token")
+
+    def __init__(self, routing: dict[bytes, bytes], token: str | None, *, takes_stream: bool) -> None:
+        self.routing = routing
+        """Those of ROUTING that were sent."""
+        self.token = token
+        """The bearer token; empty if the Authorization header is none; None without one."""
+        self.takes_stream = takes_stream
+        self.known: Caller | None = None
+        self.peer: Peer | None = None
+        """Who called last with this head, and from what: an era need not work it out again for the same caller."""
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """What an era gets to see."""
 
-    scope: Scope
-    receive: Receive
-    send: Send
-    headers: dict[bytes, bytes]
+    reply: Reply
+    head: Head
     message: wire.Message
-    takes_stream: bool
 
 
-def read_headers(scope: Scope) -> dict[bytes, bytes]:
-    """The headers by lower-case name. Raises ProtocolError if one that decides something is there twice."""
+def read_head(scope: Scope) -> Head:
+    """What the headers say. Raises ProtocolError if one that decides something is there twice."""
     pairs = scope["headers"]
     headers: dict[bytes, bytes] = dict(pairs)
     if len(headers) != len(pairs):
@@ -32,18 +49,23 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
         for name in ROUTING:
             if names.count(name) > 1:
                 raise _header(name, "is there more than once", "Send it once.")
-    return headers
+    accept = headers.get(b"accept", b"*/*")
+    return Head(
+        {name: headers[name] for name in ROUTING if name in headers},
+        None if b"authorization" not in headers else bearer(scope) or "",
+        takes_stream=b"*/*" in accept or b"text/event-stream" in accept,
+    )
 
 
 def _header(name: bytes, what: str, hint: str) -> ProtocolError:
     return fault(400, wire.HEADER_MISMATCH, "header.mismatch", f"The header {name.decode()} {what}.", hint)
 
 
-async def read(scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], body_bytes: int) -> Arrival:
-    """Read the message. Raises ProtocolError; ClientGoneError when the client left."""
+def check_types(scope: Scope) -> None:
+    """Raise ProtocolError unless the client sends JSON and takes it."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
     accept = headers.get(b"accept", b"*/*")
-    anything = b"*/*" in accept
-    if not anything and b"application/json" not in accept:
+    if b"*/*" not in accept and b"application/json" not in accept:
         raise fault(
             406,
             wire.INVALID_REQUEST,
@@ -60,14 +82,22 @@ async def read(scope: Scope, receive: Receive, send: Send, headers: dict[bytes, 
             "The body is not declared as JSON.",
             "Send `Content-Type: application/json`.",
         )
+
+
+async def read(receive: Receive, body_bytes: int) -> bytes:
+    """The body. Raises ProtocolError; ClientGoneError when the client left."""
     try:
-        body = await read_body(receive, body_bytes)
+        return await read_body(receive, body_bytes)
     except BodyTooLargeError:
-        raise fault(
-            413,
-            wire.INVALID_REQUEST,
-            "limit.body",
-            f"The body is longer than {body_bytes} bytes.",
-            "Send less in one message.",
-        ) from None
-    return Arrival(scope, receive, send, headers, wire.decode(body), anything or b"text/event-stream" in accept)
+        raise too_large(body_bytes) from None
+
+
+def too_large(body_bytes: int) -> ProtocolError:
+    """What is said to a body of more than ``body_bytes``."""
+    return fault(
+        413,
+        wire.INVALID_REQUEST,
+        "limit.body",
+        f"The body is longer than {body_bytes} bytes.",
+        "Send less in one message.",
+    )

@@ -25,17 +25,14 @@ from crossfade.inbound.asgi import (
     Ending,
     EventStream,
     Headers,
-    Receive,
-    Scope,
-    Send,
     Streams,
     disconnected,
     frame,
-    json_response,
 )
 from crossfade.inbound.mcp import wire
 from crossfade.inbound.mcp.seam import Complete, Fault, InputRequired, Interrupt, Outcome, Peer, Plan, Settled, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
+from crossfade.inbound.replies import Reply
 
 log: Final = logging.getLogger("crossfade.mcp")
 
@@ -46,9 +43,7 @@ ERROR_STATUS: Final = {wire.METHOD_NOT_FOUND: 404, wire.INTERNAL_ERROR: 500}
 class Exchange(msgspec.Struct, frozen=True):
     """One POST that carries a request."""
 
-    scope: Scope
-    receive: Receive
-    send: Send
+    reply: Reply
     request_id: wire.Raw
     peer: Peer
     takes_stream: bool
@@ -61,8 +56,8 @@ class Running:
     """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
 
     __slots__ = ("_armed", "_early", "_exchange", "_headers", "_opening", "_progress_seconds", "_stack",
-                 "_streams", "_task", "_ticks", "_timer", "asked", "may_ask", "patient", "peer", "so_far", "started_at",
-                 "stream", "why")  # fmt: skip
+                 "_streams", "_ticks", "_timer", "_waits", "asked", "may_ask", "patient", "peer", "so_far",
+                 "started_at", "stream", "why")  # fmt: skip
 
     def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
         self.peer = exchange.peer
@@ -79,8 +74,8 @@ class Running:
         self._progress_seconds = settings.progress_seconds
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[object] | None = None
         self._armed = False
+        self._waits = False
         self._early: list[bytes] = []
         """Messages from before the stream was open."""
         self._opening: asyncio.Task[None] | None = None
@@ -117,7 +112,7 @@ class Running:
 
     async def hold(self) -> None:
         """Open the stream now, if the client takes one and it is not open yet."""
-        if self._task is None:
+        if not self._waits:
             self._arm()
             if not self._exchange.takes_stream:
                 self._watch(self._exchange)
@@ -129,8 +124,7 @@ class Running:
 
     def _arm(self) -> None:
         self.started_at = asyncio.get_running_loop().time()
-        self._task = asyncio.current_task()
-        self._armed = True
+        self._armed = self._waits = True
 
     def _begin_opening(self) -> None:
         if self._timer is not None:
@@ -140,7 +134,8 @@ class Running:
 
     async def _open(self) -> None:
         exchange = self._exchange
-        self.stream = EventStream(exchange.scope, exchange.receive, exchange.send, self._streams, self._stop)
+        reply = exchange.reply
+        self.stream = EventStream(reply.scope, reply.receive, reply.send, self._streams, self._stop)
         self.stream.closed.add_done_callback(self._gone)
         early, self._early = self._early, []
         for message in early:
@@ -150,7 +145,7 @@ class Running:
             self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
 
     def _watch(self, exchange: Exchange) -> None:
-        gone = disconnected(exchange.scope, exchange.receive)
+        gone = disconnected(exchange.reply.scope, exchange.reply.receive)
         gone.add_done_callback(self._gone)
         self._stack.callback(gone.cancel)
         self._stack.enter_context(self._streams.holding(self._stop))
@@ -164,9 +159,10 @@ class Running:
 
     def interrupt(self, why: Interrupt) -> None:
         """End the call early. Only the first reason counts, and none once the call has its outcome."""
-        if self._armed and self.why is None and self._task is not None:
+        task = self._exchange.reply.task
+        if self._armed and self.why is None and task is not None:
             self.why = why
-            self._task.cancel()
+            task.cancel()
 
     def disarm(self) -> None:
         """The outcome is there: nothing can interrupt the call any more."""
@@ -177,9 +173,10 @@ class Running:
 
     def interrupted(self) -> bool:
         """Whether the cancellation that was just caught is ours; it is taken back then."""
-        if self.why is None or self._task is None:
+        task = self._exchange.reply.task
+        if self.why is None or task is None:
             return False
-        self._task.uncancel()
+        task.uncancel()
         self.disarm()
         return True
 
@@ -189,7 +186,7 @@ class Running:
             await self.hold()
         if self.stream is None:
             headers = [*self._headers, (b"retry-after", b"1")] if status == 503 else self._headers
-            await json_response(self._exchange.send, status, body or b"{}", headers)
+            await self._exchange.reply.whole(status, body or b"{}", headers)
             return
         if body is not None:
             self.push(body)

@@ -13,9 +13,8 @@ from typing import Final
 import msgspec
 
 from crossfade.core.values import Caller, Instant
-from crossfade.inbound.asgi import json_response
 from crossfade.inbound.mcp import results, wire
-from crossfade.inbound.mcp.arrival import Arrival
+from crossfade.inbound.mcp.arrival import Arrival, Head
 from crossfade.inbound.mcp.calls import ERROR_STATUS, Exchange, Runner, Running
 from crossfade.inbound.mcp.identity import Identities
 from crossfade.inbound.mcp.seal import Binding, BrokenSealError, Sealed, Seals
@@ -58,9 +57,9 @@ class Envelope:
 
     async def _notified(self, arrival: Arrival) -> None:
         """The revision has no notifications over HTTP; those that come are taken note of and dropped."""
-        _supported(arrival.headers.get(VERSION, b"").decode("latin-1").strip())
-        await arrival.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
-        await arrival.send({"type": "http.response.body", "body": b"", "more_body": False})
+        _supported(arrival.head.routing.get(VERSION, b"").decode("latin-1").strip())
+        await arrival.reply.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
+        await arrival.reply.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _request(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> None:
         message = arrival.message
@@ -74,23 +73,33 @@ class Envelope:
             )
         meta, revision = _check(arrival)
         if message.method == "server/discover":
-            await json_response(arrival.send, 200, wire.result(request_id, self._answers.discover))
+            await arrival.reply.whole(200, wire.result(request_id, self._answers.discover))
         elif message.method == "tools/list":
             await self._identities.caller(known, meta.client.name[: wire.SHOWN_MAX] if meta.client else "")
             body = wire.result(request_id, self._answers.tools(self._tools.listed()))
-            await json_response(arrival.send, 200, body)
+            await arrival.reply.whole(200, body)
         elif message.method == "tools/call":
-            await self._call(arrival, await self._peer(meta, revision, known), request_id)
+            await self._call(arrival, await self._peer(meta, revision, known, arrival.head), request_id)
         else:
             raise ProtocolError(
                 404, wire.METHOD_NOT_FOUND, f"There is no method {str(message.method)[: wire.SHOWN_MAX]!r}."
             )
 
-    async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None) -> Peer:
+    async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None, head: Head) -> Peer:
         capabilities = wire.capabilities(meta.capabilities)
-        caller = await self._identities.caller(known, meta.client.name[: wire.SHOWN_MAX] if meta.client else "")
-        self._identities.touch(caller, native=FORM in capabilities)
-        return Peer(caller=caller, revision=revision, capabilities=capabilities)
+        client = meta.client.name[: wire.SHOWN_MAX] if meta.client else ""
+        peer = head.peer
+        if (
+            peer is None
+            or known is None
+            or head.known is not known
+            or (peer.caller.client, peer.revision, peer.capabilities) != (client, revision, capabilities)
+        ):
+            caller = await self._identities.caller(known, client)
+            peer = Peer(caller=caller, revision=revision, capabilities=capabilities)
+            head.known, head.peer = known, peer
+        self._identities.touch(peer.caller, native=FORM in capabilities)
+        return peer
 
     # --- calls
 
@@ -99,19 +108,10 @@ class Envelope:
         if isinstance(params.name, wire.Unset):
             raise ProtocolError(400, wire.INVALID_PARAMS, "tools/call needs the name of a tool.")
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
-        exchange = Exchange(
-            arrival.scope,
-            arrival.receive,
-            arrival.send,
-            request_id,
-            peer,
-            arrival.takes_stream,
-            token,
-            params.arguments,
-        )
+        exchange = Exchange(arrival.reply, request_id, peer, arrival.head.takes_stream, token, params.arguments)
         plan = self._tools.plan(params.name, params.arguments)
         if not isinstance(plan, Plan):
-            await json_response(arrival.send, *self._written(exchange, None, plan, 0))
+            await arrival.reply.whole(*self._written(exchange, None, plan, 0))
             return
         opened = self._opened(params, peer, plan)
         replies = _replies(params, opened)
@@ -200,7 +200,7 @@ def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
             "Send both with every request.",
         )
     revision = _text(meta.revision)
-    headers = arrival.headers
+    headers = arrival.head.routing
     if revision is None or headers.get(VERSION, b"").decode("latin-1").strip() != revision:
         raise _mismatch("MCP-Protocol-Version", "the protocol version in _meta")
     if headers.get(METHOD, b"").decode("latin-1").strip() != message.method:

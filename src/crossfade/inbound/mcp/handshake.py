@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from crossfade.core.values import Caller
-from crossfade.inbound.asgi import json_response
 from crossfade.inbound.mcp import results, wire
-from crossfade.inbound.mcp.arrival import Arrival
+from crossfade.inbound.mcp.arrival import Arrival, Head
 from crossfade.inbound.mcp.calls import Exchange, Runner, Running
 from crossfade.inbound.mcp.identity import Identities
 from crossfade.inbound.mcp.seam import (
@@ -66,8 +65,8 @@ class Handshake:
         if message.method == "initialize" and message.id is not UNSET:
             await self._initialize(arrival, known, wire.encode_id(message.id))
             return
-        session = self._session(arrival.headers)
-        peer = await self._peer(session, known, takes_stream=arrival.takes_stream)
+        session = self._session(arrival.head)
+        peer = await self._peer(session, known, arrival.head)
         if message.id is UNSET:
             self._notified(session, message)
             await _accepted(arrival)
@@ -77,10 +76,10 @@ class Handshake:
         else:
             await self._request(arrival, peer, session)
 
-    async def end(self, headers: dict[bytes, bytes], known: Caller | None) -> None:
+    async def end(self, head: Head, known: Caller | None) -> None:
         """DELETE: the client is done with its session. Raises ProtocolError if it has none."""
-        session = self._session(headers)
-        await self._peer(session, known, takes_stream=False)
+        session = self._session(head)
+        await self._peer(session, known, None)
         self._sessions.end(session)
 
     async def _initialize(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> None:
@@ -91,12 +90,12 @@ class Handshake:
         client = params.client.name[:CLIENT_MAX]
         caller = await self._identities.caller(known, client)
         session = self._sessions.begin(caller.name, revision, client, capabilities)
-        self._identities.touch(caller, native=arrival.takes_stream and _native(revision, capabilities))
+        self._identities.touch(caller, native=arrival.head.takes_stream and _native(revision, capabilities))
         body = wire.result(request_id, self._answers.initialize(revision))
-        await json_response(arrival.send, 200, body, ((SESSION_ID, session),))
+        await arrival.reply.whole(200, body, ((SESSION_ID, session),))
 
-    def _session(self, headers: dict[bytes, bytes]) -> Session:
-        session_id = headers.get(SESSION_ID)
+    def _session(self, head: Head) -> Session:
+        session_id = head.routing.get(SESSION_ID)
         if session_id is None:
             raise fault(
                 400,
@@ -108,7 +107,7 @@ class Handshake:
         session = self._sessions.read(session_id)
         if session is None:
             raise _unknown_session()
-        version = headers.get(VERSION)
+        version = head.routing.get(VERSION)
         if version is not None and version.decode("latin-1").strip() != session.revision:
             raise fault(
                 400,
@@ -119,13 +118,19 @@ class Handshake:
             )
         return session
 
-    async def _peer(self, session: Session, known: Caller | None, *, takes_stream: bool) -> Peer:
-        caller = await self._identities.caller(known, session.client)
-        if caller.name != session.principal:
-            raise _unknown_session()
-        capabilities = frozenset(session.capabilities)
-        self._identities.touch(caller, native=takes_stream and _native(session.revision, capabilities))
-        return Peer(caller=caller, revision=session.revision, capabilities=capabilities)
+    async def _peer(self, session: Session, known: Caller | None, head: Head | None) -> Peer:
+        """Who calls in the session; ``head`` is that of a request which may carry questions."""
+        peer = None if head is None or known is None or head.known is not known else head.peer
+        if peer is None:
+            caller = await self._identities.caller(known, session.client)
+            if caller.name != session.principal:
+                raise _unknown_session()
+            peer = Peer(caller=caller, revision=session.revision, capabilities=frozenset(session.capabilities))
+            if head is not None:
+                head.known, head.peer = known, peer
+        takes_stream = head is not None and head.takes_stream
+        self._identities.touch(peer.caller, native=takes_stream and _native(session.revision, peer.capabilities))
+        return peer
 
     def _notified(self, session: Session, message: wire.Message) -> None:
         cancelled = message.params.request_id
@@ -160,23 +165,23 @@ class Handshake:
             await self._call(arrival, peer, session, request_id)
         elif message.method == "tools/list":
             body = wire.result(request_id, self._answers.tools_before_2026(self._tools.listed()))
-            await json_response(arrival.send, 200, body)
+            await arrival.reply.whole(200, body)
         elif message.method == "ping":
-            await json_response(arrival.send, 200, wire.result(request_id, b"{}"))
+            await arrival.reply.whole(200, wire.result(request_id, b"{}"))
         else:
             body = wire.error(
                 request_id, wire.METHOD_NOT_FOUND, f"There is no method {str(message.method)[: wire.SHOWN_MAX]!r}."
             )
-            await json_response(arrival.send, 200, body)
+            await arrival.reply.whole(200, body)
 
     async def _call(self, arrival: Arrival, peer: Peer, session: Session, request_id: wire.Raw) -> None:
         params = arrival.message.params
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
-        exchange = Exchange(arrival.scope, arrival.receive, arrival.send, request_id, peer, arrival.takes_stream, token)
+        exchange = Exchange(arrival.reply, request_id, peer, arrival.head.takes_stream, token)
         plan = self._plan(params)
         if not isinstance(plan, Plan):
             status, body = self._written(request_id, plan)
-            await json_response(arrival.send, status, body)
+            await arrival.reply.whole(status, body)
             return
         name = (session.session, arrival.message.id)
 
@@ -258,5 +263,5 @@ def _unknown_session() -> wire.ProtocolError:
 
 
 async def _accepted(arrival: Arrival) -> None:
-    await arrival.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
-    await arrival.send({"type": "http.response.body", "body": b"", "more_body": False})
+    await arrival.reply.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
+    await arrival.reply.send({"type": "http.response.body", "body": b"", "more_body": False})

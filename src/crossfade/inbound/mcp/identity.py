@@ -10,12 +10,11 @@ import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.values import Caller
-from crossfade.inbound.asgi import Scope
-from crossfade.inbound.auth import bearer
 from crossfade.inbound.mcp import wire
 from crossfade.inbound.mcp.clients import faces_person
 
 CHALLENGE = (b"www-authenticate", b'Bearer realm="crossfade"')
+MALFORMED = Refusal("auth.malformed", "This is no bearer token.", "Send one `Authorization: Bearer TOKEN`.")
 GUEST = "guest"
 """What a client that does not name itself is called."""
 
@@ -39,16 +38,11 @@ class Identities:
     def __init__(self, hub: Gatekeeper) -> None:
         self._hub = hub
 
-    def known(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
+    def known(self, token: str | None) -> Caller | None:
         """Whom the credential names; None if there is no credential. Raises ProtocolError for a bad one."""
-        if b"authorization" not in headers:
+        if token is None:
             return None
-        token = bearer(scope)
-        caller = (
-            Refusal("auth.malformed", "This is no bearer token.", "Send one `Authorization: Bearer TOKEN`.")
-            if token is None
-            else self._hub.authenticate(token)
-        )
+        caller = self._hub.authenticate(token) if token else MALFORMED
         if isinstance(caller, Refusal):
             raise unauthorized(caller)
         return caller

@@ -1,0 +1,246 @@
+"""The front: requests for one target that are answered without ASGI, on connections that sent their head before.
+
+A client repeats itself: from one request to the next only the length changes in its head. The bytes of a head
+that the parser and every check have let pass are remembered with the connection, and the next request with the
+same bytes goes straight to the application (docs/adr/0021).
+
+Rules
+-----
+1. Nothing is parsed here. What is not byte for byte a head that this connection sent before takes the long way,
+   through the parser and ASGI, and is remembered there.
+2. What is answered does not depend on the way: the application is the same, and the bytes are.
+3. Work begins at once, in the call that brought the bytes; a task is made when it first waits.
+
+Not here: bounds and deadlines (inbound/protocol.py), MCP (inbound/mcp).
+"""
+
+import asyncio
+import logging
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, Protocol
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from crossfade.inbound.asgi import ABORT, LOST, Headers, Message, Scope
+from crossfade.inbound.replies import Reply
+
+log: Final = logging.getLogger("crossfade.http")
+
+Work = Coroutine[Any, Any, None]
+
+HEAD_END: Final = b"\r\n\r\n"
+LENGTH_NAME: Final = b"\r\ncontent-length: "
+LENGTH_DIGITS_MAX: Final = 8
+HEADS_MAX: Final = 8
+"""Heads remembered for one connection: on 2026-07-28 a head names its tool."""
+UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
+"""Heads with one of these always take the long way."""
+
+
+class Front(Protocol):
+    """What answers requests without ASGI."""
+
+    target: bytes
+    """POST to exactly this is answered, e.g. ``/mcp``."""
+
+    def remember(self, scope: Scope) -> object | None:
+        """What to know of a head, whatever body comes with it; None if it cannot be remembered."""
+
+    def serve(self, head: object, body: bytes, reply: Reply) -> Work:
+        """Answer a request whose head was remembered; raises nothing."""
+
+
+class Heads:
+    """The heads of one connection."""
+
+    __slots__ = ("_known", "_length_name")
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, object] = {}
+        self._length_name = b""
+        """As this client writes it, from the line break to the space."""
+
+    def remember(self, data: bytes, scope: Scope, front: Front) -> None:
+        """Take note of the head that ``data`` begins with and that the parser has read into ``scope``."""
+        head = data[: data.find(HEAD_END) + len(HEAD_END)]
+        length_at = head.lower().find(LENGTH_NAME)
+        if length_at < 0 or not _usual(head, scope, front.target):
+            return
+        name_end = length_at + len(LENGTH_NAME)
+        kept = front.remember(scope)
+        if kept is None or self._length_name not in (b"", head[length_at:name_end]):
+            return
+        if len(self._known) >= HEADS_MAX:
+            self._known.clear()
+        self._length_name = head[length_at:name_end]
+        self._known[head[:length_at] + head[head.find(b"\r\n", name_end) :]] = kept
+
+    def recall(self, data: bytes) -> tuple[object, int, int] | None:
+        """The head that ``data`` begins with, where its body begins, and how long that is; None if it is not known."""
+        end = data.find(HEAD_END) + len(HEAD_END)
+        length_at = data.find(self._length_name, 0, end) if self._known else -1
+        if length_at < 0:
+            return None
+        digits_at = length_at + len(self._length_name)
+        digits_end = data.find(b"\r\n", digits_at, end)
+        head = self._known.get(data[:length_at] + data[digits_end:end])
+        digits = data[digits_at:digits_end]
+        if head is None or not digits.isdigit() or len(digits) > LENGTH_DIGITS_MAX:
+            return None
+        return head, end, int(digits)
+
+
+def _usual(head: bytes, scope: Scope, target: bytes) -> bool:
+    """Whether nobody could read anything else into the head than what the parser made of it."""
+    if not head.startswith(b"POST " + target + b" HTTP/1.1\r\n"):
+        return False
+    headers = scope["headers"]
+    names = [name for name, _ in headers]
+    lines = len(headers) + 2  # the request line, and the empty one
+    return (
+        head.count(b"\n") == head.count(b"\r") == head.count(b"\r\n") == lines
+        and names.count(b"content-length") == 1
+        and UNUSUAL.isdisjoint(names)
+        and all(value.lower() == b"keep-alive" for name, value in headers if name == b"connection")
+    )
+
+
+class _Unheard:
+    """Stands for the event with which uvicorn wakes an application that reads."""
+
+    def set(self) -> None:
+        """Nobody reads: the body came with the request."""
+
+
+class Connection(Protocol):
+    """What a turn uses of the connection it came on; ``BoundedProtocol`` has it."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    flow: FlowControl
+
+    def lost(self) -> "asyncio.Future[None]":
+        """A future that is done when the connection is gone."""
+
+    def default_lines(self) -> bytes:
+        """Headers of every answer, as they are on the wire."""
+
+    def on_turn_complete(self) -> None:
+        """The answer is with the transport."""
+
+
+class Turn:
+    """One request and its answer: the ``Reply`` of the front, and to uvicorn the connection's cycle."""
+
+    __slots__ = (
+        "_chunked", "connection", "disconnected", "keep_alive", "response_complete", "response_started", "task",
+    )  # fmt: skip
+
+    message_event: Final = _Unheard()
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_started = False
+        self.response_complete = False
+        self.task: asyncio.Task[None] | None = None
+        self._chunked = False
+
+    @property
+    def scope(self) -> Scope:
+        """As in ``Reply``."""
+        return {"type": "http", "extensions": {ABORT: self.connection.transport.abort, LOST: self.connection.lost}}
+
+    async def receive(self) -> Message:
+        """As in ``Reply``: whoever asks is told by other means that the client is gone."""
+        await self.connection.lost()
+        return {"type": "http.disconnect"}
+
+    async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        """As in ``Reply``, in one write."""
+        await self._writable()
+        if self.disconnected:
+            return
+        self.response_started = True
+        lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+        for pair in headers:
+            lines += b"%b: %b\r\n" % pair
+        self._write(status, lines if self.keep_alive else lines + b"connection: close\r\n", body)
+        self._complete()
+
+    async def send(self, message: Message) -> None:
+        """As in ``Reply``."""
+        await self._writable()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self._start(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._chunked:
+            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
+        self.connection.transport.write(body)
+        if not more:
+            self._complete()
+
+    def _start(self, message: Message) -> None:
+        self.response_started = True
+        headers = message["headers"]
+        self._chunked = all(name != b"content-length" for name, _ in headers)
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        lines += b"" if self.keep_alive else b"connection: close\r\n"
+        self._write(message["status"], lines + b"transfer-encoding: chunked\r\n" if self._chunked else lines, b"")
+
+    def _write(self, status: int, lines: bytes, body: bytes) -> None:
+        connection = self.connection
+        connection.transport.write(b"".join((STATUS_LINE[status], connection.default_lines(), lines, b"\r\n", body)))
+
+    async def _writable(self) -> None:
+        if self.connection.flow.write_paused and not self.disconnected:
+            await self.connection.flow.drain()
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        if not self.keep_alive:
+            self.connection.transport.close()
+        self.connection.on_turn_complete()
+
+
+# --- working at once --------------------------------------------------------------------------------------
+
+
+def begin(work: Work, turn: Turn, tasks: "set[asyncio.Task[Any]]") -> None:
+    """Run ``work`` up to its end or its first wait; from then on it is a task, held in ``tasks``."""
+    try:
+        waits_for = work.send(None)
+    except StopIteration:
+        return
+    except Exception:
+        log.exception("a request could not be served")
+        turn.connection.transport.abort()
+        return
+    turn.task = task = turn.connection.loop.create_task(_rest(work, waits_for))
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _rest(work: Work, waits_for: Any) -> None:
+    await _resumed(work, waits_for)
+
+
+@types.coroutine
+def _resumed(work: Work, waits_for: Any) -> Generator[Any, Any, None]:
+    """Wait for what ``work`` waits for already, then go on with it."""
+    try:
+        yield waits_for
+    except BaseException as error:  # noqa: BLE001 - the task was cancelled, which is for the work to deal with
+        try:
+            waits_for = work.throw(error)
+        except StopIteration:
+            return
+        yield from _resumed(work, waits_for)
+    else:
+        yield from work  # a coroutine that was begun can be continued here, but not awaited

@@ -1,0 +1,50 @@
+"""Where the answer to one request goes: to an ASGI server, or straight to the connection it came on.
+
+Whoever answers uses what both have (``Reply``) and does not see which it is; the other one is
+``front.Turn``. Not here: what is answered, event streams (inbound/asgi.py, which takes scope, receive and
+send from here).
+"""
+
+import asyncio
+from typing import Any, Protocol
+
+from crossfade.inbound.asgi import Headers, Receive, Scope, Send, json_response
+
+
+class Reply(Protocol):
+    """The answer to one request, which nobody has given yet."""
+
+    @property
+    def scope(self) -> Scope:
+        """An ASGI scope, at least with its extensions; to be read only."""
+
+    @property
+    def receive(self) -> Receive:
+        """As in ASGI."""
+
+    @property
+    def send(self) -> Send:
+        """As in ASGI."""
+
+    @property
+    def task(self) -> "asyncio.Task[Any] | None":
+        """The task that works on the request; None until it waits for the first time."""
+
+    async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        """Answer with ``body``, which is JSON; ``headers`` come after type and length."""
+
+
+class AsgiReply:
+    """A ``Reply`` to whoever called an ASGI application. Made by the task that works on the request."""
+
+    __slots__ = ("receive", "scope", "send", "task")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.task = asyncio.current_task()
+
+    async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        """As in ``Reply``."""
+        await json_response(self.send, status, body, headers)
