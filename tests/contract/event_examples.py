@@ -7,6 +7,7 @@ import msgspec
 from crossfade.core import agents, board, certificates, credentials, evidence, messages, questions, rollouts
 from crossfade.core import run_events as runs
 from crossfade.core import signoff_events as signoffs
+from crossfade.core import stage_events as plans
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
 from crossfade.core.runsheets import Outcome, Role
@@ -32,6 +33,11 @@ ASKED = questions.Asked(
     reply_to="m_1",
     metadata=OBJECT,
 )
+SAID = plans.Said(
+    name="trigger.p99", kind="trigger", verdict="failed", reason="fired", metric="latency_p99_ms", limit=1000.0,
+    n=4_200, bad=310, log_evidence=48.5, log_threshold=20.25, clusters=25, named=("team-7",), needed=18_000,
+    eta_seconds=2_400.0, guarantee="At most 1 %.", explanation="It has risen.",
+)  # fmt: skip
 
 EXAMPLES: Final[tuple[Event, ...]] = (
     agents.Registered(name=ANA, kind=Kind.PERSON, label="team-1"),
@@ -161,4 +167,19 @@ EXAMPLES: Final[tuple[Event, ...]] = (
         review="production_ready", by="ana", reason="longer bake",
     ),
     runs.Completed(at=AT),
+    plans.Accepted(number=1, plan=OBJECT, digest="d4" * 32, epoch=2, at=AT),
+    plans.StageEntered(stage=1, share=0.25, at=AT),
+    plans.BakeBegun(stage=1, at=AT),
+    plans.Judged(at=AT, said=(SAID,)),
+    plans.Held(
+        cause=plans.Cause.GATES, reason="not proven yet", owner="on-call", at=AT, deadline=AT, eta_seconds=60.0,
+        said=(SAID,),
+    ),
+    plans.Resumed(cause=plans.Cause.GATES, reason="proven", at=AT, looked=True),
+    plans.Overdue(at=AT),
+    plans.Promoted(stage=1, at=AT, from_at=AT, until_at=AT, said=(SAID,)),
+    plans.RolledBack(stage=1, share=0.25, at=AT, until_at=AT, said=SAID),
+    plans.Returned(at=AT),
+    plans.Aborted(reason="killed", share=0.25, at=AT),
+    plans.Finished(at=AT),
 )  # fmt: skip

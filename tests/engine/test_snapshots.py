@@ -15,6 +15,7 @@ from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import Mail, Mailbox
+from crossfade.engine.views.plans import Driven
 from crossfade.engine.views.programme import Programme
 from crossfade.engine.views.questions import Entry
 from crossfade.engine.views.runs import Entry as RunEntry
@@ -140,7 +141,8 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(vars(Programme())) == {"holders", "rollout", "since", "talk", "tokens"} | {
         "_lanes", "_lanes_of", "killed", "killed_by_file",
     }  # fmt: skip
-    assert set(vars(Views())) == {"directory", "measures", "programme", "questions", "runs", "signoffs"}
+    assert set(vars(Views())) == {"directory", "measures", "plan", "programme", "questions", "runs", "signoffs"}
+    assert set(vars(Driven())) == {"state", "watch"}
     assert set(saving._measures(Measures())) == set(vars(Measures()))
 
 

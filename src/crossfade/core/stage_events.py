@@ -161,6 +161,8 @@ class Resumed(Event, frozen=True, kw_only=True):
     """Why it goes on."""
     at: Instant
     """When."""
+    looked: bool = False
+    """Somebody looked, and what they looked at begins anew."""
 
 
 class Overdue(Event, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ from crossfade.core.stage_events import (
 from crossfade.core.values import SECOND, Instant, StreamName
 
 __all__ = [
-    "DECIDER", "LIVE", "MOVED", "NEXT", "STICKY", "STREAM", "Abort", "Accept", "BeginBake", "Cause", "Command",
+    "ANEW", "DECIDER", "LIVE", "MOVED", "NEXT", "STICKY", "STREAM", "Abort", "Accept", "BeginBake", "Cause", "Command",
     "Confirm", "Enter", "Hold", "HoldState", "Judge", "MarkOverdue", "Promote", "Resume", "RollBack", "Said", "State",
     "Status", "deadline", "decide", "evolve",
 ]  # fmt: skip
@@ -52,8 +52,10 @@ LIVE: Final = frozenset({Status.WAITING, Status.ENTERING, Status.BAKING})
 """A plan in one of these goes forward by itself."""
 MOVED: Final = frozenset({Status.ENTERING, Status.BAKING})
 """A share may be above 0."""
-STICKY: Final = frozenset({Cause.INVESTIGATE, Cause.SHARED, Cause.NARROW, Cause.SAMPLE_RATIO})
+STICKY: Final = frozenset({Cause.INVESTIGATE, Cause.SAMPLE_RATIO})
 """What somebody has to look at: such a hold does not settle by itself."""
+ANEW: Final = STICKY | {Cause.GATES, Cause.ERRORED}
+"""What begins anew when somebody has looked."""
 
 
 # --- commands ---------------------------------------------------------------------------------------
@@ -99,6 +101,8 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
 
     cause: Cause
     reason: str
+    looked: bool = False
+    """Somebody looked."""
 
 
 class MarkOverdue(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +207,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 def decide(state: State, command: Command, now: Instant) -> tuple[StageEvent, ...] | Refusal:
     """Accept ``command`` as events, or refuse it.
 
-    Refuses with: plan.live, plan.bad_digest, plan.bad_plan, plan.none, plan.not_due, plan.held, plan.not_held.
+    Refuses with: plan.live, plan.bad_digest, plan.bad_plan, plan.none, plan.not_due, plan.held, plan.not_held,
+    plan.not_settled.
     """
     if isinstance(command, Accept):
         return _accept(state, command, now)
@@ -292,7 +297,9 @@ def _held(state: State, command: Hold, now: Instant) -> tuple[StageEvent, ...] |
 def _resumed(state: State, command: Resume, now: Instant) -> tuple[StageEvent, ...] | Refusal:
     if state.hold is None or state.hold.cause is not command.cause:
         return Refusal("plan.not_held", "The plan does not hold for that.", "Look at `crossfade rollout status`.")
-    return (Resumed(cause=command.cause, reason=_cut(command.reason), at=now),)
+    if command.looked and command.cause not in ANEW:
+        return Refusal("plan.not_settled", f"It holds by itself: {state.hold.reason}", "Settle that; then it goes on.")
+    return (Resumed(cause=command.cause, reason=_cut(command.reason), at=now, looked=command.looked),)
 
 
 def _back(state: State, command: RollBack, now: Instant) -> tuple[StageEvent, ...] | Refusal:

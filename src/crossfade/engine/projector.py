@@ -19,13 +19,16 @@ from crossfade.core import (
     runs,
     signoff_events,
     signoffs,
+    stages,
 )
+from crossfade.core.measurement_events import BlockRecorded
 from crossfade.core.records import Recorded
 from crossfade.core.values import Channel, Instant, Lane, QuestionId
 from crossfade.engine.measures import Measures
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.directory import Directory
 from crossfade.engine.views.mailboxes import Mail
+from crossfade.engine.views.plans import Driven
 from crossfade.engine.views.programme import SERVICE_NAME, Programme
 from crossfade.engine.views.questions import Entry
 from crossfade.engine.views.runs import Entry as RunEntry
@@ -45,6 +48,7 @@ class Views:
         self.questions: dict[str, Entry] = {}
         """Open questions and those that ended lately."""
         self.programme = Programme()
+        self.plan = Driven()
         self.signoffs = Signoffs()
         self.runs: dict[str, RunEntry] = {}
         """Every run, the oldest first."""
@@ -63,6 +67,7 @@ class Projector:
             "evidence": _nothing,
             "mailbox": self._mailbox,
             "message": self._message,
+            "plan": self._plan,
             "question": self._question,
             "review": self._review,
             "rollout": self._rollout,
@@ -78,6 +83,8 @@ class Projector:
         for record in records:
             before, after = self._streams.evolve(record)
             self._folds[record.stream.partition("/")[0]](record, before, after)
+            if isinstance(record.event, BlockRecorded):
+                self._views.plan.take(record.event)
             for listener in self.listeners:
                 listener(record)
 
@@ -97,10 +104,13 @@ class Projector:
         programme.rollout = after
         if after.status is not before.status or not programme.since:
             programme.since[after.status] = record.at
-        if isinstance(record.event, rollouts.Killed | rollouts.Restored):
+        if isinstance(record.event, rollouts.Killed | rollouts.Restored | rollouts.RolledBack):
             programme.killed = False  # from here on the log says so
         for member in self._views.directory:
             member.mailbox.wake()
+
+    def _plan(self, record: Recorded, before: stages.State, after: stages.State) -> None:
+        self._views.plan.put(after, record.event, record.at, self._views.programme.rollout)
 
     def _run(self, record: Recorded, before: runs.State, after: runs.State) -> None:
         run_id = record.stream.partition("/")[2]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from crossfade.core import board, certificates, questions
+from crossfade.core import board, certificates, questions, stages, watching
 from crossfade.core.records import Recorded, decode, encode, registered, type_name
 from crossfade.core.values import SPACE, Instant, QuestionId, Sequence, Shard, StreamName
 from crossfade.engine.measures import Histogram, Measures
@@ -103,6 +103,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     certificates: list[tuple[bytes, Instant]]
     reviews: list[bytes]
     runs: list[tuple[str, str, Instant]]
+    watch: watching.Saved | None
     measures: dict[str, Any]
 
 
@@ -130,6 +131,7 @@ def dump(streams: Streams, views: Views, ends: dict[Shard, tuple[Sequence, bytes
         certificates=[(_json(issued), at) for issued, at in consent.certificates.values()],
         reviews=[_json(review) for review in consent.reviews.values()],
         runs=[(entry.run_id, entry.created_by, entry.changed_at) for entry in views.runs.values()],
+        watch=None if views.plan.watch is None else views.plan.watch.dump(),
         measures=_measures(views.measures),
     )
     return msgspec.msgpack.encode(saved)
@@ -164,6 +166,10 @@ def fill(saved: Saved, streams: Streams, views: Views) -> None:
         consent.put_review(msgspec.json.decode(content, type=board.ReviewRecorded))
     for run_id, created_by, changed_at in saved.runs:
         views.runs[run_id] = RunEntry(run_id, slots[f"run/{run_id}"].state, created_by, changed_at)
+    if stages.STREAM in slots and saved.watch is not None:
+        views.plan.state = slots[stages.STREAM].state
+        views.plan.watch = watching.Watch(views.plan.state.number, views.plan.state.plan)
+        views.plan.watch.fill(saved.watch)
     _fill_measures(saved.measures, views.measures)
 
 
@@ -276,7 +282,7 @@ def _json(value: object) -> bytes:
 def _version() -> str:
     """Of the release's form of state: every field of every event, state and part of a snapshot."""
     structs = [*registered().values(), *(type(decider.initial) for decider in DECIDERS.values())]
-    structs += [Saved, SavedSlot, SavedQuestion, SavedMail, SavedMember]
+    structs += [Saved, SavedSlot, SavedQuestion, SavedMail, SavedMember, watching.Saved]
     fields = [
         (struct.__qualname__, [(one.name, str(one.type)) for one in msgspec.structs.fields(struct)])
         for struct in structs

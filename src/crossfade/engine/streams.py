@@ -19,6 +19,7 @@ from crossfade.core import (
     rollouts,
     runs,
     signoffs,
+    stages,
 )
 from crossfade.core.decider import Decider
 from crossfade.core.records import Recorded, decode
@@ -31,6 +32,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
     "evidence": evidence.DECIDER,
     "mailbox": messages.MAILBOX,
     "message": messages.DECIDER,
+    "plan": stages.DECIDER,
     "question": questions.DECIDER,
     "review": board.DECIDER,
     "rollout": rollouts.DECIDER,
@@ -42,7 +44,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
 
 
 HOMES: Final[dict[str, Shard]] = dict.fromkeys(
-    ("certificate", "evidence", "review", "rollout", "run", "signoff", "token"), PROGRAMME
+    ("certificate", "evidence", "plan", "review", "rollout", "run", "signoff", "token"), PROGRAMME
 )
 """Kinds of streams that live in the programme's shard; all others live in the space's."""
 
