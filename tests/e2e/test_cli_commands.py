@@ -45,7 +45,7 @@ OTHERS = {
     *("certificate ls", "certificate get", "certificate show", "certificate verify", "certificate key"),
     *("runsheet new", "runsheet lint", "runsheet review", "runsheet graph", "runsheet schema", "runsheet export"),
     *("runsheet run", "runsheet status", "runsheet pause", "runsheet resume", "runsheet release", "runsheet skip"),
-    *("runsheet waive", "runsheet abort", "runsheet migrate", "runsheet archive", "check"),
+    *("runsheet waive", "runsheet abort", "runsheet migrate", "runsheet archive", "check", "gate evaluate"),
     *("rollout remove", "log verify", "log export", "log backup", "log restore", "connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""

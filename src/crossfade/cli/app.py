@@ -22,6 +22,7 @@ GROUPS: Final = {
     "token": "Credentials: new, ls, revoke.",
     "rollout": "Move the fleet from polling to elicitation, and back.",
     "runsheet": "The procedure of a migration as a file: write, check, review, plan, run.",
+    "gate": "Verdicts on counts: evaluate anybody's data, simulate a gate before it is needed.",
     "signoff": "Consent of specialists: ls, show, request, withdraw, stop; they give it with `answer`.",
     "certificate": "What was signed, and the proof: ls, get, show, verify, key.",
     "log": "The record of everything: head, tail, show, verify, export, backup, restore.",
@@ -74,6 +75,7 @@ COMMANDS: Final = (
     Command("runsheet abort", "run:abort", "Stop a run and undo what can be undone."),
     Command("runsheet migrate", "run:migrate", "Go on with another version of the runsheet."),
     Command("runsheet archive", "run:archive", "Print the whole of a run, with its digests."),
+    Command("gate evaluate", "gate:evaluate", "Judge anybody's counts by a gate, as a rollout would."),
     Command("signoff ls", "signoff:ls", "List sign-offs."),
     Command("signoff show", "signoff:show", "Show who signed what, and whether it holds."),
     Command("signoff request", "signoff:request", "Ask the members of roles to sign."),
@@ -108,7 +110,8 @@ _GROUP_OF: Final = {
     **dict.fromkeys(("up", "demo", "connect", "doctor", "version"), START),
     **dict.fromkeys(("ask", "answer", "send", "inbox", "question", "agent"), USE),
     **dict.fromkeys(
-        ("serve", "check", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"), RUN
+        ("serve", "check", "gate", "token", "rollout", "runsheet", "signoff", "certificate", "board", "log", "config"),
+        RUN,
     ),
 }
 

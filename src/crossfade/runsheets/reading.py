@@ -70,8 +70,9 @@ class Reading:
     def _optional(self, node: Node, kind: inspect.UnionType, path: str) -> object:
         if _blank(node):
             return None
-        (inner,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
-        return self._value(node, inner, path)
+        inner = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        listed = [one for one in inner if isinstance(one, inspect.VarTupleType) == isinstance(node, Listing)]
+        return self._value(node, (listed or inner)[0], path)
 
     def _section(self, node: Node, kind: inspect.StructType, path: str) -> object:
         if not isinstance(node, Mapping):

@@ -4,7 +4,7 @@
 ``take(count)`` each, ``judgement(now)`` at any time.
 """
 
-from crossfade.core.gates.judging import Judging, errored, instant_of, judge, judging
+from crossfade.core.gates.judging import Judging, errored, instant_of, instants_wrong, judge, judging
 from crossfade.core.gates.specs import (
     Count,
     Exposure,
@@ -33,6 +33,7 @@ __all__ = [
     "contradictions",
     "errored",
     "instant_of",
+    "instants_wrong",
     "judge",
     "judging",
     "slips",

@@ -145,7 +145,7 @@ def judging(spec: Spec, *, exposed: int = 0) -> Judging | Judgement:
 
     ``exposed``: clusters that are known to be exposed, whether or not they are seen in the counts yet.
     """
-    wrong = [*slips(spec), *_wrong_instants(spec)]
+    wrong = [*slips(spec), *instants_wrong(spec)]
     if wrong:
         return errored(spec, "spec", "; ".join(f"{slip.path}: {slip.message}" for slip in wrong))
     match spec.kind:
@@ -191,7 +191,8 @@ def instant_of(text: str) -> Instant:
     return Instant((since.days * 86_400 + since.seconds) * SECOND + since.microseconds * 1_000)
 
 
-def _wrong_instants(spec: Spec) -> Iterator[SpecSlip]:
+def instants_wrong(spec: Spec) -> Iterator[SpecSlip]:
+    """What is wrong with the instants of phases."""
     last: Instant | None = None
     for index, phase in enumerate(spec.expected_share if isinstance(spec.expected_share, tuple) else ()):
         path = f"expected_share.{index}.at"

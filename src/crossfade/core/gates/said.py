@@ -126,9 +126,9 @@ def trigger_guarantee(spec: Spec, spacing_seconds: float) -> str:
     looks = time(spec.check_seconds or spacing_seconds or 60.0)
     return (
         f"While the rate is at most {percent(spec.max_rate)}, the probability that any of {spec.triggers} triggers"
-        f" fires in {time(spec.horizon_seconds)} of looking every {looks} is at most {percent(spec.alpha)}. Observations are"
-        f" taken as independent; for those that are not, at least {spec.breadth} clusters have to be hurt, if so many"
-        " are exposed."
+        f" fires in {time(spec.horizon_seconds)} of looking every {looks} is at most {percent(spec.alpha)}."
+        f" Observations are taken as independent; for those that are not, at least {spec.breadth} clusters have to"
+        " be hurt, if so many are exposed."
     )
 
 

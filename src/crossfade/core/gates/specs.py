@@ -210,6 +210,9 @@ def _numbers(spec: Spec) -> Iterator[SpecSlip]:
         yield SpecSlip("block_seconds", f"block_seconds is {spec.block_seconds:g}", "write 0, or a second or more")
     if spec.check_seconds is not None and spec.check_seconds > spec.horizon_seconds:
         yield SpecSlip("check_seconds", "longer than the horizon", "look more often than once")
+    if isinstance(spec.expected_share, float) and not 0.0 < spec.expected_share < 1.0:
+        told = f"a share of {spec.expected_share:g} leaves nothing to chance"
+        yield SpecSlip("expected_share", told, "write the share at which clusters are divided")
     if isinstance(spec.expected_share, tuple) and not spec.expected_share:
         yield SpecSlip("expected_share", "the list is empty", "write a share, or {at, share} for each phase")
 

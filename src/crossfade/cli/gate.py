@@ -1,0 +1,103 @@
+"""``gate``: judge anybody's counts with the code that judges a rollout, and try a gate before it is needed."""
+
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import Parameter
+
+from crossfade.cli.exits import CommandError, Exit
+from crossfade.cli.options import PLAIN, Options
+from crossfade.cli.output import Output, Row
+from crossfade.core.gates import Judgement, Spec, Verdict, judge
+from crossfade.core.gates.said import errored
+from crossfade.runsheets.counts import Counts, CountsError, load_counts
+from crossfade.runsheets.gate_files import load_gates
+from crossfade.runsheets.problems import Problem
+
+SpecFile = Annotated[str, Parameter(name="--spec", help="A YAML file with one gate, or several under `gates:`.")]
+GateName = Annotated[str, Parameter(name="--gate", help="Which gate, if the file has several.")]
+EXITS: Final = {
+    Verdict.PASSED: Exit.OK,
+    Verdict.FAILED: Exit.FAILED,
+    Verdict.INCONCLUSIVE: Exit.INCONCLUSIVE,
+    Verdict.ERRORED: Exit.ERRORED,
+}
+FORMAT_HINT: Final = "docs/reference/gates.md has the format"
+
+
+def evaluate(
+    *,
+    spec: SpecFile,
+    counts: Annotated[str, Parameter(help="A CSV file with columns at, cluster, exposure, n, bad.")],
+    gate: GateName = "",
+    options: Options = PLAIN,
+) -> int:
+    """Judge counts by a gate. Exit code: 0 passed or quiet, 6 failed or fired, 7 inconclusive, 1 errored."""
+    wanted = chosen(spec, gate)
+    if isinstance(wanted, Spec):
+        table = _counts(counts)
+        if isinstance(table, Counts):
+            return say(judge(wanted, table, exposed=table.exposed(wanted.exposure)), options)
+        return _refused(wanted.name, wanted, "counts", [table], options)
+    return _refused(gate, None, "spec", wanted, options)
+
+
+def chosen(path: str, name: str) -> Spec | list[Problem]:
+    """The gate of a file that is meant, or what is wrong."""
+    specs = load_gates(path)
+    if isinstance(specs, list):
+        return specs
+    names = ", ".join(spec.name for spec in specs)
+    if not name and len(specs) > 1:
+        raise CommandError("usage", f"{path} has {len(specs)} gates", f"name one with --gate: {names}", Exit.USAGE)
+    found = [spec for spec in specs if name in ("", spec.name)]
+    if not found:
+        raise CommandError("usage", f"{path} has no gate {name!r}", f"it has: {names}", Exit.USAGE)
+    return found[0]
+
+
+def _counts(path: str) -> Counts | Problem:
+    try:
+        return load_counts(path)
+    except CountsError as fault:
+        return fault.problem
+
+
+def say(judgement: Judgement, options: Options) -> int:
+    """Print a judgement; its exit code."""
+    output = Output(options)
+    output.one(row_of(judgement) if options.machine else _short(judgement))
+    if not options.machine and judgement.verdict is Verdict.ERRORED:
+        raise CommandError(f"gate.{judgement.reason}", judgement.explanation, FORMAT_HINT)
+    return EXITS[judgement.verdict]
+
+
+def row_of(judgement: Judgement) -> Row:
+    """All fields, as programs read them."""
+    from crossfade.engine.views.instants import iso
+
+    row = msgspec.to_builtins(judgement)
+    return {**row, "at": None if judgement.at is None else iso(judgement.at)}
+
+
+def _short(judgement: Judgement) -> Row:
+    """What fits on half a screen."""
+    row = row_of(judgement)
+    fields: tuple[str, ...] = ("name", "verdict", "reason", "explanation")
+    if judgement.verdict is not Verdict.ERRORED:
+        fields += ("evidence", "threshold", "needed", "n", "bad", "guarantee")
+    figures = {name: f"{row[name]:.3g}" for name in ("evidence", "threshold") if row[name] is not None}
+    return {name: value for name in fields if (value := {**row, **figures}[name]) not in (None, "")}
+
+
+def _refused(name: str, spec: Spec | None, reason: str, problems: list[Problem], options: Options) -> int:
+    """A file that is not what it has to be: an errored judgement that names the place."""
+    first, more = problems[0], len(problems) - 1
+    what = str(msgspec.structs.replace(first, hint="")) + (f" (and {more} more)" if more else "")
+    told = errored(f"{what}; {first.hint}" if first.hint else what)
+    kind = spec.kind if spec else None
+    judgement = Judgement(name=name, kind=kind, verdict=Verdict.ERRORED, reason=reason, explanation=told)
+    Output(options).one(row_of(judgement) if options.machine else _short(judgement))
+    if not options.machine:
+        raise CommandError(f"gate.{reason}", what, first.hint or FORMAT_HINT)
+    return Exit.ERRORED
