@@ -104,7 +104,7 @@ def _arm_witness(point: str, count: int) -> None:
         if left <= 0:
             die(point)
 
-    bootstrap.FolderWitness.keep_now = doomed  # type: ignore[attr-defined]
+    bootstrap.FolderWitness.keep_now = doomed  # type: ignore[attr-defined, assignment]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.mutants.plants import PLANTS, Plant
@@ -67,8 +68,9 @@ def main(arguments: list[str]) -> int:
     if options.control:
         chosen = [plant._replace(file=NOWHERE) for plant in chosen]
     wanted, alive = "survived" if options.control else "killed", 0
-    for plant in chosen:
-        verdict = noticed(plant)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as several:
+        verdicts = several.map(noticed, chosen)
+    for plant, verdict in zip(chosen, verdicts, strict=True):
         alive += verdict != wanted
         print(f"{plant.name:5} {verdict:9} {plant.defect}: {plant.test}", flush=True)
     print(

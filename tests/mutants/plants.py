@@ -159,8 +159,8 @@ PLANTS: Final = (
         "M18",
         "the wake-up is forgotten",
         "engine/views/mailboxes.py",
-        "            self.mail.append(mail)\n            self.wake()\n",
-        "            self.mail.append(mail)\n",
+        "            self.keep(mail)\n            self.wake()\n",
+        "            self.keep(mail)\n",
         "tests/engine/test_mail.py -k wakes_at_once",
     ),
     Plant(
@@ -186,6 +186,22 @@ PLANTS: Final = (
         "        if version != expected:\n",
         '        if version != expected and tx.events[0].type != "question.expired/1":\n',
         "tests/simulation/test_schedules.py -k no_schedule",
+    ),
+    Plant(
+        "M22",
+        "a snapshot is taken for any log, whatever stands at its place there",
+        "engine/snapshots.py",
+        "                if end and (not rows or rows[0].chain != chain):\n",
+        "                if False:\n",
+        "tests/engine/test_snapshots.py -k thrown_away",
+    ),
+    Plant(
+        "M22b",
+        "a snapshot does not say up to where it stands",
+        "engine/keeping.py",
+        "            self._committers[shard].head = end\n",
+        "            pass\n",
+        "tests/engine/test_snapshots.py -k only_what_came_since",
     ),
     Plant(
         "M23",
