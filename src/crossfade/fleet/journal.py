@@ -49,13 +49,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since_ns: int = 0
     """Of ``asked``: when I wanted to ask, before any waiting for a connection."""
     channel: str = ""
-    """Of ``received`` and ``ended``: ``poll`` or ``attend`` as text, ``native`` as an elicitation."""
+    """Of ``received`` and ``ended``: ``poll`` or ``attend`` as text, ``native`` as an elicitation, ``stream`` as an
+    event, ``call`` in the very call that asked."""
     lane: str = ""
     """Of ``received``: the lane it came on."""
     status: str = ""
     """Of ``ended``: how; of ``answered``: ``accepted``, ``sent`` (no word from the hub) or the refusal's code."""
     content: str = ""
     """Of ``answered`` and ``ended``: the answer as canonical JSON."""
+    own_ns: int = 0
+    """Of ``answered``: how long I meant to think about it, which is nobody's fault but mine."""
 
 
 class Journal:

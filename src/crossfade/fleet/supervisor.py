@@ -34,10 +34,22 @@ class HubFailedError(Exception):
 class HubProcess:
     """A supervised hub."""
 
-    def __init__(self, folder: Path, port: int = 0, options: tuple[str, ...] = (), module: str = "crossfade") -> None:
-        """``module``: what Python runs as the hub; a bench or test may wrap the real one."""
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        options: tuple[str, ...] = (),
+        module: str = "crossfade",
+        *,
+        revive: bool = True,
+    ) -> None:
+        """``module``: what Python runs as the hub; a bench or test may wrap the real one.
+
+        ``revive``: start it again whenever it dies; otherwise its death is what ``failed`` raises.
+        """
         self.folder = folder
         self._module = module
+        self._revive = revive
         self.port = port or free_port()
         self.restarts = 0
         """Times it died and was started again."""
@@ -98,7 +110,10 @@ class HubProcess:
     async def _keep(self) -> None:
         assert self._failure is not None
         while self._child is not None:
-            await self._child.wait()
+            code = await self._child.wait()
+            if not self._revive:
+                self._failure.set_exception(HubFailedError(f"the hub ended by itself, {_how(code)}"))
+                return
             self.restarts += 1
             try:
                 await self._spawn()
@@ -157,6 +172,10 @@ class HubProcess:
         except LostError:
             return False
         return reply.status == 200
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
 
 
 def free_port() -> int:

@@ -1,0 +1,135 @@
+"""Whether this machine can carry a profile: descriptors, ports, memory, processors. Refused before anything starts.
+
+Not whether the hub keeps up: that is what the load finds out.
+"""
+
+import ipaddress
+import math
+import resource
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from crossfade.fleet.load.profile import LINES_MAX, Profile, ProfileError
+
+SPARE_DESCRIPTORS: Final = 128
+"""Of each process, for logs, journals, pipes and libraries."""
+HUB_CONNECTIONS_MAX: Final = 18_000
+"""``connections_max`` of a hub started with its defaults."""
+HUB_SHARE: Final = 0.9
+"""A hub lets connections take this share of its descriptors."""
+PORTS_SHARE: Final = 0.9
+"""Ports of one source address that may be taken; some linger in TIME_WAIT."""
+HUB_KIB_PER_AGENT: Final = 60
+CLIENT_KIB_PER_AGENT: Final = 12
+FIXED_MIB: Final = 300
+"""The hub, two load processes and the one that watches, without agents."""
+PROCESSES: Final = 2
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is. ``of_this_machine`` looks; tests make their own."""
+
+    descriptors: int
+    """Most that one process may have open."""
+    ports: int
+    """Ports of one source address."""
+    free_mib: float
+    """Memory that could be taken; infinite where nobody can say."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How the profile is spread."""
+
+    processes: int
+    lines: int
+    """Shared connections of each process."""
+    sources: tuple[str, ...]
+    """Addresses to call from; none: whichever the system takes."""
+
+
+def of_this_machine() -> Machine:
+    """Look at the limits of this process and the kernel's."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = 1_000_000 if hard == resource.RLIM_INFINITY else hard
+    return Machine(descriptors=descriptors, ports=_ports(), free_mib=_free_mib())
+
+
+def _ports() -> int:
+    try:
+        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()
+    except (OSError, ValueError):
+        return 16_384  # what IANA set aside, and what other systems use
+    return int(high) - int(low) + 1
+
+
+def _free_mib() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return math.inf
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable")), math.inf)
+
+
+def plan(profile: Profile, machine: Machine, host: str, *, own_hub: bool) -> Plan:
+    """How to spread the profile over processes and addresses. Raises ProfileError with what to change."""
+    connections = profile.agents + profile.lines
+    _hub(profile, machine, connections, own_hub=own_hub)
+    room = machine.descriptors - SPARE_DESCRIPTORS
+    if room <= 0:
+        raise ProfileError(f"{machine.descriptors} descriptors are too few for a load process", "raise `ulimit -n`")
+    processes = profile.processes or min(64, max(PROCESSES, math.ceil(connections / room)))
+    each = math.ceil(profile.agents / processes) + math.ceil(profile.lines / processes)
+    if each > room:
+        need = math.ceil(connections / room)
+        raise ProfileError(
+            f"{profile.agents:,} agents in {processes} processes need {each + SPARE_DESCRIPTORS:,} descriptors each,"
+            f" and a process may have {machine.descriptors:,} here",
+            f"--processes {need}, fewer --agents, or raise `ulimit -n`",
+        )
+    sources = _sources(profile, machine, host, connections)
+    _memory(profile, machine, own_hub=own_hub)
+    return Plan(processes=processes, lines=max(1, profile.lines // processes), sources=sources)
+
+
+def _hub(profile: Profile, machine: Machine, connections: int, *, own_hub: bool) -> None:
+    most = min(HUB_CONNECTIONS_MAX, int(machine.descriptors * HUB_SHARE))
+    if own_hub and connections > most:
+        raise ProfileError(
+            f"{profile.agents:,} agents and {profile.lines:,} shared connections are more than"
+            f" the {most:,} connections that one hub holds here",
+            f"at most --agents {max(2, most - profile.lines)}, or several hubs and --url",
+        )
+
+
+def _sources(profile: Profile, machine: Machine, host: str, connections: int) -> tuple[str, ...]:
+    usable = max(1, int(machine.ports * PORTS_SHARE))
+    need = math.ceil(connections / usable)
+    if host != "127.0.0.1":
+        if need > 1:
+            raise ProfileError(
+                f"{connections:,} connections to {host} need more than the {machine.ports:,} ports of one address",
+                "fewer --agents, or widen net.ipv4.ip_local_port_range, or load from several machines",
+            )
+        return ()
+    sources = profile.sources or need
+    if sources < need:
+        raise ProfileError(
+            f"{connections:,} connections need {need} source addresses of {machine.ports:,} ports each,"
+            f" not {profile.sources}",
+            f"--sources {need}, or fewer --agents",
+        )
+    first = int(ipaddress.IPv4Address("127.0.0.1"))
+    return tuple(str(ipaddress.IPv4Address(first + number)) for number in range(sources))
+
+
+def _memory(profile: Profile, machine: Machine, *, own_hub: bool) -> None:
+    each = CLIENT_KIB_PER_AGENT + (HUB_KIB_PER_AGENT if own_hub else 0)
+    need = FIXED_MIB + (profile.agents * each + LINES_MAX * HUB_KIB_PER_AGENT) / 1024
+    if need > machine.free_mib:
+        fit = int(max(0.0, machine.free_mib - FIXED_MIB) * 1024 / each)
+        raise ProfileError(
+            f"{profile.agents:,} agents need about {need:,.0f} MiB of memory, and {machine.free_mib:,.0f} are free",
+            f"at most --agents {max(2, fit)}, or free some memory",
+        )

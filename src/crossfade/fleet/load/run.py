@@ -1,0 +1,265 @@
+"""One load run from its beginning to its report: hub, credentials, load processes, questions, ends, account.
+
+Rules
+-----
+1. Nothing is started before the profile is known to fit this machine.
+2. Whatever ends a run early (Ctrl-C, a dead hub, a dead load process, a hub that takes no more) ends it with a
+   report of what was so far, and its reason; never with a traceback, never with a process left behind.
+3. Questions begin when every agent is held, and the run ends when every question has its end.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from crossfade.fleet.host import monotonic_ns
+from crossfade.fleet.load.account import Findings, findings
+from crossfade.fleet.load.bulk import EnlistError
+from crossfade.fleet.load.crowd import LoadChild, LoadChildError
+from crossfade.fleet.load.feasible import Plan, of_this_machine, plan
+from crossfade.fleet.load.gauge import Gauge
+from crossfade.fleet.load.orders import Go, Halt, Order
+from crossfade.fleet.load.profile import Profile, check
+from crossfade.fleet.load.report import LoadReport
+from crossfade.fleet.load.schedule import Shape
+from crossfade.fleet.load.target import Target, own_hub, resolved, there
+from crossfade.fleet.load.telling import told
+from crossfade.fleet.load.worker import cluster_name, names_of, own
+from crossfade.fleet.supervisor import HubFailedError
+
+LOOK_SECONDS: Final = 0.1
+LEAD_NS: Final = 300_000_000
+"""Between the order to begin and the first question."""
+SETTLE_SECONDS: Final = 1.5
+"""With all agents attached and no question: how much the hub uses then is a figure of its own."""
+AFTER_SECONDS: Final = 2.0
+"""At the end, before the hub's memory is read a last time."""
+DRAIN_SECONDS: Final = 60.0
+HALT_SECONDS: Final = 5.0
+"""After Ctrl-C, for what is open."""
+ATTACH_SECONDS: Final = 60.0
+ATTACH_PER_SECOND: Final = 150
+"""Slower than this, and the hub does not take the agents."""
+UNREACHABLE_MAX: Final = 25
+"""Connections in a row that each load process could not make: nobody is there any more."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run, and against what."""
+
+    profile: Profile
+    scenario: str = "custom"
+    url: str = ""
+    """A hub that runs; empty: one of our own on a scratch folder."""
+    token: str = ""
+    """Admin credential of the hub at ``url``."""
+    hub_options: tuple[str, ...] = ()
+    keep: Path | None = None
+    """Keep hub data and journals here; None: a scratch folder, removed unless something was wrong."""
+
+
+Watch = Callable[[str, float, Gauge], None]
+"""Told several times a second: what is going on, how much of it is done (0 to 1), and how it stands."""
+
+
+class CutShortError(Exception):
+    """The run cannot go on; the message is the reason."""
+
+
+async def run_load(settings: Settings, stop: asyncio.Event, watch: Watch, kill: list[Callable[[], None]]) -> LoadReport:
+    """Run it. Raises ProfileError, HubFailedError (it never started), EnlistError (it gave no credentials).
+
+    ``stop`` ends it early with a report; ``kill`` is filled with what ends every child at once.
+    """
+    check(settings.profile)
+    host = await resolved(settings.url) if settings.url else "127.0.0.1"
+    spread = plan(settings.profile, of_this_machine(), host, own_hub=not settings.url)
+    folder = settings.keep or Path(tempfile.mkdtemp(prefix="crossfade-load-"))
+    journals = folder / "journals"
+    journals.mkdir(parents=True, exist_ok=True)
+    keep = settings.keep is not None
+    try:
+        async with _target(settings, folder) as target:
+            if target.own is not None:
+                kill.append(target.own.kill)
+            report = await _Run(settings, spread, target, journals, watch).run(stop, kill)
+        keep = keep or bool(report.lost or report.doubled)
+        return msgspec.structs.replace(report, journals=str(journals) if keep else "")
+    finally:
+        kill.clear()
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _target(settings: Settings, folder: Path) -> AsyncIterator[Target]:
+    if settings.url:
+        yield await there(settings.url, settings.token)
+        return
+    async with own_hub(folder / "hub", settings.hub_options) as target:
+        yield target
+
+
+class _Run:
+    """One run on its way."""
+
+    def __init__(self, settings: Settings, spread: Plan, target: Target, journals: Path, watch: Watch) -> None:
+        self._settings = settings
+        self._profile = settings.profile
+        self._plan = spread
+        self._target = target
+        self._journals = journals
+        self._watch = watch
+        self._name = f"{monotonic_ns() // 1_000_000:x}"
+        self._children = [LoadChild() for _ in range(spread.processes)]
+        self._gauge = Gauge(target, self._children)
+        self._start_ns = 0
+
+    async def run(self, stop: asyncio.Event, kill: list[Callable[[], None]]) -> LoadReport:
+        kill.extend(child.kill for child in self._children)
+        reason = ""
+        work = asyncio.ensure_future(self._perform())
+        others = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._target.failed())]
+        try:
+            await asyncio.wait((work, *others), return_when=asyncio.FIRST_COMPLETED)
+            reason = self._why(work, others)
+            if reason == INTERRUPTED and self._start_ns:
+                await self._halt()
+        finally:
+            for task in (work, *others):
+                task.cancel()
+            await asyncio.gather(work, *others, return_exceptions=True)
+            await asyncio.gather(*(child.finish() for child in self._children))
+        return await self._account(reason)
+
+    def _why(self, work: "asyncio.Future[None]", others: list["asyncio.Future[None]"]) -> str:
+        """Why the run ended; empty if it came to its end. Raises EnlistError."""
+        if others[1].done() and isinstance(others[1].exception(), HubFailedError):
+            return str(others[1].exception())
+        if not work.done():
+            return INTERRUPTED
+        fault = work.exception()
+        if isinstance(fault, CutShortError | LoadChildError):
+            return str(fault)
+        if fault is not None:
+            raise fault
+        return ""
+
+    async def _perform(self) -> None:
+        await self._enlist()
+        await self._attach()
+        await self._settle()
+        self._start_ns = monotonic_ns() + LEAD_NS
+        self._gauge.begin(self._start_ns)
+        for child in self._children:
+            await child.tell(Go(self._start_ns))
+        await self._questions()
+        self._gauge.note()
+        await asyncio.sleep(AFTER_SECONDS)
+        self._gauge.after()
+
+    async def _enlist(self) -> None:
+        """Credentials for all, lanes, and a process for each part of them."""
+        self._say("credentials", 0.0)
+        profile, shape = self._profile, Shape(self._profile)
+        clusters = [cluster_name(self._name, number) for number in range(profile.groups)]
+        names = names_of(profile, self._name)
+        labels = [clusters[shape.cluster(index)] for index in range(profile.agents)]
+        tokens = await self._target.operator.enlist(list(zip(names, labels, strict=True)))
+        on_elicitation = await self._target.elicited(clusters, profile.share)
+        self._gauge.empty()
+        for process, child in enumerate(self._children):
+            indices = own(profile, process, len(self._children))
+            order = Order(
+                process=process,
+                processes=len(self._children),
+                profile=profile,
+                run=self._name,
+                host=self._target.host,
+                port=self._target.port,
+                authority=self._target.authority,
+                sources=self._plan.sources,
+                lines=self._plan.lines,
+                folder=str(self._journals),
+                tokens=tuple(tokens[index] for index in indices),
+                on_elicitation=on_elicitation,
+            )
+            await child.start(order)
+
+    async def _attach(self) -> None:
+        """Wait until the hub holds every agent."""
+        agents = self._profile.agents
+        patience_ns = (ATTACH_SECONDS + agents / ATTACH_PER_SECOND) * 1e9
+        began_ns = monotonic_ns()
+        while (attached := self._gauge.attached) < agents:
+            self._look("agents connect", attached / agents)
+            if monotonic_ns() - began_ns > patience_ns:
+                raise CutShortError(f"only {attached} of {agents} agents could be attached")
+            await asyncio.sleep(LOOK_SECONDS)
+        self._gauge.all_attached((monotonic_ns() - began_ns) / 1e9)
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(SETTLE_SECONDS)
+        self._gauge.settled()
+
+    async def _questions(self) -> None:
+        """Until the schedule is at its end, and then until everything has its end."""
+        seconds = self._profile.seconds
+        while not self._gauge.finished:
+            at = (monotonic_ns() - self._start_ns) / 1e9
+            self._look("questions", max(0.0, min(1.0, at / seconds)))
+            await asyncio.sleep(LOOK_SECONDS)
+        self._gauge.end_of_schedule()
+        await self._drain("ends come in", DRAIN_SECONDS)
+
+    async def _drain(self, what: str, patience_seconds: float) -> None:
+        """Until nothing is open; what is still open after a while is told by the account."""
+        began_ns = monotonic_ns()
+        quiet = 0
+        while quiet < QUIET_LOOKS:
+            waited = (monotonic_ns() - began_ns) / 1e9
+            self._look(what, min(1.0, waited / patience_seconds))
+            if waited > patience_seconds:
+                return
+            quiet = 0 if self._gauge.busy else quiet + 1
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _halt(self) -> None:
+        for child in self._children:
+            await child.tell(Halt())
+        with contextlib.suppress(CutShortError, LoadChildError):
+            await self._drain("stopping", HALT_SECONDS)
+
+    def _look(self, what: str, part: float) -> None:
+        """See how it stands and say so. Raises CutShortError, LoadChildError."""
+        for child in self._children:
+            child.check()
+        self._gauge.sample()
+        self._say(what, part)
+        if all(child.state.failed >= UNREACHABLE_MAX for child in self._children):
+            raise CutShortError(f"the hub at {self._target.url} cannot be reached any more")
+
+    def _say(self, what: str, part: float) -> None:
+        self._watch(what, part, self._gauge)
+
+    async def _account(self, reason: str) -> LoadReport:
+        self._say("reconciling", 1.0)
+        found: Findings = await asyncio.to_thread(
+            findings, self._journals, self._profile.phases, self._start_ns, cut=bool(reason)
+        )
+        if self._target.own is None and reason != INTERRUPTED:
+            with contextlib.suppress(EnlistError):
+                await self._target.operator.retire(names_of(self._profile, self._name))
+        return told(self._settings.scenario, self._profile, self._gauge, found, reason)
+
+
+INTERRUPTED: Final = "interrupted"
+QUIET_LOOKS: Final = 4
+"""Looks in a row at which nothing was open: load processes report several times a second, not at the same moment."""

@@ -1,0 +1,180 @@
+"""From what was measured to the report, and what a reader has to be warned of."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from crossfade.core.histograms import Histogram
+from crossfade.fleet.load.account import SECOND_NS, Findings, Lane, Tally, Times
+from crossfade.fleet.load.gauge import Gauge, Mark, client_cores, hub_cores
+from crossfade.fleet.load.profile import Phase, Profile
+from crossfade.fleet.load.report import LaneReport, LoadReport, SecondRow, Storm, missed
+from crossfade.fleet.load.slope import Slope, slope
+
+BUSY: Final = 0.85
+"""Share of a core from which a load process may be what is measured."""
+LATE_MS: Final = 20.0
+WARM_UP: Final = 0.2
+"""Of a run, before memory is expected to be level; at most WARM_UP_SECONDS_MAX."""
+WARM_UP_SECONDS_MAX: Final = 300.0
+KINDS: Final = ("ask", "look", "wait", "respond", "answer", "stream", "acknowledge")
+
+
+def told(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason: str) -> LoadReport:
+    """The report of a run."""
+    marks = gauge.marks
+    begin, end = marks.get("begin"), marks.get("end") or gauge.last_mark()
+    drained = marks.get("drained") or gauge.last_mark()
+    clients = client_cores(begin, end)
+    counts = gauge.counts()
+    requests = bytes_in = bytes_out = 0
+    if begin is not None and drained is not None:
+        requests = drained.requests - begin.requests
+        bytes_in, bytes_out = drained.bytes_in - begin.bytes_in, drained.bytes_out - begin.bytes_out
+    whole_cpu = hub_cores(begin, drained)
+    took_ns = 0 if begin is None or drained is None else drained.at_ns - begin.at_ns
+    return LoadReport(
+        scenario=scenario,
+        questions=found.questions,
+        answered=found.answered,
+        lost=found.lost,
+        doubled=found.doubled,
+        questions_per_second=_rate(profile, found),
+        delivery_ms=found.whole.delivery.times(),
+        answer_ms=found.whole.answer.times(),
+        client_cpu=round(sum(clients), 3),
+        hub_cpu=_rounded(hub_cores(begin, end)),
+        hub_rss_mib=_rss(end),
+        agents=profile.agents,
+        attached=gauge.attached_then,
+        attach_seconds=round(gauge.attach_seconds, 2),
+        share=profile.share,
+        carrier=profile.carrier,
+        model=profile.model.name,
+        offered_per_second=round(profile.rate, 2),
+        seconds=profile.seconds,
+        client_cpu_busiest=max(clients),
+        hub_idle_cpu=hub_cores(marks.get("attached"), marks.get("settled")),
+        hub_kib_per_agent=_per_agent(profile, gauge),
+        hub_rss_peak_mib=max((s.hub_rss_mib for s in gauge.samples if s.hub_rss_mib is not None), default=None),
+        hub_rss_after_mib=_rss(marks.get("after")),
+        requests=requests,
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        delivered=found.delivered,
+        requests_per_delivery=_per(requests, found.delivered, 3),
+        bytes_per_delivery=_per(bytes_in + bytes_out, found.delivered, 1),
+        hub_cpu_ms_per_delivery=None if whole_cpu is None else _per(whole_cpu * took_ns / 1e6, found.delivered, 4),
+        empty_polls=counts["empty"],
+        connections=sum(last.connections for last in gauge.lasts),
+        kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
+        channels=dict(sorted(found.channels.items())),
+        repeats=found.repeats,
+        unfinished=found.unfinished,
+        unacknowledged=gauge.unacknowledged,
+        lateness_ms=_of(gauge.lateness()),
+        lanes=tuple(_lane(name, lane) for name, lane in sorted(found.lanes.items())),
+        phases=_phases(profile.phases, found.phases),
+        targets_met=not missed(found.whole.answer.times()),
+        storm=_storm(profile, gauge),
+        leak=_leak(profile, gauge),
+        faults=dict(gauge.faults()),
+        wrong=tuple(found.faults),
+        warnings=tuple(_warnings(profile, gauge, clients)),
+        reason=reason,
+        samples=tuple(gauge.samples),
+        rows=_rows(found),
+    )
+
+
+def _rate(profile: Profile, found: Findings) -> float:
+    """Answers a second until the last one, and no more than the schedule's length allows."""
+    if not found.answered:
+        return 0.0
+    took = (found.last_end_ns - found.start_ns) / SECOND_NS
+    return round(found.answered / max(took, profile.seconds if not found.unfinished else took, 0.001), 2)
+
+
+def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float]) -> list[str]:
+    said = []
+    if max(clients) > BUSY:
+        said.append(
+            f"a load process used {max(clients):.0%} of a core: it may be what was measured; give more --processes"
+        )
+    late = gauge.lateness().quantile(0.99)
+    if late is not None and late > LATE_MS:
+        said.append(f"1 % of the asks were sent more than {late:.0f} ms late, by the load itself")
+    if gauge.waited:
+        said.append(f"up to {gauge.waited} calls waited for one of the {profile.lines} shared connections")
+    missing = profile.agents - gauge.attached_then
+    if missing and gauge.attached_then:
+        said.append(f"{missing} agents were not held when the questions began")
+    return said
+
+
+def _leak(profile: Profile, gauge: Gauge) -> Slope | None:
+    warm = min(WARM_UP * profile.seconds, WARM_UP_SECONDS_MAX)
+    return slope(
+        [
+            (sample.at_seconds, sample.hub_rss_mib)
+            for sample in gauge.samples
+            if sample.hub_rss_mib is not None and warm <= sample.at_seconds <= profile.seconds
+        ]
+    )
+
+
+def _storm(profile: Profile, gauge: Gauge) -> Storm | None:
+    histogram = gauge.reattached()
+    if not profile.storm_at_seconds:
+        return None
+    return Storm(agents=histogram.n, reattach_ms=_of(histogram))
+
+
+def _phases(phases: Sequence[Phase], lanes: Sequence[Lane]) -> tuple[LaneReport, ...]:
+    if len(phases) < 2:
+        return ()
+    return tuple(_lane(phase.name, lane) for phase, lane in zip(phases, lanes, strict=True))
+
+
+def _lane(name: str, lane: Lane) -> LaneReport:
+    return LaneReport(
+        name=name,
+        questions=lane.delivery.histogram.n,
+        delivery_ms=lane.delivery.times(),
+        answer_ms=lane.answer.times(),
+    )
+
+
+def _rows(found: Findings) -> tuple[SecondRow, ...]:
+    return tuple(
+        SecondRow(
+            second=number,
+            asked=second.asked,
+            answered=second.answered,
+            p50_ms=_rounded(second.answer.quantile(0.5)),
+            p99_ms=_rounded(second.answer.quantile(0.99)),
+        )
+        for number, second in sorted(found.seconds.items())
+    )
+
+
+def _of(histogram: Histogram) -> Times:
+    return Tally(histogram).times()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _per(amount: float, deliveries: int, digits: int) -> float | None:
+    return round(amount / deliveries, digits) if deliveries else None
+
+
+def _rss(mark: Mark | None) -> float | None:
+    return None if mark is None or mark.hub is None else round(mark.hub.rss_mib, 1)
+
+
+def _per_agent(profile: Profile, gauge: Gauge) -> float | None:
+    before, after = gauge.marks.get("empty"), gauge.marks.get("settled")
+    if before is None or after is None or before.hub is None or after.hub is None:
+        return None
+    return round((after.hub.rss_mib - before.hub.rss_mib) * 1_024 / profile.agents, 2)
