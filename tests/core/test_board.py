@@ -6,6 +6,7 @@ import pytest
 from crossfade.core import board
 from crossfade.core.board import ReviewRecorded, RoleOutcome
 from crossfade.core.decider import Refusal
+from crossfade.core.evidence import EvidenceKept as Kept
 from crossfade.core.runsheets import Outcome, Role
 from crossfade.core.values import Instant
 from crossfade.engine.reviewing import recorded_as
@@ -83,11 +84,43 @@ def test_the_newest_review_of_a_version_is_shown() -> None:
     assert ([one.digest for one in found.versions], verdict(found)) == (["b"], "not_ready")
 
 
+def test_a_column_says_which_runsheet_it_is_of_and_columns_stand_by_name_and_version() -> None:
+    other = msgspec.structs.replace(review("d", "1", **GOOD), runsheet="w")
+    found = board.table([review("a", "2", **GOOD), review("b", "1", **GOOD), other], {})
+    columns = [(one.runsheet, one.version, one.digest) for one in found.versions]
+    assert columns == [("w", "1", "d"), ("x", "1", "b"), ("x", "2", "a")]
+
+
+def test_a_cell_says_what_was_reviewed_and_what_was_signed_even_where_they_differ() -> None:
+    one = review(devops=Outcome.CONDITIONAL, security=Outcome.APPROVED)
+    one = msgspec.structs.replace(one, overall="production_ready")
+    found = board.table([one], {("a", Role.SECURITY): Outcome.EMERGENCY_STOP})
+    cells = [(row.component, row.cells[0].reviewed, row.cells[0].signed) for row in found.rows]
+    assert cells == [
+        ("DevOps", "conditional", ""),
+        ("Security", "approved", "emergency_stop"),
+        ("Performance", "", ""),
+        ("Overall", "production_ready", ""),
+    ]
+    assert verdict(found) == "not_ready", "what a review says of itself counts for nothing"
+
+
+def test_the_most_careful_outcome_is_the_last_in_order_of_care_not_of_the_alphabet() -> None:
+    assert board.careful(list(Outcome)) is Outcome.EMERGENCY_STOP
+    assert board.careful([Outcome.CONDITIONAL, Outcome.APPROVED_WITH_CONTROLS]) is Outcome.CONDITIONAL
+    assert board.careful([Outcome.APPROVED, Outcome.APPROVED_WITH_CONTROLS]) is Outcome.APPROVED_WITH_CONTROLS
+    assert board.careful([Outcome.EMERGENCY_STOP, Outcome.APPROVED]) is Outcome.EMERGENCY_STOP
+    assert board.careful([]) is None
+
+
 def test_a_review_is_recorded_again_only_if_it_says_something_else() -> None:
     record = board.Record(**msgspec.structs.asdict(review(**GOOD)))
     events = board.decide(board.State(), record, Instant(1))
     assert not isinstance(events, Refusal)
     state = board.DECIDER.fold(events)
+    assert (state.status, state.review) == (board.Status.RECORDED, events[0])
+    with pytest.raises(KeyError):
+        board.evolve(state, Kept(digest="d", media="", size_bytes=0, content=b""))
     assert board.decide(state, record, Instant(2)) == ()
     other = msgspec.structs.replace(record, overall="not_ready")
     again = board.decide(state, other, Instant(2))

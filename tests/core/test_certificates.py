@@ -166,6 +166,62 @@ def test_base64_that_decodes_to_the_same_bytes_is_a_difference() -> None:
     assert differing(GOOD.replace(sig.encode(), loose.encode())) == ["signature"]
 
 
+def said(content: bytes, signer: Ed25519Signer = SIGNER) -> list[tuple[str, str]]:
+    """Where something differs, and what people are told."""
+    verified = certificates.verify(content, signer.keyid, signer.public.check)
+    return [(found.where, found.message) for found in verified.differences]
+
+
+def test_people_are_told_what_differs() -> None:
+    parts = json.loads(GOOD)
+    [signature] = parts["signatures"]
+    payload = b64decode(parts["payload"])
+
+    def repacked(changed: bytes) -> bytes:
+        return GOOD.replace(parts["payload"].encode(), b64encode(changed))
+
+    assert said(b"[]") == [("envelope", "not an envelope: Expected `object`, got `array`")]
+    assert said(b" " + GOOD) == [("envelope", "the bytes around payload and signature are not canonical")]
+    assert said(GOOD.replace(parts["payload"].encode(), b"!!!!")) == [("payload", "not base64")]
+    assert said(repacked(b"[]")) == [("payload", "not a statement: Expected `object`, got `array`")]
+    assert said(repacked(payload + b" ")) == [("payload", "the statement is not canonical JSON")]
+    assert said(repacked(payload.replace(b"siem.quiet", b"siem.quies"))) == [
+        ("payload", "the statement is not what was signed")
+    ]
+    assert said(swapped(region("payloadSha256", parts["payloadSha256"]))) == [
+        ("payloadSha256", "the noted digest was changed; payload and signature fit")
+    ]
+    assert said(GOOD.replace(signature["sig"].encode(), b"!!!!")) == [("signature", "not base64")]
+    assert said(swapped(region("sig", signature["sig"]))) == [
+        ("signature", "the signature is not the key's over this statement")
+    ]
+    assert said(swapped(region("keyid", signature["keyid"]))) == [
+        ("key", "the noted key id was changed; payload and signature are as they were signed")
+    ]
+    assert said(GOOD, OTHER) == [("key", f"it was signed with another key, {SIGNER.keyid[:16]}…")]
+    assert said(rfc8785.dumps({**parts, "signatures": []})) == [("signature", "there are 0 signatures, not one")]
+
+
+def test_a_file_is_read_up_to_its_greatest_size_and_not_beyond() -> None:
+    payload = certificates.statement(SUBJECTS, CLAIM)
+    room = certificates.FILE_BYTES_MAX - len(certificates.seal(payload, "", SIGNER.sign))
+    within, beyond = (certificates.seal(payload, "k" * length, SIGNER.sign) for length in (room, room + 1))
+    assert not isinstance(certificates.read(within + b"\n"), certificates.Difference)
+    assert said(beyond) == [("envelope", "more than 262144 bytes are no certificate")]
+
+
+def test_a_subject_is_named_by_its_sha256_and_one_without_is_another() -> None:
+    payload = certificates.statement(SUBJECTS, CLAIM)
+    assert [one["digest"] for one in json.loads(payload)["subject"]] == [{"sha256": one} for one in SUBJECTS.values()]
+    longer = payload.replace(b'"sha256":"' + b"a" * 64, b'"sha512":"' + b"a" * 64)
+    strange = certificates.seal(longer, SIGNER.keyid, SIGNER.sign)
+    verified = certificates.verify(strange, SIGNER.keyid, SIGNER.public.check, {"runsheet": "a" * 64, "x": "b" * 64})
+    assert [(found.where, found.message) for found in verified.differences] == [
+        ("subject runsheet", "has the digest aaaaaaaaaaaa…, signed was …"),
+        ("subject x", "is none of the subjects: runsheet, evidence"),
+    ]
+
+
 def test_two_signatures_or_none_are_no_certificate() -> None:
     envelope = json.loads(GOOD)
     for signatures in ([], envelope["signatures"] * 2):
@@ -179,6 +235,7 @@ def test_evidence_is_kept_under_its_own_digest_only_and_once() -> None:
     digest = sha256(b"facts").hexdigest()
     keep = evidence.Keep(digest=digest, media="text/plain", content=b"facts")
     [event] = ok(evidence.decide(evidence.State(), keep, Instant(1)))
+    assert event.content == b"facts"
     state = evidence.evolve(evidence.State(), event)
     assert (state.status, state.digest, state.size_bytes, state.media) == ("kept", digest, 5, "text/plain")
     assert ok(evidence.decide(state, keep, Instant(2))) == ()
@@ -189,6 +246,13 @@ def test_evidence_is_kept_under_its_own_digest_only_and_once() -> None:
     with pytest.raises(KeyError):
         evidence.evolve(state, event)
     assert evidence.deadline(state) is None
+
+
+def test_evidence_is_kept_up_to_its_greatest_size() -> None:
+    content = bytes(evidence.SIZE_BYTES_MAX)
+    keep = evidence.Keep(digest=sha256(content).hexdigest(), media="", content=content)
+    [event] = ok(evidence.decide(evidence.State(), keep, Instant(1)))
+    assert event.size_bytes == evidence.SIZE_BYTES_MAX
 
 
 def test_a_certificate_is_issued_once() -> None:
@@ -204,6 +268,7 @@ def test_a_certificate_is_issued_once() -> None:
     )
     [event] = ok(certificates.decide(certificates.State(), issue, Instant(1)))
     state = certificates.evolve(certificates.State(), event)
+    assert (state.status, state.issued) == (certificates.Status.ISSUED, event)
     assert ok(certificates.decide(state, issue, Instant(2))) == ()
     assert {name: getattr(event, name) for name in issue.__struct_fields__} == msgspec.structs.asdict(issue)
     with pytest.raises(KeyError):

@@ -5,7 +5,8 @@ import pytest
 
 from crossfade.core import credentials, records
 from crossfade.core.credentials import Issue, Issued, Revoke, Revoked, State
-from crossfade.core.values import AgentName, Instant, Kind, Scope
+from crossfade.core.decider import Refusal
+from crossfade.core.values import SECOND, AgentName, Instant, Kind, Scope
 from tests.kit.machines import Machine, documented
 from tests.kit.tables import ids, rows
 
@@ -83,3 +84,11 @@ def test_an_event_that_cannot_follow_is_a_fault() -> None:
 
 def test_time_alone_never_changes_a_credential() -> None:
     assert {credentials.deadline(MACHINE.after(*names)) for names, _ in GIVEN.values()} == {None}
+
+
+@pytest.mark.parametrize(("beyond", "code"), [(0, ""), (1, "token.expiry_far")])
+def test_a_credential_lives_ten_years_at_most_from_the_day_it_is_issued(beyond: int, code: str) -> None:
+    now = Instant(1_800_000_000 * SECOND)
+    end = Instant(now + 10 * 366 * 86_400 * SECOND + beyond)
+    outcome = credentials.decide(State(), msgspec.structs.replace(ISSUE, expires_at=end), now)
+    assert (outcome.code if isinstance(outcome, Refusal) else "") == code

@@ -146,6 +146,24 @@ def test_what_was_recorded_on_the_way_says_where_and_why() -> None:
     assert MACHINE.after("ask", "dismiss", "dismiss").dismissals == (Dismissal.CANCELLED, Dismissal.CANCELLED)
 
 
+def test_an_end_records_the_offers_that_were_not_recorded_on_the_way() -> None:
+    native, poll = (Channel.NATIVE, Instant(1_100)), (Channel.POLL, Instant(1_200))
+    state = MACHINE.after("ask", "offer native")
+    ends: list[questions.Command] = [
+        Answer(by=BO, content=SHIP, channel=Channel.POLL, offers=(native, poll)),
+        Decline(by=BO, channel=Channel.POLL, reason="busy", offers=(native, poll)),
+    ]
+    for command in ends:
+        [event] = questions.decide(state, command, BEGIN)  # type: ignore[misc]
+        assert event.offers == (poll,), "native was recorded when it was shown"
+        assert questions.evolve(state, event).offered == (Channel.NATIVE, Channel.POLL)
+
+
+def test_an_offer_says_when_it_was_shown() -> None:
+    [event] = questions.decide(MACHINE.after("ask"), Offer(channel=Channel.POLL, shown_at=LAST), BEGIN)  # type: ignore[misc]
+    assert event == questions.Offered(channel=Channel.POLL, shown_at=LAST)
+
+
 def test_a_refusal_after_the_end_says_how_it_ended_and_a_due_one_that_it_expired() -> None:
     for given_state, status, said in (
         ("answered", "answered", "It was answered by bo already."),

@@ -43,3 +43,11 @@ def test_what_registered_gives_cannot_change_the_registry() -> None:
 
 def test_a_stream_is_named_by_kind_and_id() -> None:
     assert stream_of("question", "q_1") == "question/q_1"
+
+
+def test_a_type_that_is_registered_is_written_and_read_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table in ("_TYPES", "_NAMES", "_DECODERS"):
+        monkeypatch.setattr(records, table, {})
+    records.register("planted.done/1", Planted)
+    assert (records.registered(), records.type_name(Planted())) == ({"planted.done/1": Planted}, "planted.done/1")
+    assert records.decode("planted.done/1", b"{}") == Planted()

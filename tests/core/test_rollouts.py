@@ -198,9 +198,9 @@ OUT_OF_BOUNDS: list[tuple[State, rollouts.Command]] = [
     *((_SUNSET, Remove(undo_seconds=seconds)) for seconds in (-1, 90 * 86_400 + 1)),
 ]
 IN_BOUNDS: list[tuple[State, rollouts.Command]] = [
-    (State(), Start(name="n" * 128, salt="s" * 128)),
+    *((State(), Start(name=name, salt=salt)) for name, salt in (("n" * 128, "s" * 128), ("n", "s"))),
     (_STARTED, Freeze(clusters=dict(list(_MANY.items())[:50_000]), weights={"x": 0}, method=Method.LABEL)),
-    (_COMPLETE, Deprecate(sunset_at=Instant(SUNSET + 1), notice="n" * 2_000)),
+    *((_COMPLETE, Deprecate(sunset_at=Instant(SUNSET + 1), notice=notice)) for notice in ("n", "n" * 2_000)),
     *((_SUNSET, Remove(undo_seconds=seconds)) for seconds in (0, 90 * 86_400)),
 ]
 """The last that is accepted on each side."""
@@ -216,6 +216,81 @@ def test_arguments_out_of_bounds_are_refused_and_the_last_within_are_not() -> No
 def test_a_reason_that_is_too_long_is_cut_and_never_stops_a_kill() -> None:
     state = after(*_DUAL, Kill(reason="k" * 10_000, source=Source.FILE))
     assert state.held_reason == "k" * 500
+
+
+def events_of(state: State, *commands: rollouts.Command | str) -> list[records.Event]:
+    """What each command records, from the same state, late enough for all."""
+    found = []
+    for command in commands:
+        outcome = rollouts.decide(state, COMMANDS[command] if isinstance(command, str) else command, LATER)
+        assert not isinstance(outcome, Refusal), outcome
+        found += outcome
+    return found
+
+
+def test_what_is_recorded_says_how_far_and_why() -> None:
+    frozen, dual = after("start", "freeze"), after(*_DUAL)
+    quarter = cohorts.threshold_for("s", WEIGHTS, 0.25)
+    assert events_of(State(), "start") == [rollouts.Started(name="main", salt="s", hash_version=1)]
+    assert events_of(after("start"), "freeze") == [
+        rollouts.ClustersFrozen(clusters=AGENTS, weights=WEIGHTS, method=Method.LABEL, oversized=("team-1",))
+    ]
+    assert events_of(frozen, "share 0.25", "share 1") == [
+        rollouts.ShareSet(share=0.25, threshold=quarter, achieved=0.25, reason="r"),
+        rollouts.Completed(reason="r"),
+    ]
+    assert events_of(dual, "share 0.25", "share 0", "hold", "kill") == [
+        rollouts.ShareLowered(share=0.25, threshold=quarter, achieved=0.25, epoch=1, reason="r"),
+        rollouts.RolledBack(epoch=1, reason="r"),
+        rollouts.Held(reason="h"),
+        rollouts.Killed(source=Source.COMMAND, epoch=1, reason="k"),
+    ]
+    removed = after(*_DEPRECATED, "remove")
+    assert events_of(after(*_DUAL, "hold"), "resume") == [rollouts.Resumed(reason="r")]
+    assert events_of(after(*_DEPRECATED), "remove") == [rollouts.Removed(undo_until=UNDO_UNTIL)]
+    assert events_of(removed, "kill") == [rollouts.Restored(source=Source.COMMAND, reason="k")]
+
+
+def test_a_freeze_is_kept_as_it_was_given() -> None:
+    state = after("start", "freeze")
+    kept = (state.frozen, state.clusters, state.weights, state.method, state.oversized)
+    assert kept == (True, AGENTS, WEIGHTS, Method.LABEL, ("team-1",))
+
+
+def test_whoever_resumes_forgets_why_it_was_held() -> None:
+    state = after(*_DUAL, "hold", "resume")
+    assert (state.held, state.held_reason) == (False, "")
+    unexplained = after(*_DUAL, Hold(reason=""))
+    outcome = rollouts.decide(unexplained, COMMANDS["share 0.75"], BEFORE)
+    assert isinstance(outcome, Refusal)
+    assert outcome.message == "The rollout is held: no reason given."
+
+
+def test_a_higher_share_never_takes_anybody_back_and_a_lower_one_looks_for_the_closest() -> None:
+    low = after("start", "freeze", SetShare(share=0.07, reason=""))
+    high = after(SetShare(share=0.071, reason=""), state=low)
+    assert high.threshold >= low.threshold
+    heavy = Freeze(clusters={"a": "x", "b": "y"}, weights={"x": 90, "y": 10}, method=Method.LABEL)
+    order = sorted(("x", "y"), key=lambda name: cohorts.point("s", name))
+    first = {"x": 0.9, "y": 0.1}[order[0]]
+    state = after("start", heavy, SetShare(share=first, reason=""))
+    assert state.achieved == first
+    up = after(SetShare(share=min(1.0, first + 0.01), reason=""), state=state)
+    assert (up.threshold, up.achieved) == (state.threshold, first)
+    down = after(SetShare(share=0.01, reason=""), state=state)
+    assert down.achieved == (0.0 if first > 0.02 else first)
+
+
+class Planted(records.Event, frozen=True, kw_only=True):
+    """An event that a machine's table allows and that it does not fold."""
+
+
+def test_an_event_that_the_table_allows_and_nothing_folds_is_a_fault_and_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(rollouts.NEXT, (Status.POLLING, Planted), Status.POLLING)  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="Planted"):
+        rollouts.evolve(State(), Planted())
 
 
 def test_an_empty_fleet_can_be_frozen_and_moved() -> None:

@@ -13,6 +13,7 @@ from crossfade.core.run_state import NodeStatus, Progress, State
 from crossfade.core.runsheets import Freeze, Gate, Phase, RiskWindow, Role, Runsheet, SignOff, Step, instant_of
 from crossfade.core.values import SECOND, Instant
 from tests.core.test_runs import CALENDAR
+from tests.kit.zones import standing_in
 
 DAY, HOUR = 86_400 * SECOND, 3_600 * SECOND
 SIGNED = SignOff(roles=(Role.DEVOPS,))
@@ -111,7 +112,7 @@ def test_an_id_that_two_nodes_have_is_named() -> None:
     assert run_plan.duplicate((*plan, plan[4], plan[2])) == plan[4].id
 
 
-def test_a_freeze_is_on_from_its_first_midnight_to_the_one_after_its_last_day() -> None:
+def test_a_freeze_is_on_from_its_first_midnight_to_the_one_after_its_last_day(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Freeze(id="one", start=date(2027, 1, 20), end=date(2027, 1, 21))
     other = Freeze(id="other", start=date(2027, 1, 21), end=date(2027, 1, 21))
     sheet = sheet_of(PHASE, freezes=(one, other))
@@ -120,6 +121,9 @@ def test_a_freeze_is_on_from_its_first_midnight_to_the_one_after_its_last_day() 
     assert run_plan.freeze_at(sheet, start) == (one, end)
     assert run_plan.freeze_at(sheet, Instant(end - 1)) == (one, end)
     assert run_plan.freeze_at(sheet, end) is None
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        with standing_in(zone, monkeypatch):
+            assert run_plan.freeze_at(sheet, start) == (one, end)
     swapped = sheet_of(PHASE, freezes=(other, one))
     assert run_plan.freeze_at(swapped, start) == (one, end), "one that is not on does not hide the next"
     assert run_plan.freeze_at(swapped, Instant(end - DAY)) == (other, end)
@@ -245,6 +249,7 @@ OBSTACLES = [
      "HoldNode p/step/s failed window_unstaffed w"),
     ("up, no team", UP, 0.25, {"risk_windows": (msgspec.structs.replace(WINDOW, incident_team=False),)},
      "HoldNode p/step/s failed window_unstaffed w"),
+    ("a share of nothing", Step(id="s", kind="share"), 0.5, {"freezes": (FREEZE,)}, "RunStep p/step/s"),
     ("down, nobody there", DOWN, 0.5, {"risk_windows": (msgspec.structs.replace(WINDOW, staffed=False),)},
      "RunStep p/step/s"),
     ("for ever, nobody there", END, 1.0, {"risk_windows": (msgspec.structs.replace(WINDOW, staffed=False),)},

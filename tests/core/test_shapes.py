@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crossfade.core import shapes
 from crossfade.core.decider import Refusal
-from crossfade.core.fields import Choice, Choices, Option, Shape, Text
+from crossfade.core.fields import Boolean, Choice, Choices, Integer, Number, Option, Shape, Text
 from tests.core.shape_strategies import contents, options, shape_values
 from tests.kit.tables import ids, rows
 
@@ -99,8 +99,56 @@ def test_a_reply_to_several_required_fields_must_be_an_object() -> None:
     shape = Shape((Text(name="a", required=True), Text(name="b", required=True)))
     outcome = shapes.from_text(shape, "hello")
     assert isinstance(outcome, Refusal)
-    assert outcome.code == "answer.needs_object"
+    assert (outcome.code, outcome.message) == ("answer.needs_object", "The question has several fields.")
     assert outcome.hint == 'Send {"a": text, "b": text}.'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x" * 40, "x" * 40),
+        ("x" * 41, "x" * 39 + "…"),
+        ("1" * 65, "1" * 39 + "…"),
+    ],
+)
+def test_a_long_reply_is_cut_where_it_is_quoted(text: str, shown: str) -> None:
+    outcome = shapes.from_text(Shape((Integer(name="n"),)), text)
+    assert isinstance(outcome, Refusal)
+    assert outcome.message == f"The field 'n': {shown!r} is not a number."
+
+
+def test_a_number_is_read_as_it_was_written() -> None:
+    for text, value in (
+        ("1" * 64, int("1" * 64)),
+        ("9007199254740993", 9_007_199_254_740_993),
+        ("7", 7),
+        ("7.0", 7.0),
+        ("7e2", 700.0),
+        ("7E2", 700.0),
+        ("-.5", None),
+        ("X", None),
+    ):
+        outcome = shapes.from_text(Shape((Number(name="n"),)), text)
+        if value is None:
+            assert isinstance(outcome, Refusal), text
+        else:
+            assert outcome == {"n": value}, text
+            assert type(outcome["n"]) is type(value), text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("Yes!", True), ("OK.", True), ("1", True), ("no...", False), ("N!", False),
+     ("yesX", None), ("Xyes", None), ("okx", None)],
+)  # fmt: skip
+def test_a_word_means_yes_or_no_whatever_its_case_and_the_mark_after_it(text: str, *, value: bool | None) -> None:
+    outcome = shapes.from_text(Shape((Boolean(name="b"),)), text)
+    assert (None if isinstance(outcome, Refusal) else outcome["b"]) is value
+
+
+def test_a_list_of_json_is_no_object_and_so_is_text() -> None:
+    assert shapes.from_text(Shape((Text(name="t"),)), "```\n[1]\n```") == {"t": "```\n[1]\n```"}
+    assert isinstance(shapes.from_text(Shape((Integer(name="n"),)), '{"n": 1} x'), Refusal)
 
 
 def test_a_reply_nested_without_end_is_text_like_any_other() -> None:
@@ -147,6 +195,68 @@ def test_the_oldest_revision_gets_names_of_options_and_one_boolean_for_each_choi
     sent = {"one": "r", "many__1": True, "many__2": False, "many_1": "t"}
     assert shapes.from_wire(shape, "2025-06-18", sent) == {"one": "r", "many": ["r"], "many_1": "t"}
     assert shapes.from_wire(shape, "2025-11-25", {"many": ["g"]}) == {"many": ["g"]}
+
+
+@pytest.mark.parametrize(
+    ("limits", "about"),
+    [
+        ({}, "many. Pick"),
+        ({"min_items": 2}, "many. Pick. Choose at least 2"),
+        ({"max_items": 3}, "many. Pick. Choose 0 to 3"),
+        ({"min_items": 1, "max_items": 3}, "many. Pick. Choose 1 to 3"),
+    ],
+)
+def test_each_boolean_says_what_it_is_part_of_and_how_many_may_be_ticked(limits: dict[str, int], about: str) -> None:
+    shape = Shape((Choices(name="many", description="Pick", options=options("a", "b", "c"), **limits),))
+    written = shapes.to_schema(shape, "2025-06-18")
+    assert written == {
+        "type": "object",
+        "properties": {
+            f"many_{number}": {"type": "boolean", "title": title, "description": about}
+            for number, title in ((1, "a"), (2, "b"), (3, "c"))
+        },
+    }
+
+
+def test_the_oldest_revision_keeps_the_default_of_a_boolean_and_of_nothing_else() -> None:
+    shape = Shape((
+        Boolean(name="sure", default=True), Text(name="t", default="x"), Integer(name="n", default=3),
+        Choice(name="plain", options=options("a", "b"), default="a"),
+    ))  # fmt: skip
+    assert shapes.to_schema(shape, "2025-06-18")["properties"] == {
+        "sure": {"type": "boolean", "default": True},
+        "t": {"type": "string"},
+        "n": {"type": "integer"},
+        "plain": {"type": "string", "enum": ["a", "b"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("taken", "joint"),
+    [
+        ("other", "_"),
+        ("many", "_"),
+        ("many_", "_"),
+        ("many_x", "_"),
+        ("many_1", "__"),
+        ("many_99", "__"),
+        ("xmany_1", "_"),
+        ("999", "_"),
+    ],
+)
+def test_only_a_name_that_would_be_one_of_the_booleans_makes_them_another(taken: str, joint: str) -> None:
+    many = Choices(name="many", options=options("a", "b"))
+    other = () if taken == "many" else (Text(name=taken),)
+    properties = shapes.to_schema(Shape((many, *other)), "2025-06-18")["properties"]
+    assert isinstance(properties, dict)
+    assert list(properties)[:2] == [f"many{joint}1", f"many{joint}2"]
+
+
+def test_underscores_are_added_until_no_name_is_taken() -> None:
+    many = Choices(name="c", options=options("a"))
+    shape = Shape((many, Text(name="c_1"), Text(name="c__1"), Text(name="c___1")))
+    assert next(iter(shapes.to_schema(shape, "2025-06-18")["properties"])) == "c____1"  # type: ignore[call-overload]
+    assert shapes.from_wire(shape, "2025-06-18", {"c____1": True, "c_1": "x"}) == {"c": ["a"], "c_1": "x"}
 
 
 def test_a_form_with_nothing_ticked_is_an_empty_choice_if_required_and_none_if_not() -> None:

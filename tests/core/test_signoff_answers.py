@@ -7,6 +7,7 @@ from crossfade.core import shapes, signoff_answers
 from crossfade.core.decider import Refusal
 from crossfade.core.runsheets import Outcome
 from crossfade.core.values import SECOND, Instant
+from tests.kit.zones import standing_in
 
 END = Instant(1_900_000_000 * SECOND)
 
@@ -28,6 +29,42 @@ def test_the_four_outcomes_are_offered_by_their_titles_and_a_role_only_if_there_
     assert two["required"] == ["outcome", "role"]
 
 
+def test_a_form_says_what_goes_where() -> None:
+    written = msgspec.json.decode(signoff_answers.schema(("a", "b")))
+    length = written["properties"]["comment"]["maxLength"]
+    assert written == {
+        "type": "object",
+        "properties": {
+            "outcome": {
+                "type": "string",
+                "title": "Outcome",
+                "oneOf": [
+                    {"const": "approved", "title": "Approved"},
+                    {"const": "approved_with_controls", "title": "Approved with controls"},
+                    {"const": "conditional", "title": "Conditional"},
+                    {"const": "emergency_stop", "title": "Emergency stop"},
+                ],
+            },
+            "role": {"type": "string", "title": "Sign as", "enum": ["a", "b"]},
+            "comment": {"type": "string", "title": "Comment", "maxLength": length},
+            "conditions": {
+                "type": "string",
+                "title": "Conditions",
+                "description": "For conditional, one a line: `error_rate < 0.001`, "
+                "`rollback.rehearsed until 2027-01-31`.",
+                "maxLength": length,
+            },
+            "controls": {
+                "type": "string",
+                "title": "Controls",
+                "description": "For approved with controls: names of the probes that have to hold, one a line.",
+                "maxLength": length,
+            },
+        },
+        "required": ["outcome", "role"],
+    }
+
+
 def test_lines_are_conditions_and_words_are_controls() -> None:
     said = read(
         conditions=" a < 1 \n\n b until 2027-01-31\nc UNTIL 2027-01-31T18:00Z", controls="x, y\nx", comment=" k "
@@ -39,6 +76,37 @@ def test_lines_are_conditions_and_words_are_controls() -> None:
         ("c", 1_801_418_400 * SECOND),
     ]
     assert (said.controls, said.comment, said.role) == (("x", "y"), "k", "security")
+
+
+def test_a_form_says_which_of_the_outcomes_was_chosen() -> None:
+    for outcome in Outcome:
+        said = read(outcome=str(outcome))
+        assert not isinstance(said, Refusal)
+        assert said.outcome is outcome
+
+
+def test_as_much_as_may_be_written_is_read() -> None:
+    lines = [*(f"{number} < ".ljust(300, "x") for number in range(19)), "19 < x"]
+    said = read(conditions="\n".join(lines), controls=" ".join(f"c{number}" for number in range(20)))
+    assert not isinstance(said, Refusal)
+    assert ([one.expression for one in said.conditions], len(said.controls)) == (lines, 20)
+    odd = read(controls="é" * 70)
+    assert isinstance(odd, Refusal)
+    assert odd.message == f"{'é' * 64!r} is not the name of a control."
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_a_date_is_in_utc_wherever_the_hub_stands_unless_it_says_otherwise(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with standing_in(zone, monkeypatch):
+        said = read(conditions="a until 2027-01-31\nb until 2027-01-31T18:00\nc until 2027-01-31T18:00+02:00")
+    assert not isinstance(said, Refusal)
+    assert [one.expires_at for one in said.conditions] == [
+        1_801_440_000 * SECOND,
+        1_801_418_400 * SECOND,
+        1_801_411_200 * SECOND,
+    ]
 
 
 @pytest.mark.parametrize("date", ["9999-12-31", "2999-01-01T00:00+00:00"])
