@@ -17,6 +17,8 @@ class Source(StrEnum):
     COMMAND = "command"
     HTTP = "http"
     FILE = "file"
+    TRIGGER = "trigger"
+    """A trigger of a plan fired."""
 
 
 class Method(StrEnum):

@@ -59,6 +59,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """Why the rollout did not take the share when it was tried last; empty if it did."""
     baseline: Said | None = None
     """What the baseline says, if the plan wants one."""
+    looked_at: Instant = Instant(0)
+    """Up to when it is known what happened; an idle block is recorded later."""
     stale_seconds: float = 30.0
     """Measurements older than this are stale."""
     moved: str = ""
@@ -230,7 +232,7 @@ def _cause(state: State, reading: Reading, ground: Ground, now: Instant) -> Stop
     if reading.fault:
         return Stop(cause=Cause.ERRORED, reason=f"the measurements cannot be judged: {reading.fault}")
     if state.status in MOVED and stale(state, reading, ground, now):
-        seen = max(reading.until_at, state.entered_at)
+        seen = _seen(state, reading, ground)
         return Stop(cause=Cause.STALE, reason=f"nothing was measured for {(now - seen) / SECOND:.0f} s")
     if ground.held:
         return Stop(cause=Cause.OPERATOR, reason=f"the rollout is held: {ground.held_reason or 'no reason given'}")
@@ -249,7 +251,11 @@ def stale(state: State, reading: Reading, ground: Ground, now: Instant) -> bool:
 
 
 def _stale_at(state: State, reading: Reading, ground: Ground) -> Instant:
-    return Instant(max(reading.until_at, state.entered_at) + int(ground.stale_seconds * SECOND))
+    return Instant(_seen(state, reading, ground) + int(ground.stale_seconds * SECOND))
+
+
+def _seen(state: State, reading: Reading, ground: Ground) -> Instant:
+    return max(reading.until_at, state.entered_at, ground.looked_at)
 
 
 def bake_left(state: State, reading: Reading) -> float:

@@ -7,7 +7,7 @@ and again until the log takes it.
 import asyncio
 from typing import Any, Final
 
-from crossfade.core import clusters, rollouts
+from crossfade.core import clusters, rollouts, stages
 from crossfade.core.decider import Refusal
 from crossfade.core.values import Instant, Lane
 from crossfade.engine.context import Context
@@ -31,9 +31,16 @@ class Migration:
         """Begin; the salt is drawn unless given."""
         return await self._do(by, rollouts.Start(name=name, salt=salt or self._c.ids.new("salt")))
 
-    async def set_share(self, by: str, share: float, reason: str) -> RolloutView | Refusal:
-        """Move the share; freezes the clusters before it rises for the first time."""
+    async def set_share(self, by: str, share: float, reason: str, *, driver: bool = False) -> RolloutView | Refusal:
+        """Move the share; freezes the clusters before it rises for the first time. Going to 0 comes before the log.
+
+        ``driver``: it is the plan that drives the rollout; nobody else raises the share while one does.
+        """
         programme = self._programme
+        if share > programme.rollout.share and not driver and self._c.views.plan.state.live:
+            return self._c.refuse(_driven(self._c.views.plan.state))
+        if share == 0 and programme.rollout.share > 0:
+            return await self._to_zero(by, rollouts.SetShare(share=share, reason=reason))
         if programme.killed_by_file and share > 0:
             return self._c.refuse(
                 Refusal(
@@ -53,7 +60,13 @@ class Migration:
         return await self._do(by, rollouts.Hold(reason=reason))
 
     async def resume(self, by: str, reason: str) -> RolloutView | Refusal:
-        """Let it rise again."""
+        """Let it rise again; where a plan holds until somebody has looked, somebody has."""
+        hold = self._c.views.plan.state.hold
+        if hold is not None and hold.cause in stages.ANEW:
+            looked = stages.Resume(cause=hold.cause, reason=f"{by}: {reason}", looked=True)
+            outcome = await self._c.dispatcher.run(stages.STREAM, looked, by=by)
+            if isinstance(outcome, Refusal) or not self._programme.rollout.held:
+                return self._c.refuse(outcome) if isinstance(outcome, Refusal) else self.view()
         return await self._do(by, rollouts.Resume(reason=reason))
 
     async def kill(self, by: str, reason: str, source: str) -> RolloutView | Refusal:
@@ -63,12 +76,28 @@ class Migration:
         if isinstance(outcome, Refusal):
             return self._c.refuse(outcome)
         if any(isinstance(event, rollouts.Killed | rollouts.Restored) for event in outcome):
-            self._take_back()
+            self.take_back()
         try:
             return await self._do(by, command)
         except LogError:
             self._c.again(RETRY_SECONDS, lambda: self._c.background.spawn(self._record_kill(by, command), "kill"))
             return self.view()
+
+    async def _to_zero(self, by: str, command: rollouts.SetShare) -> RolloutView | Refusal:
+        """Everybody on polling now, as by the kill switch, but nothing is held."""
+        outcome = rollouts.decide(self._programme.rollout, command, self._c.dispatcher.now())
+        if isinstance(outcome, Refusal):
+            return self._c.refuse(outcome)
+        self.take_back()
+        try:
+            return await self._do(by, command)
+        except LogError:
+            self._c.again(RETRY_SECONDS, lambda: self._c.background.spawn(self._record_zero(by, command), "share 0"))
+            return self.view()
+
+    async def _record_zero(self, by: str, command: rollouts.SetShare) -> None:
+        if self._programme.killed:
+            await self._to_zero(by, command)
 
     def kill_file(self, present: bool, reason: str) -> None:
         """Follow the kill file."""
@@ -82,7 +111,8 @@ class Migration:
         if self._programme.killed:
             await self.kill(by, command.reason, command.source)
 
-    def _take_back(self) -> None:
+    def take_back(self) -> None:
+        """Everybody on polling in this process, before the log knows; whoever calls this sees to it that it does."""
         self._programme.killed = True
         for member in self._c.views.directory:
             member.mailbox.wake()
@@ -171,3 +201,11 @@ class Migration:
         if state.status not in {rollouts.Status.DEPRECATED, rollouts.Status.REMOVED}:
             return None
         return Instant(self._programme.since[rollouts.Status.DEPRECATED]), state.sunset_at, state.notice
+
+
+def _driven(plan: stages.State) -> Refusal:
+    return Refusal(
+        "rollout.driven",
+        f"The plan {plan.plan.name!r} drives the rollout and raises the share by itself.",
+        "Look at `crossfade rollout status`; end the plan with `crossfade rollout plan stop` to raise it by hand.",
+    )
