@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import random
 import shutil
@@ -233,10 +234,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--per-run", type=int, default=25)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plant", choices=("forget",), default="", help="a hub that breaks its promises")
+    parser.add_argument("--json", action="store_true", help="one line of JSON at the end, for a campaign")
     options = parser.parse_args(arguments)
     root = Path(__file__).parents[2]
     os.environ["PYTHONPATH"] = f"{root / 'src'}{os.pathsep}{root}"  # the hub's process begins in another folder
-    began, done, broken, ways, total = time.perf_counter(), 0, 0, Counter[str](), Counter[str]()
+    began, done, ways, total = time.perf_counter(), 0, Counter[str](), Counter[str]()
+    broken: list[str] = []
     while done < options.kills:
         kills = min(options.per_run, options.kills - done)
         folder = Path(tempfile.mkdtemp(prefix="crossfade-crash-"))
@@ -244,9 +247,10 @@ def main(arguments: list[str]) -> int:
         done += kills
         ways.update(how)
         total.update(operations=account.operations, questions=account.questions, messages=account.messages)
-        broken += len(account.violations)
-        for violation in account.violations[:10]:
-            print(f"{folder}: {violation.rule} {violation.subject}: {violation.message}", flush=True)
+        said = [f"{one.rule} {one.subject}: {one.message}" for one in account.violations]
+        broken += [f"seed {options.seed + done - kills}, {folder}: {one}" for one in said]
+        for one in said[:10]:
+            print(f"{folder}: {one}", flush=True)
         if not account.violations:
             shutil.rmtree(folder)
     seconds = time.perf_counter() - began
@@ -254,9 +258,11 @@ def main(arguments: list[str]) -> int:
     print(f"ways: {dict(sorted(ways.items()))}; never: {missed}")
     print(
         f"{deaths} deaths of {done} planned kills, {total['questions']} questions, {total['messages']} messages,"
-        f" {total['operations']} operations in {seconds:.0f} s; {broken} promises broken"
+        f" {total['operations']} operations in {seconds:.0f} s; {len(broken)} promises broken"
     )
-    return int(broken > 0 or deaths < done or bool(missed))
+    if options.json:
+        print(json.dumps({"done": done, "violations": len(broken), "first": broken[:20]}))
+    return int(bool(broken) or deaths < done or bool(missed))
 
 
 if __name__ == "__main__":

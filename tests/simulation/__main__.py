@@ -7,6 +7,7 @@ as it has steps, with one crash and nothing else, before every single step.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.simulation.campaign import outcomes, run_stack, swept
 from tests.simulation.places import ENOUGH, ENOUGH_FULL_STACK, EVENTS, FULL_STACK, SOMETIMES, missed
 from tests.simulation.schedule import Outcome, run_schedule
 
+SHOWN = 20
 HASHSEED = "0"
 """Sets of words have one order in every process."""
 
@@ -36,18 +38,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="one schedule, told in full")
     parser.add_argument("--stack", action="store_true", help="the official client and the whole server")
     parser.add_argument("--sweep", action="store_true", help="a crash before every step of each schedule")
+    parser.add_argument("--json", action="store_true", help="one line of JSON at the end, for a campaign")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     if options.seed is not None:
         options.first, options.seeds = options.seed, 1
     seeds = range(options.first, options.first + options.seeds)
-    began, reached, done, failed = time.perf_counter(), Counter[str](), Counter[str](), 0
+    began, reached, done = time.perf_counter(), Counter[str](), Counter[str]()
+    faults: list[str] = []
     play = run_stack if options.stack else swept if options.sweep else run_schedule
     for outcome in outcomes(seeds, options.jobs, play):
         reached.update(outcome.reached)
         done.update(schedules=1, steps=outcome.steps, crashes=outcome.crashes, questions=outcome.questions)
         if outcome.fault:
-            failed += 1
+            faults.append(f"seed {outcome.seed}: {outcome.fault}")
             flag = " --stack" if options.stack else " --sweep" if options.sweep else ""
             print(f"seed {outcome.seed} at {commit()}: {outcome.fault}")
             print(f"again: python -m tests.simulation{flag} --seed {outcome.seed}", flush=True)
@@ -59,9 +63,11 @@ def main(arguments: list[str]) -> int:
     kind = "full-stack runs" if options.stack else "sweeps" if options.sweep else "schedules"
     print(
         f"{done['schedules']} {kind}, {done['steps']} steps, {done['crashes']} crashes, {done['questions']} questions"
-        f" in {_spent(began, done['schedules'])}; {failed} failed, {len(absent)} places missed"
+        f" in {_spent(began, done['schedules'])}; {len(faults)} failed, {len(absent)} places missed"
     )
-    return int(failed > 0 or bool(absent))
+    if options.json:
+        print(json.dumps({"done": done["schedules"], "violations": len(faults), "first": faults[:SHOWN]}))
+    return int(bool(faults or absent))
 
 
 def _spent(began: float, schedules: int) -> str:
