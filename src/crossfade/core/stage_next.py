@@ -184,7 +184,8 @@ def _moved(state: State, ground: Ground) -> End | None:
     by = f": {ground.moved}" if ground.moved else ""
     if ground.epoch != state.epoch:
         return End(reason=f"the rollout was taken back to {ground.share:.6g}{by}", share=ground.share)
-    if state.status is Status.BAKING and ground.share != state.share:
+    beyond = state.status is Status.ENTERING and ground.share > state.share
+    if beyond or (state.status is Status.BAKING and ground.share != state.share):
         return End(reason=f"the share was set to {ground.share:.6g}{by}", share=ground.share)
     return None
 

@@ -322,7 +322,10 @@ def evolve(state: State, event: Event) -> State:
     match event:
         case Accepted():
             plan = msgspec.json.decode(bytes(event.plan), type=Plan)
-            return State(status=state.status, number=event.number, plan=plan, digest=event.digest, accepted_at=event.at)
+            return State(
+                status=state.status, number=event.number, plan=plan, digest=event.digest, epoch=event.epoch,
+                accepted_at=event.at,
+            )  # fmt: skip
         case StageEntered():
             return change(state, stage=event.stage, share=event.share, entered_at=event.at, hold=None, said={})
         case BakeBegun():
