@@ -54,7 +54,9 @@ class LoadChild:
             await self._process.stdin.drain()
 
     async def finish(self) -> None:
-        """Let it say its last word, and see that it is gone."""
+        """Let it say its last word, and see that it is gone. Never started: nothing."""
+        if self._process is None:
+            return
         await self.tell(Finish())
         if self._reading is not None:
             with contextlib.suppress(TimeoutError):

@@ -130,6 +130,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the journals, if they were kept."""
     samples: tuple[Sample, ...] = ()
     rows: tuple[SecondRow, ...] = ()
+    curve: tuple[tuple[float, float], ...] = ()
+    """Share of the answers, and the milliseconds that they did not exceed."""
 
     @property
     def sound(self) -> bool:
@@ -141,7 +143,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
         """As plain data, for JSON; the series only where they are wanted."""
         plain: dict[str, object] = msgspec.to_builtins(self)
         if not series:
-            del plain["samples"], plain["rows"]
+            del plain["samples"], plain["rows"], plain["curve"]
         return plain
 
 

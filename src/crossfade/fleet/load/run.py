@@ -126,7 +126,10 @@ class _Run:
         kill.extend(child.kill for child in self._children)
         reason = ""
         work = asyncio.ensure_future(self._perform())
-        others = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._target.failed())]
+        others: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(stop.wait()),
+            asyncio.ensure_future(self._target.failed()),
+        ]
         try:
             await asyncio.wait((work, *others), return_when=asyncio.FIRST_COMPLETED)
             reason = self._why(work, others)
@@ -139,7 +142,7 @@ class _Run:
             await asyncio.gather(*(child.finish() for child in self._children))
         return await self._account(reason)
 
-    def _why(self, work: "asyncio.Future[None]", others: list["asyncio.Future[None]"]) -> str:
+    def _why(self, work: "asyncio.Future[None]", others: list["asyncio.Future[object]"]) -> str:
         """Why the run ended; empty if it came to its end. Raises EnlistError."""
         if others[1].done() and isinstance(others[1].exception(), HubFailedError):
             return str(others[1].exception())

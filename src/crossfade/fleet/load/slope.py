@@ -1,4 +1,4 @@
-"""Whether something grows with time: the slope of a series, with a bound that knows that neighbours resemble each other.
+"""Whether something grows with time: the slope of a series, with a bound that knows that neighbours are alike.
 
 Ordinary least squares on means of equal stretches; the standard error is Newey's and West's, because memory that is
 high now will be high in a second. A leak is a slope whose whole interval lies above 0; anything else is *not

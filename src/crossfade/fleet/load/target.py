@@ -112,5 +112,5 @@ async def there(url: str, token: str) -> Target:
         async with asyncio.timeout(10):
             await target.operator.call(b"GET", b"/v1/rollout")
     except (TimeoutError, EnlistError) as fault:
-        raise EnlistError(f"the hub at {url} does not answer as one: {fault or 'nothing in 10 s'}") from None
+        raise EnlistError(f"the hub at {url} does not answer as one: {str(fault) or 'nothing in 10 s'}") from None
     return target

@@ -83,6 +83,7 @@ def told(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason:
         reason=reason,
         samples=tuple(gauge.samples),
         rows=_rows(found),
+        curve=_curve(found.whole.answer.histogram),
     )
 
 
@@ -155,6 +156,14 @@ def _rows(found: Findings) -> tuple[SecondRow, ...]:
         )
         for number, second in sorted(found.seconds.items())
     )
+
+
+CURVE: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999, 0.9995, 0.9999, 1.0)
+
+
+def _curve(histogram: Histogram) -> tuple[tuple[float, float], ...]:
+    found = ((part, histogram.quantile(part)) for part in CURVE)
+    return tuple((part, round(value, 3)) for part, value in found if value is not None)
 
 
 def _of(histogram: Histogram) -> Times:

@@ -42,7 +42,7 @@ def listener(port: int) -> int | None:
         return None
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
-            if any(os.readlink(link) in wanted for link in folder.iterdir()):
+            if any(str(link.readlink()) in wanted for link in folder.iterdir()):
                 return int(folder.parent.name)
         except OSError:
             continue

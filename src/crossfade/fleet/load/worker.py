@@ -5,7 +5,6 @@ terminal sends to everybody: the parent decides when it ends, and its death is t
 """
 
 import asyncio
-import contextlib
 import gc
 import os
 import resource
@@ -30,6 +29,7 @@ from crossfade.fleet.load.profile import Carrier, Profile
 from crossfade.fleet.load.schedule import Shape, arrivals
 
 STATE_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 0.02
 ATTACHING_MAX: Final = 128
 """Agents that connect at once; the storm is another matter."""
 ORDER_BYTES_MAX: Final = 64 * 1_048_576
@@ -140,10 +140,10 @@ class LoadProcess:
     async def finish(self) -> Last:
         """Let go of everything; the last word."""
         self.asking.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                while self.crew.answering and self.crew.attached:
-                    await asyncio.sleep(STATE_SECONDS / 10)
+        for _ in range(round(SETTLE_SECONDS / LOOK_SECONDS)):
+            if not self.crew.answering or not self.crew.attached:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
         state = self.state()
         self.crew.stopping = True
         self.crew.pool.close()
