@@ -29,9 +29,13 @@ from tests.kit.tables import ids, rows
 
 PLAN = resolved(
     Plan(
-        plan=1, name="p", owner="ops", stages=(Stage(share=0.25), Stage(share=1.0)), bake_seconds=100,
+        plan=1,
+        name="p",
+        owner="ops",
+        stages=(Stage(share=0.25), Stage(share=1.0)),
+        bake_seconds=100,
         hold_seconds_max=50,
-    )  # fmt: skip
+    )
 )
 SOURCE = msgspec.json.encode(PLAN)
 DIGEST = sha256(SOURCE).hexdigest()

@@ -16,6 +16,7 @@ from crossfade.core.runsheets import Runsheet, Step
 from crossfade.core.values import SECOND
 from crossfade.engine.context import Context
 from crossfade.engine.hub_calls import HubCalls
+from crossfade.engine.plan_views import PlanReader
 from crossfade.engine.run_ports import Check, Finding, SharedTarget, StepCall, StepOutcome, StepRunner, Targets
 
 ABSENT: Final = StepOutcome(ok=False, reason="not_implemented")
@@ -45,6 +46,8 @@ class Work(msgspec.Struct, frozen=True):
     """The first thing that makes no sense in a runsheet; empty if nothing does not."""
     checks: Mapping[str, Check] = {}
     """Checks that adapters bring."""
+    plans: PlanReader | None = None
+    """Reads the text of a plan; None: plans cannot be read here."""
     sole: bool = True
     """No other process writes to this log."""
 
