@@ -5,7 +5,7 @@ Only words are taken over, never outcomes: tables of decisions are written by ha
 
 from collections.abc import Iterable
 
-from tests.core import test_words
+from tests.core import test_findings, test_words
 from tests.kit.tables import TABLES
 
 
@@ -24,6 +24,18 @@ def main() -> None:
         "Every refusal of core in words; tests/core/test_words.py says how each comes about. Details: JSON, or -.",
         "subject | code | says | try | details",
         ([(subject, *row) for row in test_words.said(subject)] for subject in test_words.SUBJECTS),
+    )
+    table(
+        "findings",
+        "What a review says about version 2 with one thing changed; tests/core/test_findings.py lists the cases.",
+        "change | code | at | says",
+        (
+            [row for changes in test_findings.RIGHT for row in test_findings.said(changes)],
+            [row for changes in test_findings.WRONG for row in test_findings.said(changes)],
+            [row for _, changes in test_findings.PLANTED for row in test_findings.said(changes)],
+            [row for name in test_findings.CONTROLS for row in test_findings.controls(name)],
+            [("version 1", *finding) for finding in test_findings.findings(test_findings.V1)],
+        ),
     )
 
 
