@@ -162,6 +162,7 @@ SETTINGS: Final = (
     Setting("limits.ended_questions_kept", "Ended questions held in memory.", 0, 10_000_000),
     Setting("limits.stream_items_max", "Items waiting for a slow stream reader before it is cut.", 1, 1_000_000),
     Setting("limits.undo_seconds", "After removal, how long the kill switch can bring polling back.", 0, 365 * DAY),
+    Setting("limits.check_seconds", "Length of a block of measurements.", 1, 3_600),
     Setting("limits.retries_max", "Attempts at a command that keeps losing the race for its stream.", 1, 1_000),
 )
 

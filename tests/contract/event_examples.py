@@ -4,7 +4,17 @@ from typing import Final
 
 import msgspec
 
-from crossfade.core import agents, board, certificates, credentials, evidence, messages, questions, rollouts
+from crossfade.core import (
+    agents,
+    board,
+    certificates,
+    credentials,
+    evidence,
+    measurements,
+    messages,
+    questions,
+    rollouts,
+)
 from crossfade.core import run_events as runs
 from crossfade.core import signoff_events as signoffs
 from crossfade.core import stage_events as plans
@@ -39,6 +49,28 @@ SAID = plans.Said(
     eta_seconds=2_400.0, guarantee="At most 1 %.", explanation="It has risen.",
 )  # fmt: skip
 
+TIMES = ("log1.02+slo/1", ((430, 6), (447, 1)))
+BLOCK = measurements.BlockRecorded(
+    from_at=AT, until_at=Instant(AT + 10_000_000_000), down_seconds=1.5,
+    slices=(
+        measurements.Slice(
+            cluster="team-7", exposure=Exposure.NEW, asked=9, delivered=7, timed=8, over=(6, 5, 4, 3, 2, 1),
+            undelivered=1, requests=40, faults=2, answered=4, declined=1, withdrawn=1, expired_seen=1,
+            expired_unseen=2, dismissed=1, fallback=1,
+        ),
+    ),
+    coordination=(
+        measurements.Coordination(
+            exposure=Exposure.NEW, delivery=TIMES, answer=TIMES, polls=12, empty_polls=5, items=7,
+            wake_levels={"native": 7}, causes={"log_unavailable": 2},
+        ),
+    ),
+    hub=measurements.HubCounts(
+        registration=TIMES, fan_out={1: 20, 12: 1}, late=1, open_questions={"new": 3}, agents_present=17,
+        streams_open=4,
+    ),
+)  # fmt: skip
+
 EXAMPLES: Final[tuple[Event, ...]] = (
     agents.Registered(name=ANA, kind=Kind.PERSON, label="team-1"),
     agents.Declared(client="kit", native=True, faces_person=True),
@@ -52,6 +84,11 @@ EXAMPLES: Final[tuple[Event, ...]] = (
     messages.Sent(sender=ANA, to=(BO, AgentName("cy")), body="hi", conversation="q_0", hops=2, reply_to="q_1",
                   metadata=OBJECT),
     messages.Acknowledged(through=Sequence(41)),
+    measurements.Begun(reason=measurements.Reason.BASELINE, check_seconds=5.0, until_at=AT),
+    measurements.Joined(reason=measurements.Reason.ROLLOUT, until_at=AT),
+    BLOCK,
+    measurements.Left(reason=measurements.Reason.BASELINE, why="complete"),
+    measurements.Ended(reason=measurements.Reason.ROLLOUT, why="polling is removed for good"),
     ASKED,
     questions.Offered(channel=Channel.NATIVE, shown_at=Instant(17)),
     questions.Seen(channel=Channel.CONSOLE),

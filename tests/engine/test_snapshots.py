@@ -15,6 +15,7 @@ from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import Mail, Mailbox
+from crossfade.engine.views.measurements import Measurements
 from crossfade.engine.views.plans import Driven
 from crossfade.engine.views.programme import Programme
 from crossfade.engine.views.questions import Entry
@@ -128,7 +129,9 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(Member.__slots__) == {"accepted", "asked_open", "mailbox", "open", "state"} | {
         "allowance", "allowance_at", "lapse", "native_at", "seen_at",
     }  # fmt: skip
-    assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {"unconfirmed", "wakers"}
+    assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {
+        "ready", "unconfirmed", "wakers",
+    }  # fmt: skip
     assert set(Mail.__slots__) == {"entry", "kind", "record", "sequence"}
     assert set(Entry.__slots__) == {
         "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at",
@@ -141,7 +144,10 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(vars(Programme())) == {"holders", "rollout", "since", "talk", "tokens"} | {
         "_lanes", "_lanes_of", "killed", "killed_by_file",
     }  # fmt: skip
-    assert set(vars(Views())) == {"directory", "measures", "plan", "programme", "questions", "runs", "signoffs"}
+    assert set(vars(Views())) == {
+        "directory", "measurements", "measures", "plan", "programme", "questions", "runs", "signoffs",
+    }  # fmt: skip
+    assert set(vars(Measurements())) == {"_slices", "kept", "recent"}
     assert set(vars(Driven())) == {"state", "watch"}
     assert set(saving._measures(Measures())) == set(vars(Measures()))
 

@@ -21,6 +21,7 @@ from crossfade.core.runsheets import (
     Target,
 )
 from crossfade.core.values import SECOND, Caller, Instant, Scope
+from crossfade.engine.limits import Limits
 from crossfade.engine.ports import Log, UnavailableError
 from crossfade.engine.requests import AnswerRequest
 from crossfade.engine.run_ports import CheckCall, Count, Finding, StepCall, StepOutcome
@@ -156,7 +157,7 @@ class Procedure:
     async def begin(self, log: Log | None = None) -> None:
         """Start a process."""
         self.seed += 1
-        world = World(log or self.log, self.clock, seed=self.seed)
+        world = World(log or self.log, self.clock, Limits(check_seconds=3_600.0), seed=self.seed)
         from crossfade.engine.hub import Hub
 
         world.hub = Hub(

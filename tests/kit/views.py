@@ -42,6 +42,9 @@ def snapshot(views: Views, *, collected: Collection[str] = ()) -> Any:
         "answer_ms": {lane: histogram.counts for lane, histogram in measures.answer_ms.items()},
         "fan_out": measures.fan_out.counts,
     }
+    if views.measurements.kept.whole is not None:  # keys that are numbers cannot be sorted in the same go
+        whole["measurements"] = msgspec.to_builtins(views.measurements.kept, str_keys=True)
+        whole["blocks"] = list(views.measurements.recent)
     return msgspec.json.decode(msgspec.json.encode(whole, order="sorted"))
 
 

@@ -44,8 +44,8 @@ __all__ = [
 
 STREAM: Final = StreamName("measurement/main")
 CHECK_SECONDS_DEFAULT: Final = 10.0
-CHECK_SECONDS_MAX: Final = 60.0
-"""A longer block would hide a gap of a minute."""
+CHECK_SECONDS_MAX: Final = 3_600.0
+"""What a kill takes is at most one block, and counts as missing: so a long block hides nothing, it only costs more."""
 BASELINE_SECONDS_DEFAULT: Final = 7 * 86_400.0
 BASELINE_SECONDS_MAX: Final = 366 * 86_400.0
 SLICES_MAX: Final = 4_096

@@ -294,6 +294,7 @@ class Asking:
         if isinstance(outcome, Refusal) and await self._expired(question_id, outcome):
             outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
         if isinstance(outcome, Refusal):
+            self._c.tallies.refused(command, outcome)
             return self._c.refuse(outcome)
         if outcome.duplicate:
             first = recorded(SPACE, (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0])

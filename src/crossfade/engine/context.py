@@ -10,6 +10,7 @@ from crossfade.engine.dispatcher import Dispatcher
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import Clock, Ids, Log
 from crossfade.engine.projector import Views
+from crossfade.engine.tallying import Tallies
 from crossfade.engine.timers import Timer, Timers
 from crossfade.engine.views.directory import Member
 
@@ -18,7 +19,7 @@ BURST_SECONDS: Final = 2.0
 
 
 class Context:
-    """What a use case needs: clock, ids, log, views, dispatcher, timers, limits."""
+    """What a use case needs: clock, ids, log, views, dispatcher, timers, limits, and where to count."""
 
     def __init__(
         self, log: Log, clock: Clock, ids: Ids, limits: Limits, views: Views, dispatcher: Dispatcher,
@@ -31,6 +32,7 @@ class Context:
         self.dispatcher = dispatcher
         self.timers = Timers(clock)
         self.background = Background()
+        self.tallies = Tallies(views, clock)
 
     def later(self, seconds: float) -> Instant:
         """The instant ``seconds`` from now."""

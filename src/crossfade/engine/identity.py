@@ -85,7 +85,9 @@ class Identity:
         began = self._c.clock.monotonic()
         command = agents.Register(name=name, kind=kind, label=label)
         outcome = await self._c.dispatcher.run(stream_of("agent", name), command, by=name)
-        self._c.views.measures.registration_ms.add((self._c.clock.monotonic() - began) / 1e6)
+        took_ms = (self._c.clock.monotonic() - began) / 1e6
+        self._c.views.measures.registration_ms.add(took_ms)
+        self._c.tallies.registered(took_ms)
         return outcome if isinstance(outcome, Refusal) else None
 
     # --- tokens -------------------------------------------------------------------------------------------

@@ -50,5 +50,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Items waiting for a slow stream reader before it is cut."""
     undo_seconds: int = 7 * 86_400
     """After removal, how long the kill switch can still bring polling back."""
+    check_seconds: float = 10.0
+    """Length of a block of measurements, while a baseline or a rollout is measured."""
     retries_max: int = 16
     """Attempts at a command that keeps losing the race for its stream."""

@@ -61,7 +61,9 @@ class Mail:
         outcome = "items" if batch.items or batch.questions else "empty"
         measures = self._c.views.measures
         measures.waits[request.channel, outcome] += 1
-        measures.delivered[request.channel] += len(batch.items) + len(batch.questions)
+        brought = len(batch.items) + len(batch.questions)
+        measures.delivered[request.channel] += brought
+        self._c.tallies.polled(caller.name, brought)
         return self._with_lane(member, batch)
 
     def confirm(self, caller: Caller, through: int) -> Refusal | None:
@@ -152,9 +154,11 @@ class Mail:
 
             timer = self._c.timers.at(deadline, wake)
             mailbox.wakers[wake] = None
+            mailbox.ready.enter(self._c.clock.monotonic())
             try:
                 await arrived
             finally:
+                mailbox.ready.leave(self._c.clock.monotonic())
                 timer.cancel()
                 mailbox.wakers.pop(wake, None)
 
@@ -248,6 +252,7 @@ class Mail:
         if channel in entry.state.offered or channel in entry.shown:
             return
         entry.shown[channel] = self._c.clock.now()
+        self._c.tallies.shown(entry, channel)
         if len(entry.shown) == 1:
             entry.offering = self._c.again(OFFER_SECONDS, lambda: self.record_offers(entry))
 

@@ -4,13 +4,13 @@ A fault is not a refusal: a refusal says the command was not acceptable, a fault
 failed. Each fault says whether a retry may help. Implementations live in logs/ and outbound/.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from typing import Final, Protocol
 
 import msgspec
 
-from crossfade.core.values import Instant, Sequence, Shard, StreamName
+from crossfade.core.values import Instant, Lane, Sequence, Shard, StreamName
 
 # --- the log ---------------------------------------------------------------------------------------
 
@@ -176,6 +176,13 @@ class Clock(Protocol):
 
     async def sleep_until(self, instant: Instant) -> None:
         """Return at ``instant`` or soon after; at once if it has passed."""
+
+
+class Courier(Protocol):
+    """Delivery: lets the carriers of a recipient know. What it tells late or never is found at their next look."""
+
+    def bring(self, wake: Callable[[], None], lane: Lane | None) -> None:
+        """Call ``wake`` for something in a mailbox: a question of this lane, or what belongs to no lane."""
 
 
 class Ids(Protocol):

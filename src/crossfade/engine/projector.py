@@ -13,6 +13,7 @@ from crossfade.core import (
     board,
     certificates,
     credentials,
+    measurements,
     messages,
     questions,
     rollouts,
@@ -24,10 +25,13 @@ from crossfade.core import (
 from crossfade.core.measurement_events import BlockRecorded
 from crossfade.core.records import Recorded
 from crossfade.core.values import Channel, Instant, Lane, QuestionId
+from crossfade.engine.couriers import AT_ONCE
 from crossfade.engine.measures import Measures
+from crossfade.engine.ports import Courier
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.directory import Directory
-from crossfade.engine.views.mailboxes import Mail
+from crossfade.engine.views.mailboxes import Mail, Mailbox
+from crossfade.engine.views.measurements import Measurements
 from crossfade.engine.views.plans import Driven
 from crossfade.engine.views.programme import SERVICE_NAME, Programme
 from crossfade.engine.views.questions import Entry
@@ -53,12 +57,14 @@ class Views:
         self.runs: dict[str, RunEntry] = {}
         """Every run, the oldest first."""
         self.measures = Measures()
+        self.measurements = Measurements()
 
 
 class Projector:
     """Applies records; each exactly once."""
 
     def __init__(self, streams: Streams, views: Views) -> None:
+        self.courier: Courier = AT_ONCE
         self._streams = streams
         self._views = views
         self._folds: dict[str, Callable[[Recorded, Any, Any], None]] = {
@@ -66,6 +72,7 @@ class Projector:
             "certificate": self._certificate,
             "evidence": _nothing,
             "mailbox": self._mailbox,
+            "measurement": self._measurement,
             "message": self._message,
             "plan": self._plan,
             "question": self._question,
@@ -104,6 +111,8 @@ class Projector:
         programme.rollout = after
         if after.status is not before.status or not programme.since:
             programme.since[after.status] = record.at
+        if after.share != before.share:
+            self._views.measurements.share_changed(record.at)
         if isinstance(record.event, rollouts.Killed | rollouts.Restored | rollouts.RolledBack):
             programme.killed = False  # from here on the log says so
         for member in self._views.directory:
@@ -111,6 +120,11 @@ class Projector:
 
     def _plan(self, record: Recorded, before: stages.State, after: stages.State) -> None:
         self._views.plan.put(after, record.event, record.at, self._views.programme.rollout)
+
+    def _measurement(self, record: Recorded, before: Any, after: measurements.State) -> None:
+        event = record.event
+        assert isinstance(event, measurements.MeasurementEvent)
+        self._views.measurements.fold(event, record.at)
 
     def _run(self, record: Recorded, before: runs.State, after: runs.State) -> None:
         run_id = record.stream.partition("/")[2]
@@ -156,7 +170,7 @@ class Projector:
         for name in after.to:
             mailbox = views.directory.member(name).mailbox
             mailbox.history.append(record.sequence)
-            mailbox.put(Mail(record.sequence, "message", record))
+            self._bring(mailbox, Mail(record.sequence, "message", record))
             views.programme.count_talk(after.sender, name, PAIRS_MAX)
 
     # --- questions ------------------------------------------------------------------------------------
@@ -192,9 +206,10 @@ class Projector:
         views.measures.open[state.lane] += 1
         if state.lane is Lane.ELICITATION and addressee.state.native:
             addressee.mailbox.shelve(entry)
+            self.courier.bring(addressee.mailbox.wake, state.lane)
         else:
             entry.text_at = record.sequence
-            addressee.mailbox.put(Mail(record.sequence, "question", record, entry))
+            self._bring(addressee.mailbox, Mail(record.sequence, "question", record, entry), state.lane)
 
     def _offered(self, entry: Entry, channel: Channel, shown_at: Instant) -> None:
         entry.shown.pop(channel, None)
@@ -212,7 +227,7 @@ class Projector:
         mailbox = self._views.directory.member(entry.state.addressee).mailbox
         if mailbox.native.pop(entry.question_id, None) is not None:  # else it is there as text already
             entry.text_at = record.sequence
-            mailbox.put(Mail(record.sequence, "question", record, entry))
+            self._bring(mailbox, Mail(record.sequence, "question", record, entry), Lane.POLLING)
 
     def _ended(self, entry: Entry, record: Recorded) -> None:
         views = self._views
@@ -235,9 +250,14 @@ class Projector:
         entry.end(record.at)
         asker.mailbox.history.append(record.sequence)
         if not collected and state.asker != SERVICE_NAME:
-            asker.mailbox.put(Mail(record.sequence, "answer", record, entry))
+            self._bring(asker.mailbox, Mail(record.sequence, "answer", record, entry))
         for gone in self._streams.retire(record.stream):
             views.questions.pop(questions.question_id(gone), None)
+
+    def _bring(self, mailbox: Mailbox, mail: Mail, lane: Lane | None = None) -> None:
+        """Put a text item into a mailbox, and let its owner's carriers know."""
+        if mailbox.put(mail):
+            self.courier.bring(mailbox.wake, lane)
 
 
 def _nothing(record: Recorded, before: Any, after: Any) -> None:

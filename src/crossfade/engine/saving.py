@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from crossfade.core import board, certificates, questions, stages, watching
+from crossfade.core.measurements import BlockRecorded, Coordination, HubCounts, Slice
 from crossfade.core.records import Recorded, decode, encode, registered, type_name
 from crossfade.core.values import SPACE, Instant, QuestionId, Sequence, Shard, StreamName
 from crossfade.engine.measures import Histogram, Measures
@@ -22,6 +23,7 @@ from crossfade.engine.projector import Views
 from crossfade.engine.streams import DECIDERS, Slot, Streams, decider_of
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import Mail
+from crossfade.engine.views.measurements import Baseline, Cells, Hour, Kept, Window
 from crossfade.engine.views.programme import ROLLOUT
 from crossfade.engine.views.questions import Entry
 from crossfade.engine.views.runs import Entry as RunEntry
@@ -105,6 +107,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[tuple[str, str, Instant]]
     watch: watching.Saved | None
     measures: dict[str, Any]
+    measured: bytes
+    """``Kept`` of the measurements."""
+    blocks: list[bytes]
+    """Their newest blocks."""
 
 
 def dump(streams: Streams, views: Views, ends: dict[Shard, tuple[Sequence, bytes]], last_at: Instant) -> bytes:
@@ -133,6 +139,8 @@ def dump(streams: Streams, views: Views, ends: dict[Shard, tuple[Sequence, bytes
         runs=[(entry.run_id, entry.created_by, entry.changed_at) for entry in views.runs.values()],
         watch=None if views.plan.watch is None else views.plan.watch.dump(),
         measures=_measures(views.measures),
+        measured=_json(views.measurements.kept),
+        blocks=[encode(block) for block in views.measurements.recent],
     )
     return msgspec.msgpack.encode(saved)
 
@@ -171,6 +179,9 @@ def fill(saved: Saved, streams: Streams, views: Views) -> None:
         views.plan.watch = watching.Watch(views.plan.state.number, views.plan.state.plan)
         views.plan.watch.fill(saved.watch)
     _fill_measures(saved.measures, views.measures)
+    views.measurements.kept = msgspec.json.decode(saved.measured, type=Kept)
+    for block in saved.blocks:
+        views.measurements.put(msgspec.json.decode(block, type=BlockRecorded))
 
 
 # --- parts ----------------------------------------------------------------------------------------------------
@@ -283,6 +294,7 @@ def _version() -> str:
     """Of the release's form of state: every field of every event, state and part of a snapshot."""
     structs = [*registered().values(), *(type(decider.initial) for decider in DECIDERS.values())]
     structs += [Saved, SavedSlot, SavedQuestion, SavedMail, SavedMember, watching.Saved]
+    structs += [Kept, Baseline, Cells, Hour, Window, Slice, Coordination, HubCounts]
     fields = [
         (struct.__qualname__, [(one.name, str(one.type)) for one in msgspec.structs.fields(struct)])
         for struct in structs

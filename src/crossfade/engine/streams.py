@@ -14,6 +14,7 @@ from crossfade.core import (
     certificates,
     credentials,
     evidence,
+    measurements,
     messages,
     questions,
     rollouts,
@@ -31,6 +32,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
     "certificate": certificates.DECIDER,
     "evidence": evidence.DECIDER,
     "mailbox": messages.MAILBOX,
+    "measurement": measurements.DECIDER,
     "message": messages.DECIDER,
     "plan": stages.DECIDER,
     "question": questions.DECIDER,
@@ -44,7 +46,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
 
 
 HOMES: Final[dict[str, Shard]] = dict.fromkeys(
-    ("certificate", "evidence", "plan", "review", "rollout", "run", "signoff", "token"), PROGRAMME
+    ("certificate", "evidence", "measurement", "plan", "review", "rollout", "run", "signoff", "token"), PROGRAMME
 )
 """Kinds of streams that live in the programme's shard; all others live in the space's."""
 

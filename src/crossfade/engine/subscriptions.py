@@ -49,8 +49,17 @@ class Subscription:
                 return self._ready.popleft()
             self._arrived.clear()
             if not self._changed() and not await self._old() and not self._new():
-                await self._arrived.wait()
+                await self._wait()
         return None
+
+    async def _wait(self) -> None:
+        """Until something arrives: for so long the reader is ready, and only the hub can be late."""
+        ready = self._member.mailbox.ready
+        ready.enter(self._c.clock.monotonic())
+        try:
+            await self._arrived.wait()
+        finally:
+            ready.leave(self._c.clock.monotonic())
 
     def close(self) -> None:
         """End the stream; ``next`` returns None. Allowed twice."""
@@ -100,6 +109,7 @@ class Subscription:
             if piece.kind == "question" and piece.entry is not None:
                 self._mail.offered(piece.entry, Channel.STREAM)
         self._c.views.measures.delivered[Channel.STREAM] += len(found)
+        self._c.tallies.streamed(self._member.state.name, len(found))
         return bool(found)
 
     def _item(self, piece: Piece) -> StreamItem:

@@ -18,6 +18,7 @@ from crossfade.core.records import Recorded
 from crossfade.engine.requests import Item
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.questions import Entry, view
+from crossfade.engine.views.readiness import Readiness
 
 Kind = Literal["message", "question", "answer", "notice"]
 
@@ -42,7 +43,7 @@ class Mail:
 class Mailbox:
     """What one identity has to receive."""
 
-    __slots__ = ("cursor", "history", "mail", "native", "news", "unconfirmed", "wakers")
+    __slots__ = ("cursor", "history", "mail", "native", "news", "ready", "unconfirmed", "wakers")
 
     def __init__(self) -> None:
         self.cursor = 0
@@ -55,17 +56,20 @@ class Mailbox:
         self.news: dict[str, int] = {}
         """Question of the owner's → sequence of the news of its end."""
         self.native: dict[str, Entry] = {}
+        self.ready = Readiness()
+        """For how long carriers of the owner have waited here."""
         self.unconfirmed = 0
         """Last sequence handed out to a caller who keeps no cursor; its next call confirms it."""
         self.wakers: dict[Callable[[], None], None] = {}
         """Called when something arrives, the longest waiting first; each removes itself. A dict, because a set
         of functions has another order in every process, and a simulated run must replay exactly."""
 
-    def put(self, mail: Mail) -> None:
-        """Add a text item; its sequence is above all before."""
-        if mail.sequence > self.cursor:
-            self.keep(mail)
-            self.wake()
+    def put(self, mail: Mail) -> bool:
+        """Add a text item, whose sequence is above all before; whether somebody is to be told."""
+        if mail.sequence <= self.cursor:
+            return False
+        self.keep(mail)
+        return True
 
     def keep(self, mail: Mail) -> None:
         """Add a text item without telling anybody."""
@@ -74,9 +78,8 @@ class Mailbox:
             self.news[mail.entry.question_id] = mail.sequence
 
     def shelve(self, entry: Entry) -> None:
-        """Add a question to be elicited natively."""
+        """Add a question to be elicited natively; somebody is to be told."""
         self.native[entry.question_id] = entry
-        self.wake()
 
     def drop_answer(self, question_id: str) -> None:
         """Take back the news of an end that the asker has read otherwise."""
