@@ -15,7 +15,7 @@ READY_RUN := $(VENV)/ready-to-run
 READY_DEV := $(VENV)/ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss sim crash mutants lock ci clean
+.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss sim crash histories mutants campaign lock ci clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,15 @@ sim: $(READY_DEV) ## simulated schedules, each one seed: SEEDS=n FROM=k; STACK=n
 
 crash: $(READY_DEV) ## kill a real hub under load N times and check what its clients saw
 	@$(BIN)/python -m tests.crash --kills $(N) $(ARGS)
+
+HISTORIES ?= 5000
+histories: $(READY_DEV) ## the checker of histories against every order tried: HISTORIES=n FROM=k
+	@$(BIN)/python -m tests.campaign.histories --count $(HISTORIES) --from $(FROM) $(ARGS)
+
+HOURS ?= 0
+SECONDS ?= $(if $(filter 0,$(HOURS)),3600,0)
+campaign: $(READY_DEV) ## all proofs in turn, resumable: SECONDS=n or HOURS=n; ARGS=--report says how far it is
+	@$(BIN)/python -m tests.campaign --seconds $(SECONDS) --hours $(HOURS) $(ARGS)
 
 mutants: $(READY_DEV) ## plant each seeded mutant; the test that is named must notice
 	@$(BIN)/python -m tests.mutants --control $(ARGS)

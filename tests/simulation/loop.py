@@ -72,6 +72,7 @@ class SimFuture(asyncio.Future[Any]):
     """A future that hashes by number."""
 
     __slots__ = ("number",)
+    number: int
 
     def __hash__(self) -> int:
         return self.number
