@@ -15,7 +15,7 @@ READY_RUN := $(VENV)/ready-to-run
 READY_DEV := $(VENV)/ready-to-develop
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss sim crash histories mutants campaign lock ci clean
+.PHONY: help setup run test lint types docs bench conformance e2e demo powerloss sim crash histories mutants mutmut coverage campaign lock ci clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ campaign: $(READY_DEV) ## all proofs in turn, resumable: SECONDS=n or HOURS=n; A
 mutants: $(READY_DEV) ## plant each seeded mutant; the test that is named must notice
 	@$(BIN)/python -m tests.mutants --control $(ARGS)
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+mutmut: $(READY_DEV) ## change core by machine; the tests must notice. Goes on where it was; FILES="runs clusters" ARGS=--again
+	@$(BIN)/python tools/mutation.py $(FILES) $(ARGS)
+
+coverage: $(READY_DEV) ## every line and branch of core is reached by its tests; fails below 100 %
+	@$(BIN)/python -m coverage run --source=crossfade.core -m pytest -q --hypothesis-profile=ci \
+		tests/core tests/runsheets tests/engine tests/contract/test_event_format.py tests/contract/test_histories.py
+	@$(BIN)/python -m coverage report --show-missing --fail-under=100
 
 lint: $(READY_DEV) ## ruff, layers, house rules, changelog fragments
 	@$(BIN)/ruff check .

@@ -1,0 +1,132 @@
+"""Change core by machine, one small change at a time, and count which of them the tests notice.
+
+Usage: mutation.py [FILE…] [--again] [--report] [--children N]
+
+    mutation.py                everything that has no verdict yet; stopped and started again it goes on
+    mutation.py runs clusters  these files of core afresh
+    mutation.py --again        what survived or had no test once more: after writing tests
+    mutation.py --report       only the table
+
+Works in a copy of the tree below var/, so that nothing here is changed. mutmut makes the changes and runs, for each,
+the tests that reach the changed function; which tests, and which lines are left alone, is [tool.mutmut] in
+pyproject.toml. The score is killed / (killed + survived + without a test). A change that makes the tests run out of
+time is noticed, and counts as killed; what a person found to be no change at all (an equivalent) counts as survived.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+COPY: Final = ROOT / "var/mutation"
+CORE: Final = Path("src/crossfade/core")
+TAKEN: Final = ("src", "tests", "docs", "pyproject.toml")
+KILLED: Final = frozenset({1, 3, 24, -24, 36, 152, 255})
+"""pytest's exit status after a failure, and those of a process that ran out of time."""
+SURVIVED: Final = 0
+WITHOUT: Final = frozenset({5, 33})
+"""Exit status if no test reaches the changed function."""
+
+
+def refresh() -> None:
+    """Make the copy what the tree is now; a file that is the same keeps its time, so that its verdicts stay."""
+    listing = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", *TAKEN], capture_output=True, check=True, text=True
+    )
+    names = {name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()}
+    for name in names:
+        here, there = ROOT / name, COPY / name
+        if not there.is_file() or there.read_bytes() != here.read_bytes():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(here, there)
+    for folder in (COPY / "src", COPY / "tests", COPY / "mutants/tests"):
+        base = COPY / "mutants" if folder.is_relative_to(COPY / "mutants") else COPY
+        for path in folder.rglob("*.py"):
+            if str(path.relative_to(base)) not in names:
+                path.unlink()
+
+
+def verdicts() -> dict[str, dict[str, int | None]]:
+    """File of core to its mutants, each with the exit status of its tests; None if they did not run yet."""
+    base = COPY / "mutants" / CORE
+    found = {}
+    for path in sorted(base.rglob("*.py.meta")):
+        name = str(path.relative_to(base)).removesuffix(".py.meta")
+        if (COPY / CORE / f"{name}.py").is_file():
+            found[name] = json.loads(path.read_text("utf-8"))["exit_code_by_key"]
+    return found
+
+
+def forget() -> None:
+    """Take back the verdicts of what was not noticed, and which tests reach what: the tests have changed."""
+    for path in (COPY / "mutants" / CORE).rglob("*.py.meta"):
+        data = json.loads(path.read_text("utf-8"))
+        for mutant, status in data["exit_code_by_key"].items():
+            data["exit_code_by_key"][mutant] = status if status in KILLED else None
+        path.write_text(json.dumps(data, indent=4), "utf-8")
+    (COPY / "mutants/mutmut-stats.json").unlink(missing_ok=True)
+
+
+def score(counts: Counter[str]) -> float:
+    """Per cent of the mutants with a verdict that the tests notice; 100 if there are none."""
+    judged = counts["killed"] + counts["survived"] + counts["without a test"]
+    return 100 * counts["killed"] / judged if judged else 100.0
+
+
+def counted(statuses: dict[str, int | None]) -> Counter[str]:
+    """How many have which verdict."""
+    counts: Counter[str] = Counter()
+    for status in statuses.values():
+        if status in KILLED:
+            counts["killed"] += 1
+        elif status == SURVIVED:
+            counts["survived"] += 1
+        elif status in WITHOUT:
+            counts["without a test"] += 1
+        else:
+            counts["no verdict"] += 1
+    return counts
+
+
+def report() -> str:
+    """The table, as Markdown, the whole last."""
+    kinds = ("killed", "survived", "without a test", "no verdict")
+    lines = [f"| file | mutants | {' | '.join(kinds)} | score |", f"|---|--:|{'--:|' * len(kinds)}--:|"]
+    whole: Counter[str] = Counter()
+    rows = {name: counted(statuses) for name, statuses in verdicts().items() if statuses}
+    for counts in rows.values():
+        whole += counts
+    for name, counts in (*rows.items(), ("**all of core**", whole)):
+        cells = [str(counts[kind]) for kind in kinds]
+        lines.append(f"| {name} | {counts.total()} | {' | '.join(cells)} | {score(counts):.1f} % |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run, report; exit status of mutmut."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="files of core without .py, e.g. runs review/facts")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--children", type=int, default=2)
+    options = parser.parse_args()
+    status = 0
+    if not options.report:
+        refresh()
+        if options.again:
+            forget()
+        wanted = [f"crossfade.core.{name.removesuffix('.py').replace('/', '.')}.x*" for name in options.files]
+        program = str(Path(sys.executable).parent / "mutmut")
+        command = [program, "run", "--max-children", str(options.children), *wanted]
+        status = subprocess.run(["nice", "-n", "10", *command], cwd=COPY, check=False).returncode
+    print(report())
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
