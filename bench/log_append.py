@@ -128,11 +128,11 @@ async def _writer(group, source, until, taken):
 
 async def measure(log, writers, seconds, ordered):
     group, source, taken = Group(log), transactions(ordered), []
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(_writer(group, source, began + seconds, taken) for _ in range(writers)))
-    rate = len(taken) / (time.perf_counter() - began)
+    rate, cpu_us = len(taken) / (time.perf_counter() - began), (time.process_time() - cpu) / len(taken) * 1e6
     taken.sort()
-    return rate, taken[len(taken) // 2] * 1e3, taken[len(taken) * 99 // 100] * 1e3
+    return rate, taken[len(taken) // 2] * 1e3, taken[len(taken) * 99 // 100] * 1e3, cpu_us
 
 
 async def preload(log, records, ordered):
@@ -155,7 +155,9 @@ async def compare(options, folder, writers):
             files.append(await measure(file, writers, options.seconds / 2, options.keys == "ordered"))
             await file.close()
         rate = statistics.mean(file[0] for file in files)
-        rows.append({"file": rate, "log": ours[0], "ratio": ours[0] / rate, "p50_ms": ours[1], "p99_ms": ours[2]})
+        cpu_us = statistics.mean(file[3] for file in files)
+        row = {"file": rate, "log": ours[0], "ratio": ours[0] / rate, "p50_ms": ours[1], "p99_ms": ours[2]}
+        rows.append(row | {"file_cpu_us": cpu_us, "log_cpu_us": ours[3], "cpu_ratio": cpu_us / ours[3]})
     head = await log.head(SPACE)
     await log.close()
     return {

@@ -61,7 +61,7 @@ async def one(folder, side, writers, seconds):
     witness = FolderWitness(folder / "checkpoints", Ed25519Signer(bytes(32)))
     task = asyncio.ensure_future(witnessed(log, witness)) if side == "witnessed" else None
     with chain(side != "bare"):
-        rate, p50_ms, p99_ms = await measure(log, writers, seconds, ordered=True)
+        rate, p50_ms, p99_ms, _ = await measure(log, writers, seconds, ordered=True)
     if task is not None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -64,15 +64,18 @@ def test_a_disk_that_lost_what_it_had_confirmed_is_never_written_again(folder):
     fill(folder, 50)
     disk = FailingSyncs("losing", "-wal")
 
-    async def check(log):
-        disk.failing = True
-        with pytest.raises(UnknownOutcomeError):
-            await log.append(SPACE, [tx(99, "q/a")])
-        await log._writer.call(lambda database: database._connection.close(True))
+    def lose_the_last(database):
+        database._connection.close(True)
         for name in ("log.db-wal", "log.db-shm"):
             (folder / name).unlink(missing_ok=True)
         tamper(folder, "DELETE FROM events WHERE sequence = 50")
         tamper(folder, "UPDATE heads SET sequence = 49, chain = (SELECT chain FROM events WHERE sequence = 49)")
+
+    async def check(log):
+        disk.failing = True
+        with pytest.raises(UnknownOutcomeError):
+            await log.append(SPACE, [tx(99, "q/a")])
+        await log._writer.call(lose_the_last)  # on its thread, so that it does not recover in between
         disk.failing = False
 
         async def lost():

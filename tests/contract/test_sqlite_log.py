@@ -235,7 +235,7 @@ def test_a_file_that_is_no_log_of_ours_is_refused_and_left_alone(folder):
     assert path.read_bytes() == b"holiday pictures " * 1_000
 
 
-@pytest.mark.parametrize(("pragma", "message"), [("user_version=2", "format 2"), ("application_id=7", "not a log")])
+@pytest.mark.parametrize(("pragma", "message"), [("user_version=9", "format 9"), ("application_id=7", "not a log")])
 def test_a_file_of_another_format_is_refused(folder, pragma, message):
     fill(folder, 1)
     connection = apsw.Connection(str(folder / startup.FILE_NAME))

@@ -5,13 +5,16 @@ The order of the checks is part of the contract: the key first (a command that w
 never a conflict with itself), then the expectations as they are listed.
 """
 
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
+from itertools import count
+from typing import cast
 
 import msgspec
 
 from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import Committed, Conflict, Duplicate, Head, Result, StoredEvent, Tx
-from crossfade.logs.codec import Columns, link
+from crossfade.logs.codec import link
 
 
 class Known(msgspec.Struct):
@@ -38,48 +41,37 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
 
     ``known`` must hold every used key and existing stream that ``txs`` name, and is updated in place.
     """
-    done = Resolved(shard, head, [], [])
+    results: list[Result] = []
+    rows: list[StoredEvent] = []
+    keys, versions, chain = known.keys, known.versions, head.chain
+    places = cast("Iterator[Sequence]", count(head.sequence + 1))
+    sequence = head.sequence
     for tx in txs:
-        done.results.append(_refusal(tx, known) or _store(tx, known, done))
-    return done
-
-
-def named(txs: Seq[Tx]) -> tuple[set[bytes], set[StreamName]]:
-    """The keys and the streams that ``resolve`` has to know of."""
-    keys: set[bytes] = set()
-    streams: set[StreamName] = set()
-    for tx in txs:
-        keys.add(tx.key)
-        for stream, _ in tx.expect:
-            streams.add(stream)
+        key = tx.key
+        refusal = _refusal(tx, keys.get(key), versions)
+        if refusal is not None:
+            results.append(refusal)
+            continue
+        first = None
         for event in tx.events:
-            streams.add(event.stream)
-    return keys, streams
+            sequence, stream = next(places), event.stream
+            first = first or sequence
+            versions[stream] = version = versions.get(stream, 0) + 1
+            row = sequence, stream, version, event.type, event.at, event.actor, event.cause, key, event.payload
+            chain = link(shard, chain, row)
+            rows.append(StoredEvent(*row, chain))
+        keys[key] = stored = first or sequence, sequence
+        results.append(Committed(*stored))
+    return Resolved(shard, Head(head.epoch, sequence, chain), results, rows)
 
 
-def _refusal(tx: Tx, known: Known) -> Result | None:
-    used = known.keys.get(tx.key)
+def _refusal(
+    tx: Tx, used: tuple[Sequence, Sequence] | None, versions: Mapping[StreamName, int]
+) -> Duplicate | Conflict | None:
     if used is not None:
         return Duplicate(*used)
     for stream, expected in tx.expect:
-        version = known.versions.get(stream, 0)
+        version = versions.get(stream, 0)
         if version != expected:
             return Conflict(stream, version)
     return None
-
-
-def _store(tx: Tx, known: Known, done: Resolved) -> Committed:
-    sequence, chain, versions = done.head.sequence, done.head.chain, known.versions
-    first = Sequence(sequence + 1)
-    for event in tx.events:
-        sequence = Sequence(sequence + 1)
-        version = versions.get(event.stream, 0) + 1
-        row: Columns = (
-            sequence, event.stream, version, event.type, event.at, event.actor, event.cause, tx.key, event.payload,
-        )  # fmt: skip
-        chain = link(done.shard, chain, row)
-        done.rows.append(StoredEvent(*row, chain))
-        versions[event.stream] = version
-    known.keys[tx.key] = first, sequence
-    done.head = Head(done.head.epoch, sequence, chain)
-    return Committed(first, sequence)

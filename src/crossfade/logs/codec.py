@@ -30,20 +30,23 @@ GENESIS: Final = bytes(32)
 Columns = tuple[Sequence, StreamName, int, str, Instant, str, str, bytes, bytes]
 """A row in the order of StoredEvent, without its chain."""
 
-_HEAD: Final = struct.Struct(">BQQQqIIIIII")
+_pack: Final = struct.Struct(">BQQQqIIIIII").pack
 
 
 def link(shard: Shard, prev: bytes, row: Columns) -> bytes:
     """The chain of ``row`` when it follows a row whose chain is ``prev``; 32 bytes."""
     sequence, stream, version, event_type, at, actor, cause, key, payload = row
-    text = stream + event_type + actor + cause
+    text = f"{stream}{event_type}{actor}{cause}"
     texts = text.encode()
-    if len(texts) == len(text):  # plain ASCII, so one encoding gives the sizes of all four
-        sizes = len(stream), len(event_type), len(actor), len(cause)
-    else:
-        sizes = len(stream.encode()), len(event_type.encode()), len(actor.encode()), len(cause.encode())
-    head = _HEAD.pack(DOMAIN, shard, sequence, version, at, *sizes, len(key), len(payload))
+    a, b, c, d = (stream, event_type, actor, cause) if len(texts) == len(text) else _encoded(row)
+    sizes = len(a), len(b), len(c), len(d), len(key), len(payload)
+    head = _pack(DOMAIN, shard, sequence, version, at, *sizes)
     return sha256(b"".join((head, prev, texts, key, payload))).digest()
+
+
+def _encoded(row: Columns) -> tuple[bytes, bytes, bytes, bytes]:
+    """The texts of a row some of which are not plain ASCII, so that their sizes are not their lengths."""
+    return row[1].encode(), row[3].encode(), row[5].encode(), row[6].encode()
 
 
 def verify(shard: Shard, rows: Iterable[StoredEvent], after: Sequence, prev: bytes) -> Sequence | None:

@@ -3,13 +3,12 @@
 Not here: threads, futures, settings of the file (startup.py), or who gets stored (batch.py).
 
 ``events.place`` is ``shard << 40 | sequence``: one table in the order in which it is written. Stream
-versions and used keys are looked up in its indexes, so they can never contradict the events, and the
+versions are looked up in its index, used keys in keys.py, so they can never contradict the events, and the
 chain covers them. A statement releases the interpreter at each step, and under load waits to get it
 back; so a batch is written in few statements with many rows, not in many with one.
 """
 
 import contextlib
-from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from itertools import chain as concatenated
@@ -30,15 +29,19 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from crossfade.logs.batch import Known, Resolved, named, resolve
+from crossfade.logs.batch import Known, Resolved, resolve
 from crossfade.logs.codec import GENESIS
+from crossfade.logs.keys import UNREACHABLE, Keys
 from crossfade.logs.startup import FolderLock, close, connect, make_folder
+from crossfade.logs.versions import Versions
 
 STREAMS_REMEMBERED_MAX: Final = 100_000
 """Stream versions kept in memory for each shard; one that is not is looked up."""
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
-ROWS_PER_STATEMENT_MAX: Final = 256
+ROWS_PER_STATEMENT_MAX: Final = 512
+ROWS_ROUNDED: Final = 32
+"""A statement for more rows takes a multiple of so many: then there are few statements to prepare, and to run."""
 
 _COLUMNS: Final = "stream, version, type, at, actor, cause, key, payload, chain"
 _READ: Final = f"SELECT sequence, {_COLUMNS} FROM events WHERE place > ? AND place <= ? ORDER BY place LIMIT ?"  # noqa: S608
@@ -46,28 +49,26 @@ _READ_STREAM: Final = (
     f"SELECT sequence, {_COLUMNS} FROM events "  # noqa: S608 - constants only
     "WHERE shard = ? AND stream = ? AND version > ? ORDER BY version LIMIT ?"
 )
-_FIND: Final = """
-SELECT key, min(place), max(place) FROM events WHERE key IN carray(?1) AND place BETWEEN ?2 AND ?3 GROUP BY key
-"""
 # The newest row of each stream by a seek, however many versions the stream has.
 _VERSIONS: Final = """
 SELECT e.stream, e.version FROM carray(?2) AS named CROSS JOIN events AS e ON e.place = (
     SELECT place FROM events WHERE shard = ?1 AND stream = named.value ORDER BY version DESC LIMIT 1)
 """
+_GREATEST: Final = """
+SELECT stream FROM events WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
+"""
+# The place is read from the index, not looked for in it: a longer entry is found as well, but leads elsewhere.
 _UNREACHABLE: Final = """
-SELECT min(sequence) FROM events AS e WHERE place BETWEEN ? AND ? AND NOT (
-    EXISTS (SELECT 1 FROM events AS k INDEXED BY events_by_key WHERE k.key = e.key AND k.place = e.place)
-    AND EXISTS (SELECT 1 FROM events AS s INDEXED BY events_by_stream
-                WHERE s.shard = e.shard AND s.stream = e.stream AND s.version = e.version AND s.place = e.place))
+SELECT min(sequence) FROM events AS e WHERE place BETWEEN ? AND ? AND place IS NOT (
+    SELECT s.place FROM events AS s INDEXED BY events_by_stream
+    WHERE s.shard = e.shard AND s.stream = e.stream AND s.version = e.version)
 """
 _SET_HEAD: Final = """
 INSERT INTO heads VALUES (?, ?, ?, ?)
 ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, chain = excluded.chain
 """
-_INSERT: Final = {
-    count: f"INSERT INTO events (place, {_COLUMNS}) VALUES " + ",".join(["(?,?,?,?,?,?,?,?,?,?)"] * count)  # noqa: S608
-    for count in (1 << bit for bit in range(ROWS_PER_STATEMENT_MAX.bit_length()))
-}
+_INSERT: Final = f"INSERT INTO events (place, {_COLUMNS}) VALUES "  # noqa: S608 - constants only
+_ROW: Final = "(?,?,?,?,?,?,?,?,?,?)"
 
 
 def place(shard: Shard, sequence: int) -> int:
@@ -83,8 +84,8 @@ class Database:
         make_folder(folder)
         self._place = folder, vfs
         self._wal_pages = 0
-        # Not a dict, whose oldest entry takes longer to find the more were removed before it.
-        self._versions: defaultdict[Shard, OrderedDict[StreamName, int]] = defaultdict(OrderedDict)
+        self._versions: dict[Shard, Versions] = {}
+        self._keys: dict[Shard, Keys] = {}
         self.broken = ""
         """Why nothing can be written now; empty while all is well."""
         self.lost = ""
@@ -117,15 +118,12 @@ class Database:
             committing = True
             self._connection.execute("COMMIT")
         except (apsw.FullError, apsw.BusyError, apsw.ConstraintError) as fault:
-            self._versions.clear()
             raise self._rolled_back(fault) from fault
         except (apsw.Error, MemoryError) as fault:
             # A sync that failed once may seem to succeed when tried again: it is final.
             self.broken = f"the log stopped after a fault of the disk: {fault}"
             raise (UnknownOutcomeError if committing else UnavailableError)(self.broken) from fault
-        for resolved in done.values():
-            self.heads[resolved.shard] = resolved.head
-            self._forget_oldest(resolved.shard)
+        self._committed(list(done.values()))
         return done
 
     def recover(self) -> None:
@@ -136,7 +134,6 @@ class Database:
         promised = dict(self.heads)
         close(self._connection)
         self._connection = connect(*self._place)
-        self._versions.clear()
         self.heads = self._opened()
         for shard, head in promised.items():
             if self.head(shard).sequence < head.sequence or not self._has(shard, head):
@@ -153,21 +150,25 @@ class Database:
 
     def _opened(self) -> dict[Shard, Head]:
         self._wal_pages = 0
-        self._connection.set_wal_hook(self._count_wal_pages)
+        self._versions.clear()
+        self._keys.clear()
         with _reading("the table of heads"):
-            return {row[0]: Head(*row[1:]) for row in self._connection.execute("SELECT * FROM heads")}
+            heads = dict(map(_head, self._connection.execute("SELECT shard, epoch, sequence, chain FROM heads")))
+        with _reading("the index of keys"):
+            self._keys.update((shard, Keys(self._connection, shard, head.sequence)) for shard, head in heads.items())
+        return heads
 
     def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
         """Take rows of another log as they are, behind those that are here; the caller has verified them."""
         self._refuse_if_broken()
-        head = Head(epoch, rows[-1].sequence, rows[-1].chain)
+        adopted = Resolved(shard, Head(epoch, rows[-1].sequence, rows[-1].chain), [], rows)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._insert([Resolved(shard, head, [], rows)])
+            self._insert([adopted])
             self._connection.execute("COMMIT")
         except apsw.Error as fault:
             raise self._rolled_back(fault) from fault
-        self.heads[shard] = head
+        self._committed([adopted])
 
     def copy_to(self, target: apsw.Connection) -> apsw.Backup:
         """A copy into ``target`` that is made step by step, on this thread; commits in between reach it too."""
@@ -176,7 +177,10 @@ class Database:
 
     def checkpoint_if_due(self) -> None:
         """Copy the write-ahead log into the file once it is long. A fault stops the log for good."""
-        if self._wal_pages < CHECKPOINT_PAGES or self.broken:
+        if self.broken:
+            return
+        self._wal_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
+        if self._wal_pages < CHECKPOINT_PAGES:
             return
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -203,14 +207,16 @@ class Database:
         """Where the events with this key are; None if the key was never used."""
         self._refuse_if_broken()
         with _reading(f"shard {shard}: the index of keys"):
-            used = self._used(shard, (key,)).get(key)
+            used = self._keys_of(shard).used((key,)).get(key)
         return None if used is None else Committed(*used)
 
     def unreachable(self, shard: Shard, first: Sequence, last: Sequence) -> Sequence | None:
         """The first record from ``first`` to ``last`` that one of the indexes does not lead to."""
+        start, indexed = place(shard, 0), self._keys_of(shard).complete
         with _reading(f"shard {shard}: the indexes at sequence {first}"):
-            bounds = place(shard, first), place(shard, last)
-            return self._connection.execute(_UNREACHABLE, bounds).get  # type: ignore[no-any-return]
+            stream = self._connection.execute(_UNREACHABLE, (start + first, start + last)).get
+            key = self._connection.execute(UNREACHABLE, (start + first, start + min(last, indexed))).get
+        return min((found for found in (stream, key) if found is not None), default=None)
 
     def places(self) -> Iterator[int]:
         """The first place of each shard that has events."""
@@ -241,20 +247,34 @@ class Database:
             raise UnavailableError(self.broken)
 
     def _resolve(self, shard: Shard, txs: Seq[Tx]) -> Resolved:
-        keys, streams = named(txs)
-        versions = self._versions[shard]
-        unknown = tuple(stream for stream in streams if stream not in versions)
+        versions = self._versions_of(shard)
+        unknown = versions.unknown(txs)
         if unknown:
-            versions.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(unknown))))
+            versions.known.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(tuple(unknown)))))
+        used = self._keys_of(shard).used([tx.key for tx in txs])
         # The versions are changed in place, ahead of the commit: they are forgotten if it fails.
-        return resolve(shard, self.head(shard), txs, Known(self._used(shard, tuple(keys)), versions))
+        return resolve(shard, self.head(shard), txs, Known(used, versions.known))
 
-    def _used(self, shard: Shard, keys: tuple[bytes, ...]) -> dict[bytes, tuple[Sequence, Sequence]]:
-        if not keys:
-            return {}
-        start = place(shard, 0)
-        found = self._connection.execute(_FIND, (apsw.carray(keys), start, place(Shard(shard + 1), 0) - 1))
-        return {key: (Sequence(first - start), Sequence(last - start)) for key, first, last in found}
+    def _versions_of(self, shard: Shard) -> Versions:
+        if shard not in self._versions:
+
+            def greatest(beginning: str) -> str:
+                bounds = shard, beginning, f"{beginning[:-1]}0" if beginning else "\U0010ffff"
+                return self._connection.execute(_GREATEST, bounds).get or ""
+
+            self._versions[shard] = Versions(greatest)
+        return self._versions[shard]
+
+    def _keys_of(self, shard: Shard) -> Keys:
+        if shard not in self._keys:
+            self._keys[shard] = Keys(self._connection, shard, self.head(shard).sequence)
+        return self._keys[shard]
+
+    def _committed(self, done: list[Resolved]) -> None:
+        for resolved in done:
+            self.heads[resolved.shard] = resolved.head
+            self._keys_of(resolved.shard).committed(resolved.rows)
+            self._versions_of(resolved.shard).forget(STREAMS_REMEMBERED_MAX)
 
     def _insert(self, batches: list[Resolved]) -> None:
         values: list[object] = []
@@ -262,12 +282,17 @@ class Database:
             values += concatenated.from_iterable(map(msgspec.structs.astuple, batch.rows))
         values[::10] = [place(batch.shard, row.sequence) for batch in batches for row in batch.rows]
         for start, count in _pieces(len(values) // 10):
-            self._connection.execute(_INSERT[count], values[start * 10 : (start + count) * 10])
+            sql = _INSERT + ",".join([_ROW] * count)
+            self._connection.execute(sql, values[start * 10 : (start + count) * 10])
         for batch in batches:
+            self._keys_of(batch.shard).write(len(batch.rows))
             head = batch.head
             self._connection.execute(_SET_HEAD, (batch.shard, head.epoch, head.sequence, head.chain))
 
     def _rolled_back(self, fault: apsw.Error) -> UnavailableError:
+        self._versions.clear()
+        for keys in self._keys.values():
+            keys.rolled_back()
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -275,20 +300,18 @@ class Database:
             self.broken = f"the log stopped after a fault of the disk: {worse}"
         return UnavailableError(f"nothing was stored: {fault}")
 
-    def _forget_oldest(self, shard: Shard) -> None:
-        versions = self._versions[shard]
-        while len(versions) > STREAMS_REMEMBERED_MAX:
-            versions.popitem(last=False)
-
     def _events(self, sql: str, bindings: tuple[object, ...], shard: Shard, after: Sequence) -> list[StoredEvent]:
         rows: list[StoredEvent] = []
         with _reading(lambda: f"shard {shard}: sequence {rows[-1].sequence + 1 if rows else after + 1}"):
             rows.extend(starmap(StoredEvent, self._connection.execute(sql, bindings)))
         return rows
 
-    def _count_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        self._wal_pages = pages
-        return apsw.SQLITE_OK
+
+def _head(row: tuple[Shard, object, object, object]) -> tuple[Shard, Head]:
+    shard, epoch, sequence, chain = row
+    if not (isinstance(epoch, int) and isinstance(sequence, int) and isinstance(chain, bytes)):
+        raise CorruptLogError(f"shard {shard}: the head is damaged")  # into another type
+    return shard, Head(epoch, Sequence(sequence), chain)
 
 
 @contextlib.contextmanager
@@ -303,10 +326,12 @@ def _reading(what: str | Callable[[], str]) -> Iterator[None]:
 
 
 def _pieces(count: int) -> Iterator[tuple[int, int]]:
-    """Cut ``count`` rows into powers of two, so that few different statements have to be prepared."""
+    """Cut ``count`` rows into as few pieces as come in few sizes."""
     start = 0
     while start < count:
-        size = min(ROWS_PER_STATEMENT_MAX, 1 << ((count - start).bit_length() - 1))
+        size = min(ROWS_PER_STATEMENT_MAX, count - start)
+        if size > ROWS_ROUNDED:
+            size -= size % ROWS_ROUNDED
         yield start, size
         start += size
 

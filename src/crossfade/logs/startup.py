@@ -18,14 +18,14 @@ from crossfade.engine.ports import LogError, LogInUseError
 
 FILE_NAME: Final = "log.db"
 LOCK_NAME: Final = "log.lock"
-FORMAT: Final = 1
+FORMAT: Final = 2
 """``user_version`` of the file; raised when the tables or the canonical bytes change."""
 APPLICATION_ID: Final = 0x43724644
 """``application_id`` of the file: the letters CrFD."""
 JOURNAL_SIZE_LIMIT_BYTES: Final = 64 * 1024 * 1024
 PAGE_BYTES: Final = 4_096
 CACHE_KIB: Final = 64 * 1024
-STATEMENTS_CACHED: Final = 64
+STATEMENTS_CACHED: Final = 128
 
 _SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (
     # name, what is set, what must be read back
@@ -41,6 +41,20 @@ _SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (
     ("cell_size_check", 1, 1),
     ("trusted_schema", 0, 0),
 )
+
+_KEYS: Final = f"""
+CREATE TABLE keys (
+    key BLOB NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (key, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE indexed (
+    shard INTEGER PRIMARY KEY,
+    sequence INTEGER NOT NULL
+) STRICT;
+PRAGMA user_version = {FORMAT};
+"""
+"""Since format 2; format 1 had the index ``events_by_key`` instead. The table is filled by keys.py."""
 
 _SCHEMA: Final = f"""
 CREATE TABLE events (
@@ -58,15 +72,14 @@ CREATE TABLE events (
     sequence INTEGER GENERATED ALWAYS AS (place & 1099511627775) VIRTUAL
 ) STRICT;
 CREATE UNIQUE INDEX events_by_stream ON events (shard, stream, version);
-CREATE INDEX events_by_key ON events (key);
 CREATE TABLE heads (
     shard INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     chain BLOB NOT NULL
 ) STRICT;
+{_KEYS}
 PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
 """
 
 
@@ -175,6 +188,8 @@ def _create_or_recognise(connection: apsw.Connection) -> None:
         pass
     if connection.pragma("user_version") == 0 and not connection.pragma("application_id"):
         connection.execute(_SCHEMA)
+    elif connection.pragma("user_version") == 1 and connection.pragma("application_id") == APPLICATION_ID:
+        connection.execute(f"DROP INDEX events_by_key; {_KEYS}")
     connection.execute("COMMIT")
     application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
     if application_id != APPLICATION_ID:
