@@ -184,6 +184,13 @@ def hub_cores(before: Mark | None, after: Mark | None) -> float | None:
     return round((after.hub.cpu_seconds - before.hub.cpu_seconds) / (after.at_ns - before.at_ns) * 1e9, 4)
 
 
+def hub_waited(before: Mark | None, after: Mark | None) -> float | None:
+    """Share of the time in which the hub could have run and other processes had the processors."""
+    if before is None or after is None or before.hub is None or after.hub is None or after.at_ns <= before.at_ns:
+        return None
+    return round((after.hub.waited_seconds - before.hub.waited_seconds) / (after.at_ns - before.at_ns) * 1e9, 4)
+
+
 def client_cores(before: Mark | None, after: Mark | None) -> list[float]:
     """The same of each load process."""
     if before is None or after is None or after.at_ns <= before.at_ns:

@@ -84,6 +84,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of the schedule."""
     client_cpu_busiest: float
     """Of the busiest load process."""
+    hub_waited: float | None
+    """Share of the time in which the hub could have run and other processes had the processors."""
     hub_idle_cpu: float | None
     """Cores with all agents attached and no question."""
     hub_kib_per_agent: float | None
@@ -103,6 +105,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     empty_polls: int
     connections: int
     """Made in all."""
+    repeated_requests: int
+    """Sent again, because the first got no answer or was told to come back."""
     kinds: dict[str, int]
     """Requests by what they were."""
     channels: dict[str, int]

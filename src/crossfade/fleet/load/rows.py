@@ -19,7 +19,7 @@ def totals(report: LoadReport) -> Rows:
         ("answered a second", f"{report.questions_per_second:,.1f} of {report.offered_per_second:,.1f} offered"),
         ("agents held", f"{report.attached:,} of {report.agents:,}, in {report.attach_seconds:.1f} s"),
         ("targets", "met" if report.targets_met else "; ".join(missed(report.answer_ms))),
-        ("CPU of the hub", _cores(report.hub_cpu)),
+        ("CPU of the hub", _hub_cores(report)),
         ("CPU of the load", f"{_cores(report.client_cpu)}, busiest process {report.client_cpu_busiest:.2f}"),
         ("memory of the hub", _mib(report.hub_rss_mib)),
         ("memory for each agent", "-" if report.hub_kib_per_agent is None else f"{report.hub_kib_per_agent:.1f} KiB"),
@@ -127,6 +127,11 @@ def _ms(value: float | None) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _hub_cores(report: LoadReport) -> str:
+    waited = "" if report.hub_waited is None else f", waited for a core {report.hub_waited:.1%} of the time"
+    return _cores(report.hub_cpu) + waited
 
 
 def _cores(value: float | None) -> str:

@@ -30,7 +30,7 @@ from crossfade.fleet.load.profile import Profile, check
 from crossfade.fleet.load.report import LoadReport
 from crossfade.fleet.load.schedule import Shape
 from crossfade.fleet.load.target import Target, own_hub, resolved, there
-from crossfade.fleet.load.telling import told
+from crossfade.fleet.load.telling import report_of
 from crossfade.fleet.load.worker import cluster_name, names_of, own
 from crossfade.fleet.supervisor import HubFailedError
 
@@ -126,26 +126,23 @@ class _Run:
         kill.extend(child.kill for child in self._children)
         reason = ""
         work = asyncio.ensure_future(self._perform())
-        others: list[asyncio.Future[object]] = [
-            asyncio.ensure_future(stop.wait()),
-            asyncio.ensure_future(self._target.failed()),
-        ]
+        told, dead = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._target.failed())
         try:
-            await asyncio.wait((work, *others), return_when=asyncio.FIRST_COMPLETED)
-            reason = self._why(work, others)
+            await asyncio.wait((work, told, dead), return_when=asyncio.FIRST_COMPLETED)
+            reason = self._why(work, dead)
             if reason == INTERRUPTED and self._start_ns:
                 await self._halt()
         finally:
-            for task in (work, *others):
+            for task in (work, told, dead):
                 task.cancel()
-            await asyncio.gather(work, *others, return_exceptions=True)
+            await asyncio.gather(work, told, dead, return_exceptions=True)
             await asyncio.gather(*(child.finish() for child in self._children))
         return await self._account(reason)
 
-    def _why(self, work: "asyncio.Future[None]", others: list["asyncio.Future[object]"]) -> str:
+    def _why(self, work: "asyncio.Future[None]", dead: "asyncio.Future[None]") -> str:
         """Why the run ended; empty if it came to its end. Raises EnlistError."""
-        if others[1].done() and isinstance(others[1].exception(), HubFailedError):
-            return str(others[1].exception())
+        if dead.done() and isinstance(dead.exception(), HubFailedError):
+            return str(dead.exception())
         if not work.done():
             return INTERRUPTED
         fault = work.exception()
@@ -260,7 +257,7 @@ class _Run:
         if self._target.own is None and reason != INTERRUPTED:
             with contextlib.suppress(EnlistError):
                 await self._target.operator.retire(names_of(self._profile, self._name))
-        return told(self._settings.scenario, self._profile, self._gauge, found, reason)
+        return report_of(self._settings.scenario, self._profile, self._gauge, found, reason)
 
 
 INTERRUPTED: Final = "interrupted"

@@ -5,13 +5,15 @@ from typing import Final
 
 from crossfade.core.histograms import Histogram
 from crossfade.fleet.load.account import SECOND_NS, Findings, Lane, Tally, Times
-from crossfade.fleet.load.gauge import Gauge, Mark, client_cores, hub_cores
+from crossfade.fleet.load.gauge import Gauge, Mark, client_cores, hub_cores, hub_waited
 from crossfade.fleet.load.profile import Phase, Profile
 from crossfade.fleet.load.report import LaneReport, LoadReport, SecondRow, Storm, missed
 from crossfade.fleet.load.slope import Slope, slope
 
 BUSY: Final = 0.85
 """Share of a core from which a load process may be what is measured."""
+CROWDED: Final = 0.05
+"""Share of the time that the hub waited for a processor; beyond, the machine is part of what was measured."""
 LATE_MS: Final = 20.0
 WARM_UP: Final = 0.2
 """Of a run, before memory is expected to be level; at most WARM_UP_SECONDS_MAX."""
@@ -19,19 +21,10 @@ WARM_UP_SECONDS_MAX: Final = 300.0
 KINDS: Final = ("ask", "look", "wait", "respond", "answer", "stream", "acknowledge")
 
 
-def told(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason: str) -> LoadReport:
+def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason: str) -> LoadReport:
     """The report of a run."""
-    marks = gauge.marks
-    begin, end = marks.get("begin"), marks.get("end") or gauge.last_mark()
-    drained = marks.get("drained") or gauge.last_mark()
+    begin, end = gauge.marks.get("begin"), gauge.marks.get("end") or gauge.last_mark()
     clients = client_cores(begin, end)
-    counts = gauge.counts()
-    requests = bytes_in = bytes_out = 0
-    if begin is not None and drained is not None:
-        requests = drained.requests - begin.requests
-        bytes_in, bytes_out = drained.bytes_in - begin.bytes_in, drained.bytes_out - begin.bytes_out
-    whole_cpu = hub_cores(begin, drained)
-    took_ns = 0 if begin is None or drained is None else drained.at_ns - begin.at_ns
     return LoadReport(
         scenario=scenario,
         questions=found.questions,
@@ -53,20 +46,13 @@ def told(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason:
         offered_per_second=round(profile.rate, 2),
         seconds=profile.seconds,
         client_cpu_busiest=max(clients),
-        hub_idle_cpu=hub_cores(marks.get("attached"), marks.get("settled")),
+        hub_waited=hub_waited(begin, end),
+        hub_idle_cpu=hub_cores(gauge.marks.get("attached"), gauge.marks.get("settled")),
         hub_kib_per_agent=_per_agent(profile, gauge),
         hub_rss_peak_mib=max((s.hub_rss_mib for s in gauge.samples if s.hub_rss_mib is not None), default=None),
-        hub_rss_after_mib=_rss(marks.get("after")),
-        requests=requests,
-        bytes_in=bytes_in,
-        bytes_out=bytes_out,
+        hub_rss_after_mib=_rss(gauge.marks.get("after")),
         delivered=found.delivered,
-        requests_per_delivery=_per(requests, found.delivered, 3),
-        bytes_per_delivery=_per(bytes_in + bytes_out, found.delivered, 1),
-        hub_cpu_ms_per_delivery=None if whole_cpu is None else _per(whole_cpu * took_ns / 1e6, found.delivered, 4),
-        empty_polls=counts["empty"],
-        connections=sum(last.connections for last in gauge.lasts),
-        kinds={kind: counts[kind] for kind in KINDS if counts[kind]},
+        **_costs(gauge, found.delivered),  # type: ignore[arg-type]
         channels=dict(sorted(found.channels.items())),
         repeats=found.repeats,
         unfinished=found.unfinished,
@@ -79,12 +65,36 @@ def told(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason:
         leak=_leak(profile, gauge),
         faults=dict(gauge.faults()),
         wrong=tuple(found.faults),
-        warnings=tuple(_warnings(profile, gauge, clients)),
+        warnings=tuple(_warnings(profile, gauge, clients, hub_waited(begin, end))),
         reason=reason,
         samples=tuple(gauge.samples),
         rows=_rows(found),
         curve=_curve(found.whole.answer.histogram),
     )
+
+
+def _costs(gauge: Gauge, delivered: int) -> dict[str, object]:
+    """What it took, in all and for each delivery, from the first question to the last end."""
+    begin, drained = gauge.marks.get("begin"), gauge.marks.get("drained") or gauge.last_mark()
+    counts = gauge.counts()
+    requests = bytes_in = bytes_out = took_ns = 0
+    if begin is not None and drained is not None:
+        took_ns = drained.at_ns - begin.at_ns
+        requests = drained.requests - begin.requests
+        bytes_in, bytes_out = drained.bytes_in - begin.bytes_in, drained.bytes_out - begin.bytes_out
+    cores = hub_cores(begin, drained)
+    return {
+        "requests": requests,
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
+        "requests_per_delivery": _per(requests, delivered, 3),
+        "bytes_per_delivery": _per(bytes_in + bytes_out, delivered, 1),
+        "hub_cpu_ms_per_delivery": None if cores is None else _per(cores * took_ns / 1e6, delivered, 4),
+        "empty_polls": counts["empty"],
+        "connections": sum(last.connections for last in gauge.lasts),
+        "repeated_requests": counts["repeated"],
+        "kinds": {kind: counts[kind] for kind in KINDS if counts[kind]},
+    }
 
 
 def _rate(profile: Profile, found: Findings) -> float:
@@ -95,8 +105,10 @@ def _rate(profile: Profile, found: Findings) -> float:
     return round(found.answered / max(took, profile.seconds if not found.unfinished else took, 0.001), 2)
 
 
-def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float]) -> list[str]:
+def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float], waited: float | None) -> list[str]:
     said = []
+    if waited is not None and waited > CROWDED:
+        said.append(f"for {waited:.0%} of the time other processes had the processors that the hub wanted")
     if max(clients) > BUSY:
         said.append(
             f"a load process used {max(clients):.0%} of a core: it may be what was measured; give more --processes"

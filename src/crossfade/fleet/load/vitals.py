@@ -21,6 +21,8 @@ class Vitals(msgspec.Struct, frozen=True):
     cpu_seconds: float
     """User and system, since it began."""
     rss_mib: float
+    waited_seconds: float = 0.0
+    """Time in which its main thread could have run and another process had the processor."""
 
 
 def vitals(pid: int) -> Vitals | None:
@@ -32,7 +34,15 @@ def vitals(pid: int) -> Vitals | None:
     if fields[0] in "ZX":
         return None
     used = int(fields[11]) + int(fields[12])
-    return Vitals(cpu_seconds=used / TICKS, rss_mib=int(fields[21]) * PAGE_BYTES / 1_048_576)
+    rss_mib = int(fields[21]) * PAGE_BYTES / 1_048_576
+    return Vitals(cpu_seconds=used / TICKS, rss_mib=rss_mib, waited_seconds=_waited(pid))
+
+
+def _waited(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def listener(port: int) -> int | None:

@@ -145,6 +145,7 @@ class LoadProcess:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         state = self.state()
+        self.crew.counts["repeated"] += self.crew.pool.repeats
         self.crew.stopping = True
         self.crew.pool.close()
         for member in self.members:
