@@ -30,6 +30,9 @@ BETS_ABOVE: Final = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.9)
 PRIOR_UNITS: Final = (4.0, 100.0)
 """Alternatives in F4: a split that is far off, seen in a few dozen units, and one that is slightly off."""
 
+NOTHING: Final = -1e300
+"""Log of M before the first step: finite, so that it can be written down."""
+
 _SUM_SLACK: Final = 1e-9
 """Relative error that sums of up to a million logarithms may have gathered."""
 _FORM_SLACK: Final = 1e-14
@@ -206,7 +209,7 @@ class Detector(msgspec.Struct, kw_only=True):
     """Shiryaev-Roberts: while the rate is at most ``p0``, the mean of M after T steps is at most T."""
 
     p0: float
-    logs: list[float] = msgspec.field(default_factory=lambda: [-math.inf] * len(ODDS_CHANGED))
+    logs: list[float] = msgspec.field(default_factory=lambda: [NOTHING] * len(ODDS_CHANGED))
     """Log of M for each alternative."""
 
     def take(self, bad: float, n: float) -> tuple[float, ...]:

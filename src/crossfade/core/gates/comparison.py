@@ -35,8 +35,6 @@ SIZES: Final = (1, 4, 16, 64, 256, 1024)
 """Sizes b at which a clump counts fully."""
 ONE_EACH: Final = (1,)
 """Without blocks: every bad event is a clump."""
-Damped = dict[str, float]
-"""By side and cluster: what part of its evidence counts."""
 Table = list[list[float]]
 """Sums by size and by place on the ladder."""
 
@@ -49,7 +47,7 @@ class Clump(msgspec.Struct, kw_only=True):
     size: int = 0
 
 
-class Comparison(msgspec.Struct, kw_only=True):
+class Comparison(msgspec.Struct, kw_only=True, tag=True):
     """The fold of counts, ordered by time, into evidence for and against the new side."""
 
     spec: Spec
@@ -118,36 +116,45 @@ class Comparison(msgspec.Struct, kw_only=True):
         self.clumps, self.block = {}, None
         self.blocks += 1
 
-    def parts(self, proves: Sequence[int], *, damped: Damped | None = None, null: int = NULL) -> tuple[float, ...]:
-        """Logs of all components for the alternatives ``proves`` against ``null``."""
-        weights = damped or {}
-        tables = [(weights.get(key, 1.0), table) for key, table in self.tables.items()]
-        return tuple(
-            math.fsum(weight * (table[size][place] - table[size][null]) for weight, table in tables)
-            for size in range(len(self.sizes))
-            for place in proves
-        )
+    def parts(self, proves: Sequence[int], *, clipped: str = "", null: int = NULL) -> tuple[float, ...]:
+        """Logs of all components for the alternatives ``proves`` against ``null``.
 
-    def damping(self, side: str) -> Damped:
-        """By key of the k - 1 clusters that make a side look worst: the part of what they say that counts."""
+        With ``clipped``, the side that looks bad, its k - 1 loudest clusters of each component are no louder than
+        the next one.
+        """
+        tables = list(self.tables.values())
+        loud = [table for key, table in self.tables.items() if key.startswith(f"{clipped}/")] if clipped else []
+        many = self._spared(clipped) if clipped else 0
+        found = []
+        for size in range(len(self.sizes)):
+            for place in proves:
+                whole = math.fsum(table[size][place] - table[size][null] for table in tables)
+                told = sorted((table[size][place] - table[size][null] for table in loud), reverse=True)
+                bound = max(0.0, told[many]) if len(told) > many else 0.0
+                found.append(whole - math.fsum(max(0.0, one - bound) for one in told[:many]))
+        return tuple(found)
+
+    def _spared(self, side: str) -> int:
+        return min(self.spec.breadth, max(1, len(self.clusters[side]))) - 1
+
+    def loudest(self, side: str) -> tuple[str, ...]:
+        """The k - 1 clusters that make a side look worst."""
         best = PROVES_WORSE if side == "new" else PROVES_BETTER
         told = {
             key: max(row[place] - row[NULL] for row in table for place in best)
             for key, table in self.tables.items()
             if key.startswith(f"{side}/")
         }
-        many = min(self.spec.breadth, max(1, len(self.clusters[side]))) - 1
         ordered = sorted(told, key=lambda key: (-told[key], key))
-        next_one = told[ordered[many]] if len(ordered) > many else 0.0
-        return {key: max(0.0, next_one) / told[key] for key in ordered[:many] if told[key] > 0.0}
+        return tuple(key.partition("/")[2] for key in ordered[: self._spared(side)])
 
-    def log_e(self, proves: Sequence[int], *, damped: Damped | None = None, null: int = NULL) -> float:
-        """Evidence for the alternatives ``proves``."""
-        return rounded_down(log_mean_exp(self.parts(proves, damped=damped, null=null)))
+    def log_e(self, proves: Sequence[int], *, clipped: str = "", null: int = NULL) -> float:
+        """Evidence for the alternatives ``proves``; see ``parts``."""
+        return rounded_down(log_mean_exp(self.parts(proves, clipped=clipped, null=null)))
 
     def needed(self, threshold: float) -> int | None:
         """More observations, of both sides, until "not worse" is proven at these rates; None: never."""
-        growth = growth_to(self.parts(PROVES_BETTER, damped=self.damping("old")), threshold)
+        growth = growth_to(self.parts(PROVES_BETTER, clipped="old"), threshold)
         total = sum(self.n)
         return max(1, int((growth - 1.0) * total) + 1) if growth is not None and growth < 1e9 else None
 
@@ -169,13 +176,13 @@ def comparison(spec: Spec) -> Comparison:
     return Comparison(spec=spec)
 
 
-def arm_logs(new: int, old: int, scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def arm_logs(new: float, old: float, scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """For each ratio of the ladder, times ``scale``: log probabilities that a bad event is on the new and old side."""
     share = [new * scale * ratio / (new * scale * ratio + old) for ratio in LADDER]
     return tuple(math.log(one) for one in share), tuple(math.log1p(-one) for one in share)
 
 
-def blames_new(new: Sequence[int], old: Sequence[int]) -> float:
+def blames_new(new: Sequence[float], old: Sequence[float]) -> float:
     """Evidence that the new side (n, bad) is worse than the old one in the same time; no margin, no clumps."""
     if not new[0] or not old[0]:
         return 0.0

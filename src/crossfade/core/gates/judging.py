@@ -78,7 +78,10 @@ class Seen(msgspec.Struct, kw_only=True):
 
 
 class Judging(msgspec.Struct, kw_only=True):
-    """One gate being watched: the fold of counts, and a verdict at any time."""
+    """One gate being watched: the fold of counts, and a verdict at any time.
+
+    msgspec writes and reads it, so that it can be kept in a snapshot.
+    """
 
     spec: Spec
     seen: Seen = msgspec.field(default_factory=Seen)
@@ -261,8 +264,8 @@ def _of_trigger(fold: Trigger, seen: Seen) -> Judgement:
 def _of_comparison(fold: Comparison, seen: Seen) -> Judgement:
     spec, wanted = fold.spec, -math.log(fold.spec.alpha)
     whole = {"better": fold.log_e(PROVES_BETTER), "worse": fold.log_e(PROVES_WORSE)}
-    better = min(whole["better"], fold.log_e(PROVES_BETTER, damped=fold.damping("old")))
-    worse = min(whole["worse"], fold.log_e(PROVES_WORSE, damped=fold.damping("new")))
+    better = fold.log_e(PROVES_BETTER, clipped="old")
+    worse = fold.log_e(PROVES_WORSE, clipped="new")
     narrow = {"old": whole["better"] >= wanted > better, "new": whole["worse"] >= wanted > worse}
     few = min(len(side) for side in fold.clusters.values()) < spec.min_clusters
     verdict, reason = Verdict.INCONCLUSIVE, "not_enough" if all(fold.n) else "no_traffic"
@@ -282,7 +285,7 @@ def _of_comparison(fold: Comparison, seen: Seen) -> Judgement:
         threshold=_capped(wanted), needed=needed, eta_seconds=_eta(needed, n, seen), n=fold.n[0], bad=fold.bad[0],
         rate=fold.bad[0] / fold.n[0] if fold.n[0] else None, interval=fold.interval(),
         clusters=len(fold.clusters["new"] | fold.clusters["old"]), blocks=fold.blocks,
-        named=tuple(key.partition("/")[2] for key in fold.damping(side)) if side else (),
+        named=fold.loudest(side) if side else (),
     )  # fmt: skip
     return _told(result, said.comparison(spec, result, fold.n, fold.bad), said.comparison_guarantee(spec))
 

@@ -17,7 +17,7 @@ from crossfade.core.gates.specs import Count, Spec, blocks_of
 from crossfade.core.values import SECOND, Instant
 
 
-class Promotion(msgspec.Struct, kw_only=True):
+class Promotion(msgspec.Struct, kw_only=True, tag=True):
     """The fold of counts, ordered by time, into evidence."""
 
     spec: Spec

@@ -80,7 +80,7 @@ class Phase(msgspec.Struct, kw_only=True):
             self.observed_peak = max(self.observed_peak, log_sample_ratio(self.new, self.n, self.share))
 
 
-class SampleRatio(msgspec.Struct, kw_only=True):
+class SampleRatio(msgspec.Struct, kw_only=True, tag=True):
     """The fold of counts, ordered by time."""
 
     spec: Spec

@@ -11,7 +11,7 @@ Rules
 5. Once fired it stays fired.
 """
 
-from collections.abc import Mapping
+import math
 from typing import Final
 
 import msgspec
@@ -23,10 +23,13 @@ from crossfade.core.values import SECOND, Instant
 
 LEAST: Final = 5.0
 """Observations of one cluster that always count in a step, so that sparse traffic is not lost."""
+CAUTION: Final = 10.0
+"""The bound behind the level is attained by a service that sits on its threshold for twelve weeks. Alarming ten times
+less often than alpha allows costs one look in seven, and going back is dear."""
 QUIET: Final = 3600
 """Seconds below the threshold after which a cluster that was set aside counts again, if blocks are shorter."""
-Sums = dict[str, list[int]]
-"""By cluster: observations and bad ones."""
+Sums = dict[str, list[float]]
+"""By cluster: observations and bad ones, weighed."""
 OLD: Final = "\0old"
 """Key of the old side in a window."""
 
@@ -48,7 +51,7 @@ class Aside(msgspec.Struct, kw_only=True):
     """When it was last above the threshold."""
 
 
-class Trigger(msgspec.Struct, kw_only=True):
+class Trigger(msgspec.Struct, kw_only=True, tag=True):
     """The fold of counts, ordered by time, into an alarm."""
 
     spec: Spec
@@ -58,7 +61,7 @@ class Trigger(msgspec.Struct, kw_only=True):
     is_open: bool = False
     """The step is not judged yet."""
     step: Sums = msgspec.field(default_factory=dict)
-    old_step: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    old_step: list[float] = msgspec.field(default_factory=lambda: [0, 0])
     old: Detector
     spacing: int | None = None
     """Least distance of two steps, nanoseconds."""
@@ -96,7 +99,8 @@ class Trigger(msgspec.Struct, kw_only=True):
     def level(self) -> float:
         """Log of M at which it alarms."""
         seconds = self.spec.check_seconds or (self.spacing or 60 * SECOND) / SECOND
-        return log_alarm(max(self.spec.horizon_seconds / seconds, self.steps), self.spec.triggers, self.spec.alpha)
+        steps = max(self.spec.horizon_seconds / seconds, self.steps)
+        return log_alarm(steps, self.spec.triggers, self.spec.alpha / CAUTION)
 
     @property
     def breadth(self) -> int:
@@ -110,14 +114,15 @@ class Trigger(msgspec.Struct, kw_only=True):
             return
         self.step, self.old_step, self.is_open = {}, [0, 0], False
         self.steps += 1
-        self.n += sum(n for n, _ in step.values())
-        self.bad += sum(bad for _, bad in step.values())
+        n, bad = _total(step)
+        self.n, self.bad = self.n + int(n), self.bad + int(bad)
         self.clusters.update(cluster for cluster, (n, _) in step.items() if n)
         if self.fired_at is not None:
             return
-        counted = self._without_aside(step, at)
+        least = max(LEAST, self.weighed / self.steps / 2)
+        counted = _capped(self._without_aside(step, at), self.breadth, least)
         self.old.take(old[1], old[0])
-        bad, n = _capped(counted, self.breadth, max(LEAST, self.weighed / self.steps / 2))
+        n, bad = _total(counted)
         self.weighed += n
         logs = self.detector.take(bad, n)
         for window, log in zip(self.windows, logs, strict=True):
@@ -152,7 +157,7 @@ class Trigger(msgspec.Struct, kw_only=True):
             self.fired_at, self.peak, self.holds = at, self.detector.log_m(), ""
             self.named = tuple(cluster for cluster in self._worst(sums, 10) if sums[cluster][1])
 
-    def _worst(self, sums: Mapping[str, list[int]], many: int) -> list[str]:
+    def _worst(self, sums: Sums, many: int) -> list[str]:
         excess = {cluster: bad - self.detector.p0 * n for cluster, (n, bad) in sums.items()}
         return sorted(excess, key=lambda cluster: (-excess[cluster], cluster))[:many]
 
@@ -160,18 +165,16 @@ class Trigger(msgspec.Struct, kw_only=True):
         """Enough clusters are hurt, and those left without the worst are proven to be above the threshold."""
         hurt = sum(bad > 0 for _, bad in sums.values()) + len(self.aside)
         worst = set(self._worst(sums, max(0, self.breadth - 1 - len(self.aside))))
-        rest = [both for cluster, both in sums.items() if cluster not in worst]
-        n, bad = sum(n for n, _ in rest), sum(bad for _, bad in rest)
+        n, bad = _total({cluster: both for cluster, both in sums.items() if cluster not in worst})
         self.rest_log = log_e_above(bad, n, self.detector.p0)
         return hurt >= self.breadth and self.rest_log >= log_alarm(1, 1, self.spec.alpha)
 
-    def _shared(self, sums: Sums, old: list[int]) -> bool:
+    def _shared(self, sums: Sums, old: list[float]) -> bool:
         """The old side is hurt, too, and the new one is not proven to be worse."""
         level = log_alarm(1, 1, self.spec.alpha)
         if not old[0] or (old[1] <= self.detector.p0 * old[0] and self.old.log_m() < self.level):
             return False
-        new = [sum(n for n, _ in sums.values()), sum(bad for _, bad in sums.values())]
-        return blames_new(new, old) < level
+        return blames_new(_total(sums), old) < level
 
     def _set_aside(self, sums: Sums, at: Instant) -> None:
         """Leave out, from the next step on, those that reach the level alone; the detector begins anew."""
@@ -194,28 +197,31 @@ def trigger(spec: Spec, exposed: int = 0) -> Trigger:
     return Trigger(spec=spec, exposed=exposed, detector=Detector(p0=spec.max_rate), old=Detector(p0=spec.max_rate))
 
 
-def _add(sums: Sums, cluster: str, n: int, bad: int) -> None:
+def _add(sums: Sums, cluster: str, n: float, bad: float) -> None:
     both = sums.setdefault(cluster, [0, 0])
     both[0] += n
     both[1] += bad
 
 
-def _capped(step: Sums, breadth: int, least: float) -> tuple[float, float]:
-    """Bad events and observations of a step; of a cluster that has too many, a part stands for it.
+def _total(sums: Sums) -> tuple[float, float]:
+    return math.fsum(n for n, _ in sums.values()), math.fsum(bad for _, bad in sums.values())
+
+
+def _capped(step: Sums, breadth: int, least: float) -> Sums:
+    """A step in which, of a cluster that has too many observations, a part stands for it.
 
     The likelihood ratio is convex, so a part gives at most the evidence that a sample of as many would give.
     """
-    total = sum(n for n, _ in step.values())
-    weighed = bad_weighed = 0.0
-    for n, bad in step.values():
-        most = max(least, (total - n) / (breadth - 1)) if breadth > 1 else n
-        part = min(1.0, most / n) if n else 0.0
-        weighed += n * part
-        bad_weighed += bad * part
-    return bad_weighed, weighed
+    if breadth <= 1:
+        return step
+    total, found = _total(step)[0], {}
+    for cluster, (n, bad) in step.items():
+        part = min(1.0, max(least, (total - n) / (breadth - 1)) / n) if n else 0.0
+        found[cluster] = [n * part, bad * part]
+    return found
 
 
-def _slide(window: Since, log: float, at: Instant, step: Mapping[str, list[int]]) -> None:
+def _slide(window: Since, log: float, at: Instant, step: Sums) -> None:
     """Add a step to a window, or empty it if it tells of no change."""
     if window.log + log <= 0.0:
         if window.began is not None:

@@ -1,0 +1,95 @@
+"""Histograms: exact at the edges that promises are made of, right to 1 % elsewhere, the same after any merge."""
+
+import math
+import random
+
+import msgspec
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossfade.core.histograms import BUCKETS, EDGES, EXACT_MS, GRID, GridError, Histogram, merged, read
+
+VALUES = st.one_of(
+    st.floats(0, 1e6, allow_nan=False),
+    st.sampled_from([edge * factor for edge in EXACT_MS for factor in (1.0, math.nextafter(1, 0), math.nextafter(1, 2))]),
+)
+
+
+@pytest.mark.requirement("P16")
+@given(st.lists(VALUES, max_size=60), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_exceed_counts_are_exact_after_any_merge_order(values, many, dice):
+    parts = [Histogram() for _ in range(many)]
+    for value in values:
+        dice.choice(parts).add(value)
+    while len(parts) > 1:
+        dice.shuffle(parts)
+        into, other = parts.pop(), parts.pop()
+        into.merge(read(msgspec.json.decode(msgspec.json.encode(other.compact()))))
+        parts.append(into)
+    for edge in EXACT_MS:
+        assert parts[0].above(edge) == sum(value > edge for value in values)
+    assert parts[0].n == len(values)
+
+
+def test_quantiles_are_right_to_one_percent():
+    dice = random.Random(1)
+    values = sorted(dice.lognormvariate(math.log(40), 0.8) for _ in range(20_000))
+    histogram = Histogram()
+    for value in values:
+        histogram.add(value)
+    for part in (0.001, 0.5, 0.95, 0.99, 0.999, 1.0):
+        assert histogram.quantile(part) == pytest.approx(values[max(0, math.ceil(part * len(values)) - 1)], rel=0.01)
+
+
+def test_another_histogram_says_the_same():
+    dice = random.Random(2)
+    ours, theirs = Histogram(), HdrHistogram(1, 60_000_000, 3)
+    for _ in range(20_000):
+        value = round(dice.lognormvariate(math.log(40), 0.8), 3)
+        ours.add(value)
+        theirs.record_value(int(value * 1000))
+    for part in (0.5, 0.95, 0.99, 0.999):
+        assert ours.quantile(part) == pytest.approx(theirs.get_value_at_percentile(part * 100) / 1000, rel=0.012)
+
+
+def test_the_grid_is_what_its_id_says():
+    """A change of one edge is another grid: it gets another id, or old events mean something else."""
+    assert GRID == "log1.02+slo/1"
+    assert BUCKETS == len(EDGES) + 1 == 913
+    assert list(EDGES) == sorted(set(EDGES))
+    assert set(EXACT_MS) < set(EDGES)
+    assert max(high / low for low, high in zip(EDGES, EDGES[1:], strict=False)) <= 1.02 * (1 + 1e-9)
+    assert math.fsum(EDGES).hex() == "0x1.d841c234ad6a3p+24"
+
+
+@pytest.mark.parametrize(
+    "compact",
+    [("log1.05/1", ((3, 1),)), (GRID, ((3, 1), (2, 1))), (GRID, ((3, 1), (3, 1))), (GRID, ((-1, 1),)),
+     (GRID, ((BUCKETS, 1),)), (GRID, ((3, 0),)), (GRID, ((3, -1),)), "nonsense", (GRID,)],
+)  # fmt: skip
+def test_what_is_no_histogram_of_this_grid_is_refused(compact):
+    with pytest.raises(GridError):
+        read(compact)
+
+
+def test_the_compact_form_comes_back():
+    histogram = Histogram()
+    for value in (0, 0.005, 50, 51, 51, 299.9, 1e9):
+        histogram.add(value)
+    assert read(histogram.compact()) == histogram
+    assert read(histogram.compact()).n == 7
+    assert merged([histogram, histogram]).above(50.0) == 8
+    assert Histogram().quantile(0.5) is None
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_what_is_no_time_is_not_counted(value):
+    with pytest.raises(ValueError, match="no time"):
+        Histogram().add(value)
+
+
+def test_an_edge_that_is_not_exact_is_not_offered():
+    with pytest.raises(ValueError, match="no exact edge; they are 50, 100, 200, 300, 500, 1000"):
+        Histogram().above(250.0)
