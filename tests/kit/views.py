@@ -44,7 +44,7 @@ def snapshot(views: Views, *, collected: Collection[str] = ()) -> Any:
     }
     if views.measurements.kept.whole is not None:  # keys that are numbers cannot be sorted in the same go
         whole["measurements"] = msgspec.to_builtins(views.measurements.kept, str_keys=True)
-        whole["blocks"] = list(views.measurements.recent)
+        whole["blocks"] = [msgspec.to_builtins(block, str_keys=True) for block in views.measurements.recent]
     return msgspec.json.decode(msgspec.json.encode(whole, order="sorted"))
 
 
