@@ -35,6 +35,12 @@ KEY_LENGTH_MAX: Final = 200
 BAD_KEY: Final = Refusal(
     "http.bad_key", "The Idempotency-Key is not usable.", f"Send 1 to {KEY_LENGTH_MAX} printable characters."
 )
+FAULTS: Final = {
+    errors.UNKNOWN_OUTCOME.code: "log_unknown",
+    errors.UNAVAILABLE.code: "log_unavailable",
+    errors.INTERNAL.code: "unexpected",
+}
+"""Code of a refusal that is the server's own fault → the cause it is counted under."""
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON_TYPE: Final = re.compile(rb"application/json *(?:; *charset *= *\"?utf-8\"? *)?", re.IGNORECASE)
 
@@ -82,6 +88,7 @@ class Api:
 
     async def _run(self, route: AnyRoute, name: str, scope: Scope, receive: Receive) -> Reply:
         """The handler's answer, or the refusal of whatever failed before or in it."""
+        counted = ""
         try:
             caller = await auth.identify(self._hub, scope, self._settings.open_loopback)
             if isinstance(caller, Refusal):
@@ -100,6 +107,7 @@ class Api:
                 wire=Wire(scope, receive, self._streams),
             )
             if route.grants is PARTICIPANT:
+                counted = caller.name
                 self._hub.touch(caller, native=False)
             outcome = await route.run(call)
         except decoding.BadInputError as error:
@@ -116,6 +124,8 @@ class Api:
         except Exception:
             log.exception("a handler failed: %s", route.name)
             outcome = errors.INTERNAL
+        if counted:
+            self._hub.measuring.served(counted, FAULTS.get(outcome.code, "") if isinstance(outcome, Refusal) else "")
         return outcome if isinstance(outcome, Reply) else Reply(outcome)
 
     async def _body(self, route: AnyRoute, scope: Scope, receive: Receive) -> object:

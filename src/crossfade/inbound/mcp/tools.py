@@ -96,7 +96,8 @@ class HubTools:
 
     async def call(self, plan: Plan, context: Context) -> Outcome:
         """Run the tool."""
-        return await self._calls[plan.tool](plan.arguments, context)
+        name = context.peer.caller.name
+        return await self._hub.measuring.request(name, self._calls[plan.tool](plan.arguments, context))
 
     # --- questions
 
@@ -178,7 +179,8 @@ class HubTools:
         view = await self._hub.question(peer.caller, key)
         if isinstance(view, Refusal):
             return view
-        return await self._hub.native_reply(peer.caller, elicitation.reply(view, peer, reply))
+        said = elicitation.reply(view, peer, reply)
+        return await self._hub.measuring.request(peer.caller.name, self._hub.native_reply(peer.caller, said))
 
     async def resume(self, plan: Plan, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
         """Only waits elicit."""
