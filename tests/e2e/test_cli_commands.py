@@ -28,6 +28,7 @@ READS = {
     "agent show": ["agent", "show", "reader"],
     "token ls": ["token", "ls"],
     "rollout status": ["rollout", "status"],
+    "baseline show": ["baseline", "show"],
     "runsheet plan": ["runsheet", "plan", "elicitation-v2"],
     "runsheet diff": ["runsheet", "diff", "elicitation-v1", "elicitation-v2"],
     "log head": ["log", "head"],
@@ -46,7 +47,9 @@ OTHERS = {
     *("certificate ls", "certificate get", "certificate show", "certificate verify", "certificate key"),
     *("runsheet new", "runsheet lint", "runsheet review", "runsheet graph", "runsheet schema", "runsheet export"),
     *("runsheet run", "runsheet status", "runsheet pause", "runsheet resume", "runsheet release", "runsheet skip"),
-    *("runsheet waive", "runsheet abort", "runsheet migrate", "runsheet archive", "check", "gate evaluate"),
+    *("runsheet waive", "runsheet abort", "runsheet migrate", "runsheet archive", "check"),
+    *("gate evaluate", "gate simulate"),
+    *("baseline start", "baseline stop"),
     *("rollout remove", "log verify", "log export", "log backup", "log restore", "connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""

@@ -170,6 +170,14 @@ class Api:
         """Change the rollout: start, set, hold, resume, kill, deprecate or remove."""
         return await self.transport.post(RolloutView, f"/v1/rollout/{action}", body)
 
+    async def baseline(self) -> Object:
+        """The newest baseline: whether it can be relied on, and what it says."""
+        return await self.transport.get(dict[str, object], "/v1/baseline")
+
+    async def steer_baseline(self, action: str, body: Object) -> Object:
+        """Start or stop a baseline."""
+        return await self.transport.post(dict[str, object], f"/v1/baseline/{action}", body)
+
     async def records(self, shard: int, query: Query) -> list[RecordView]:
         """Records of a shard ``after`` a sequence, at most ``limit``."""
         wait_seconds = float(query.get("wait_seconds") or 0.0)

@@ -13,8 +13,9 @@ import msgspec
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
 from crossfade.core.records import Recorded, UnknownEventError
-from crossfade.core.values import PROGRAMME, SPACE, Caller, Channel, Instant, Kind, Scope, Sequence, Shard
+from crossfade.core.values import PROGRAMME, SPACE, Caller, Channel, Kind, Scope, Sequence, Shard
 from crossfade.engine.asking import Asking
+from crossfade.engine.baselines import Baselines
 from crossfade.engine.committer import Committer
 from crossfade.engine.context import Context, needs
 from crossfade.engine.dispatcher import Dispatcher
@@ -23,8 +24,10 @@ from crossfade.engine.keeping import Keeping
 from crossfade.engine.limits import Limits
 from crossfade.engine.mail import Mail
 from crossfade.engine.measures import Measures
+from crossfade.engine.measuring import Measuring
 from crossfade.engine.migration import Migration
-from crossfade.engine.ports import Clock, Ids, Log, Signer, StoredEvent
+from crossfade.engine.planning import Planning
+from crossfade.engine.ports import Clock, Courier, Ids, Log, Signer, StoredEvent
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.reactor import Reactor
 from crossfade.engine.requests import (
@@ -37,7 +40,6 @@ from crossfade.engine.requests import (
     QuestionView,
     ReceiveRequest,
     RecordView,
-    RolloutView,
     SendRequest,
     SentView,
     TokenView,
@@ -46,6 +48,7 @@ from crossfade.engine.run_steps import Work
 from crossfade.engine.running import Runs
 from crossfade.engine.sending import Sending
 from crossfade.engine.signing_off import SigningOff
+from crossfade.engine.steering import Steering
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
@@ -57,7 +60,7 @@ REPLAY_RECORDS = 5_000
 """Records read at a time while starting."""
 
 
-class Hub:
+class Hub(Steering):
     """One hub on one log. Build it, ``start`` it, call it, ``stop`` it."""
 
     def __init__(
@@ -82,6 +85,11 @@ class Hub:
         self._sending = Sending(self._c, self._asking)
         self._identity = Identity(self._c, guests=guests)
         self._migration = Migration(self._c)
+        self.measuring = Measuring(self._c, lambda: self.ready)
+        self.baselines = Baselines(self._c, self.measuring)
+        self.plans = Planning(
+            self._c, self._migration, self.measuring, lambda: self.keeping.damage, lambda: self.ready
+        )
         self.signing = SigningOff(self._c, self._asking, self._identity, signer)
         self.runs = Runs(self._c, self._asking, self._identity, self.signing)
         self.equip(Work())
@@ -93,9 +101,11 @@ class Hub:
         self.keeping = Keeping(self._c, self._streams, self._committers)
         self.proving = self.keeping.proving
 
-    def equip(self, work: Work) -> None:
-        """Say what this process can do for runs; to be called before ``start``."""
+    def equip(self, work: Work, courier: Courier | None = None) -> None:
+        """Say what this process can do for runs, and who delivers; to be called before ``start``."""
+        self._projector.courier = courier or self._projector.courier
         self.runs.equip(self._migration, lambda: self.ready, work)
+        self.plans.read = work.plans
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -111,13 +121,16 @@ class Hub:
             self._c.background.spawn(self._c.timers.run(), "timers")
             self._started = True
             return
-        self._projector.listeners += [self._reactor.react, self.signing.react, self.runs.runner.react]
+        reactions = [self.plans.driving.react, self.measuring.react, self._reactor.react, self.signing.react]
+        self._projector.listeners += [*reactions, self.runs.runner.react]
         await self.keeping.live(self._projector)
         self._c.background.spawn(self._c.timers.run(), "timers")
         self._identity.watch_present()
         self._reactor.start()
         self.signing.start()
         self._started = True
+        self.measuring.start()
+        self.plans.driving.start()
         self.runs.runner.start()
 
     async def _replay(self, shard: Shard) -> None:
@@ -150,6 +163,7 @@ class Hub:
         """End the streams, wake every wait, finish what is being written; the log stays open."""
         self.drain()
         self._mail.record_all()
+        await self.measuring.finish()
         for committer in self._committers.values():
             await committer.flush()
         await self._c.background.stop()
@@ -302,52 +316,6 @@ class Hub:
         """Take an identity out for good; needs scope admin."""
         return needs(caller, Scope.ADMIN) or await self._identity.retire(name, caller.name)
 
-    # --- the rollout ----------------------------------------------------------------------------------------
-
-    def rollout(self) -> RolloutView:
-        """The rollout as it stands."""
-        return self._migration.view()
-
-    async def rollout_start(self, caller: Caller, name: str, *, salt: str | None = None) -> RolloutView | Refusal:
-        """Begin the rollout with a salt that orders the clusters; needs scope operator, as all below."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.start(caller.name, name, salt)
-
-    async def rollout_set(self, caller: Caller, share: float, reason: str) -> RolloutView | Refusal:
-        """Put this share of the weight (0 to 1) on the elicitation lane."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.set_share(caller.name, share, reason)
-
-    async def rollout_hold(self, caller: Caller, reason: str) -> RolloutView | Refusal:
-        """Let the share rise no further."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.hold(caller.name, reason)
-
-    async def rollout_resume(self, caller: Caller, reason: str) -> RolloutView | Refusal:
-        """Let it rise again."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.resume(caller.name, reason)
-
-    async def rollout_kill(self, caller: Caller, reason: str, source: str = "http") -> RolloutView | Refusal:
-        """Put everybody on polling at once, also when the log cannot be written now."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.kill(caller.name, reason, source)
-
-    async def rollout_deprecate(self, caller: Caller, sunset_seconds: float, notice: str) -> RolloutView | Refusal:
-        """Tell those still polling until when they can."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.deprecate(caller.name, sunset_seconds, notice)
-
-    async def rollout_remove(self, caller: Caller) -> RolloutView | Refusal:
-        """Refuse ``wait_for_messages`` from now on."""
-        return needs(caller, Scope.OPERATOR) or await self._migration.remove(caller.name)
-
-    def kill_file(self, present: bool, reason: str = "") -> None:
-        """The kill file is there, or is gone: put everybody on polling while it is."""
-        self._migration.kill_file(present, reason)
-
-    def polling_removed(self) -> Refusal | None:
-        """Why ``wait_for_messages`` is refused, once it is removed."""
-        return self._migration.polling_removed()
-
-    def deprecation(self) -> tuple[Instant, Instant | None, str] | None:
-        """(Deprecated since, sunset, notice) once polling is deprecated."""
-        return self._migration.deprecation()
-
     # --- the log and the measures ---------------------------------------------------------------------------
 
     async def records(
@@ -358,11 +326,8 @@ class Hub:
         if refusal is not None:
             return refusal
         if shard not in self._committers or after < 0:
-            return Refusal(
-                "log.unknown",
-                f"There is no shard {shard} or sequence {after}.",
-                "`crossfade log head` lists the shards.",
-            )
+            what = f"There is no shard {shard} or sequence {after}."
+            return Refusal("log.unknown", what, "`crossfade log head` lists the shards.")
         place = Shard(shard)
         if wait_seconds > 0:
             await self._log.wait(place, Sequence(after), min(wait_seconds, self.limits.wait_seconds_max))
@@ -370,8 +335,7 @@ class Hub:
         return [
             RecordView(
                 shard=shard, sequence=row.sequence, stream=row.stream, version=row.version, type=row.type,
-                at=iso(row.at),
-                actor=row.actor, cause=row.cause, event=msgspec.Raw(row.payload), chain=row.chain.hex(),
+                at=iso(row.at), actor=row.actor, cause=row.cause, event=msgspec.Raw(row.payload), chain=row.chain.hex(),
                 at_nanoseconds=row.at, key=row.key.hex(),
             )
             for row in rows
@@ -382,10 +346,9 @@ class Hub:
         refusal = needs(caller, Scope.OPERATOR)
         if refusal is not None:
             return refusal
-        heads = [(shard, await self._log.head(shard)) for shard in self._committers]
         return [
             {"shard": shard, "epoch": head.epoch, "sequence": head.sequence, "chain": head.chain.hex()}
-            for shard, head in heads
+            for shard, head in [(shard, await self._log.head(shard)) for shard in self._committers]
         ]
 
     def measures(self) -> Measures:

@@ -16,6 +16,7 @@ from crossfade.engine.requests import (
 )
 from crossfade.engine.signing_views import KeptView, ReviewView, SignoffView
 from crossfade.inbound.api import identities, log, messages, questions, rollout, signoffs
+from crossfade.inbound.api.measurements import MEASUREMENTS
 from crossfade.inbound.api.routes import ADMINISTER, ANYONE, OPERATE, PARTICIPANT, AnyRoute, Nothing, Route
 from crossfade.inbound.api.run_table import RUNS
 
@@ -200,4 +201,4 @@ _CONSENT: Final[tuple[AnyRoute, ...]] = (
     ),
 )  # fmt: skip
 
-ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG, *RUNS)
+ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG, *MEASUREMENTS, *RUNS)
