@@ -40,7 +40,7 @@ Read = Callable[[Slice], tuple[int, int]]
 class Instrument:
     """One gate, trigger or comparison with its evidence so far."""
 
-    __slots__ = ("_blocks", "_said", "judging", "limit", "metric", "name", "read")
+    __slots__ = ("_mark", "_said", "judging", "limit", "metric", "name", "read")
 
     def __init__(self, name: str, metric: str, limit: float | None, spec: Spec) -> None:
         """Raises ValueError for a spec that makes no sense; a plan that was linted has none."""
@@ -53,7 +53,7 @@ class Instrument:
             raise ValueError(made.explanation)  # noqa: TRY004 - the value of the spec is wrong, not its type
         self.judging = made
         self._said: Said | None = None
-        self._blocks = -1
+        self._mark: object = None
 
     def take(self, counts: Sequence[tuple[Slice, Exposure]], at: Instant) -> None:
         """One block."""
@@ -66,10 +66,9 @@ class Instrument:
 
     def said(self, *, fresh: bool = False) -> Said:
         """The verdict; judged anew only when there is new evidence, unless ``fresh``."""
-        blocks = getattr(self.judging.fold, "blocks", None)
-        if fresh or self._said is None or blocks is None or blocks != self._blocks:
-            self._said = said_of(self, self.judging.judgement())
-            self._blocks = -1 if blocks is None else blocks
+        mark = _evidence_mark(self.judging.fold)
+        if fresh or self._said is None or mark is None or mark != self._mark:
+            self._said, self._mark = said_of(self, self.judging.judgement()), mark
         return self._said
 
     def dump(self) -> bytes:
@@ -81,6 +80,17 @@ class Instrument:
         kind = FOLDS[self.judging.spec.kind]
         seen, fold = msgspec.msgpack.decode(saved, type=tuple[Seen, kind])  # type: ignore[valid-type]
         self.judging = Judging(spec=self.judging.spec, seen=seen, fold=fold)
+
+
+def _evidence_mark(fold: Promotion | Trigger | Comparison | SampleRatio) -> object:
+    """What changes when there is new evidence; None where every step may be new."""
+    match fold:
+        case Promotion() | Comparison():
+            return fold.blocks
+        case SampleRatio():
+            return tuple((len(phase.sides), len(phase.both)) for phase in fold.phases)
+        case Trigger():
+            return None
 
 
 def _requests(one: Slice) -> tuple[int, int]:

@@ -243,7 +243,7 @@ def _cause(state: State, reading: Reading, ground: Ground, now: Instant) -> Stop
         return Stop(cause=Cause.BASELINE, reason=why, eta_seconds=told.eta_seconds, said=(told,))
     if state.status is Status.ENTERING and ground.refused and ground.share != state.share:
         return Stop(cause=Cause.REFUSED, reason=f"the rollout refuses the share: {ground.refused}")
-    return _unproven(state, reading)
+    return unproven(state, reading)
 
 
 def stale(state: State, reading: Reading, ground: Ground, now: Instant) -> bool:
@@ -264,8 +264,8 @@ def bake_left(state: State, reading: Reading) -> float:
     return max(0.0, state.plan.bake_of(state.stage) - reading.baked_seconds) if state.stage >= 0 else 0.0
 
 
-def _unproven(state: State, reading: Reading) -> Stop | None:
-    """After the bake: what is not proven yet."""
+def unproven(state: State, reading: Reading) -> Stop | None:
+    """After the bake: what is not proven yet; None before, and when everything is."""
     if state.status is not Status.BAKING or bake_left(state, reading) > 0:
         return None
     open_ones = tuple(one for one in reading.proofs if one.verdict != "passed")

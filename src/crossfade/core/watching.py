@@ -249,8 +249,11 @@ def _beside(said: Said, gate: Said | None) -> Said:
     Nothing goes wrong often enough on either lane to tell them apart, and the canary is proven below its limit: what
     could still differ is smaller than the limit.
     """
-    if said.reason != "not_enough" or gate is None or gate.verdict != "passed":
+    if said.reason != "not_enough" or gate is None:
         return said
+    if gate.verdict != "passed":
+        etas = [one for one in (said.eta_seconds, gate.eta_seconds) if one is not None]
+        return msgspec.structs.replace(said, eta_seconds=min(etas, default=None))
     why = f"too few bad events on either lane to compare; {gate.name} is proven, so any difference is below its limit. "
     return msgspec.structs.replace(
         said, verdict="passed", reason="below_limit", needed=None, eta_seconds=None, explanation=why + said.explanation

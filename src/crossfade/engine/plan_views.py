@@ -9,7 +9,7 @@ from crossfade.core import stages
 from crossfade.core.decider import Refusal
 from crossfade.core.plans import Plan
 from crossfade.core.stage_events import Said
-from crossfade.core.stage_next import Reading, bake_left
+from crossfade.core.stage_next import Reading, bake_left, unproven
 from crossfade.engine.views.instants import iso
 
 EVIDENCE_MAX = 1e300
@@ -125,7 +125,10 @@ def _raised(log: float | None) -> float | None:
 def plan_view(state: stages.State, reading: Reading, said: tuple[Said, ...]) -> PlanView:
     """The plan as users read it, with what its gates say."""
     hold, back = state.hold, state.back
-    reason = hold.reason if hold else state.reason
+    reason, eta = (hold.reason, hold.eta_seconds) if hold else (state.reason, None)
+    now_open = unproven(state, reading) if hold and hold.cause is stages.Cause.GATES else None
+    if now_open is not None:  # what it needs by now, not what it needed when the hold began
+        reason, eta = now_open.reason, now_open.eta_seconds
     if back is not None and not hold:
         reason = f"{back.said.name}: {back.said.explanation}"
     return PlanView(
@@ -135,7 +138,7 @@ def plan_view(state: stages.State, reading: Reading, said: tuple[Said, ...]) -> 
         held=hold is not None, cause=str(hold.cause) if hold else "", reason=reason,
         owner=state.plan.owner, held_since=iso(hold.since) if hold else None,
         hold_deadline=iso(hold.deadline) if hold else None, overdue=hold is not None and hold.overdue,
-        eta_seconds=hold.eta_seconds if hold else None, accepted_at=iso(state.accepted_at),
+        eta_seconds=eta, accepted_at=iso(state.accepted_at),
         ended_at=iso(state.ended_at) if state.ended_at else None,
         measured_until=iso(reading.until_at) if reading.until_at else None, fault=reading.fault,
         stages=tuple(_stage(state, place) for place in range(len(state.plan.stages))),

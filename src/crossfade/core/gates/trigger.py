@@ -7,7 +7,8 @@ Rules
 2. In one step a cluster weighs at most an even share among k, or half an average step: a loop of retries, or a flood
    of successes, drowns nobody.
 3. One that reaches the level alone is set aside for later steps and named; the verdict is inconclusive meanwhile.
-4. If the old side is hurt as well, and the comparison does not blame the new one, the verdict is inconclusive: shared.
+4. If the old side is hurt as well, without its worst k - 1 clusters, and the comparison does not blame the new one, the
+   verdict is inconclusive: shared.
 5. Once fired it stays fired.
 """
 
@@ -30,8 +31,8 @@ QUIET: Final = 3600
 """Seconds below the threshold after which a cluster that was set aside counts again, if blocks are shorter."""
 Sums = dict[str, list[float]]
 """By cluster: observations and bad ones, weighed."""
-OLD: Final = "\0old"
-"""Key of the old side in a window."""
+OLD: Final = "\0old/"
+"""Before a cluster of the old side in a window."""
 
 
 class Since(msgspec.Struct, kw_only=True):
@@ -61,8 +62,7 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
     is_open: bool = False
     """The step is not judged yet."""
     step: Sums = msgspec.field(default_factory=dict)
-    old_step: list[float] = msgspec.field(default_factory=lambda: [0, 0])
-    old: Detector
+    old_step: Sums = msgspec.field(default_factory=dict)
     spacing: int | None = None
     """Least distance of two steps, nanoseconds."""
     steps: int = 0
@@ -93,7 +93,7 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
         if count.exposure is self.spec.exposure:
             _add(self.step, count.cluster, count.n, count.bad)
         elif count.exposure is Exposure.OLD:
-            self.old_step = [self.old_step[0] + count.n, self.old_step[1] + count.bad]
+            _add(self.old_step, count.cluster, count.n, count.bad)
 
     @property
     def level(self) -> float:
@@ -112,7 +112,7 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
         step, old, at = self.step, self.old_step, self.step_at
         if at is None or not self.is_open:
             return
-        self.step, self.old_step, self.is_open = {}, [0, 0], False
+        self.step, self.old_step, self.is_open = {}, {}, False
         self.steps += 1
         n, bad = _total(step)
         self.n, self.bad = self.n + int(n), self.bad + int(bad)
@@ -121,12 +121,12 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
             return
         least = max(LEAST, self.weighed / self.steps / 2)
         counted = _capped(self._without_aside(step, at), self.breadth, least)
-        self.old.take(old[1], old[0])
         n, bad = _total(counted)
         self.weighed += n
         logs = self.detector.take(bad, n)
+        beside = {f"{OLD}{cluster}": both for cluster, both in old.items() if both[0]}
         for window, log in zip(self.windows, logs, strict=True):
-            _slide(window, log, at, {**counted, OLD: old})
+            _slide(window, log, at, {**counted, **beside})
         self._judge(at)
 
     def _without_aside(self, step: Sums, at: Instant) -> Sums:
@@ -148,10 +148,12 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
         if self.detector.log_m() < self.level:
             return
         best = max(range(len(self.windows)), key=lambda index: self.detector.logs[index])
-        sums = {cluster: both for cluster, both in self.windows[best].sums.items() if cluster != OLD}
+        both_sides = self.windows[best].sums
+        sums = {cluster: both for cluster, both in both_sides.items() if not cluster.startswith(OLD)}
+        old = {cluster: both for cluster, both in both_sides.items() if cluster.startswith(OLD)}
         if not self._broad(sums):
             self._set_aside(sums, at)
-        elif self._shared(sums, self.windows[best].sums.get(OLD, [0, 0])):
+        elif self._shared(sums, old):
             self.holds = "shared"
         else:
             self.fired_at, self.peak, self.holds = at, self.detector.log_m(), ""
@@ -169,12 +171,16 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
         self.rest_log = log_e_above(bad, n, self.detector.p0)
         return hurt >= self.breadth and self.rest_log >= log_alarm(1, 1, self.spec.alpha)
 
-    def _shared(self, sums: Sums, old: list[float]) -> bool:
-        """The old side is hurt, too, and the new one is not proven to be worse."""
-        level = log_alarm(1, 1, self.spec.alpha)
-        if not old[0] or (old[1] <= self.detector.p0 * old[0] and self.old.log_m() < self.level):
+    def _shared(self, sums: Sums, old: Sums) -> bool:
+        """The old side is hurt, too, and the new one is not proven to be worse.
+
+        The worst k - 1 clusters of the old side say nothing here: one that is noisy excuses nobody.
+        """
+        worst = set(self._worst(old, min(self.spec.breadth, max(1, len(old))) - 1))
+        n, bad = _total({cluster: both for cluster, both in old.items() if cluster not in worst})
+        if bad <= self.detector.p0 * n:
             return False
-        return blames_new(_total(sums), old) < level
+        return blames_new(_total(sums), (n, bad)) < log_alarm(1, 1, self.spec.alpha)
 
     def _set_aside(self, sums: Sums, at: Instant) -> None:
         """Leave out, from the next step on, those that reach the level alone; the detector begins anew."""
@@ -194,7 +200,7 @@ class Trigger(msgspec.Struct, kw_only=True, tag=True):
 def trigger(spec: Spec, exposed: int = 0) -> Trigger:
     """The empty fold; the spec has a threshold."""
     assert spec.max_rate is not None, "slips() refuses a trigger without max_rate"
-    return Trigger(spec=spec, exposed=exposed, detector=Detector(p0=spec.max_rate), old=Detector(p0=spec.max_rate))
+    return Trigger(spec=spec, exposed=exposed, detector=Detector(p0=spec.max_rate))
 
 
 def _add(sums: Sums, cluster: str, n: float, bad: float) -> None:
