@@ -7,11 +7,13 @@ The catalogue of names, implemented or not, is core/catalogue.py.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from crossfade.core import questions
+from crossfade.core import questions, runsheets
+from crossfade.core.baselines import Wanted
 from crossfade.core.records import decode
 from crossfade.core.run_events import Verdict
 from crossfade.core.values import SECOND, SPACE, Channel, Instant, Lane, Sequence
 from crossfade.engine.context import Context
+from crossfade.engine.measuring_views import baseline_view
 from crossfade.engine.migration import Migration
 from crossfade.engine.run_ports import NOT_MEASURED, Check, CheckCall, Finding
 
@@ -83,7 +85,19 @@ class Checks:
         wanted = self._c.views.runs[call.run_id].state.sheet.baseline
         if wanted is None:
             return Finding(verdict=Verdict.ERRORED, reason="no_baseline_planned")
+        if self._c.views.measurements.kept.baseline is not None:
+            return self._measured(wanted)
         return await self._baseline.judge(wanted.days * 86_400, wanted.gap_seconds_max, wanted.samples_min)
+
+    def _measured(self, wanted: runsheets.Baseline) -> Finding:
+        """What the newest baseline comes to, against what the runsheet wants."""
+        asked = Wanted(
+            seconds=wanted.days * 86_400, gap_seconds_max=wanted.gap_seconds_max, samples_min=wanted.samples_min
+        )
+        view = baseline_view(self._c.views.measurements.kept.baseline, asked)
+        numbers: dict[str, float | str] = {"explanation": view.explanation, "seconds_left": view.seconds_left}
+        numbers |= {f"gap_{place}": f"{gap.from_at} to {gap.until_at}" for place, gap in enumerate(view.gaps[:3], 1)}
+        return Finding(verdict=Verdict(view.verdict), reason=view.reason, numbers=numbers)
 
     async def _polling_silent(self, call: CheckCall) -> Finding:
         try:
