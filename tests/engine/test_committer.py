@@ -244,3 +244,71 @@ async def test_what_was_stored_under_an_unknown_outcome_is_seen_without_another_
         await bench.submit(0)
     await settle()
     assert bench.sequences() == [1]
+
+
+# --- faults that are not the log's ---------------------------------------------------------------------------
+
+
+async def outcomes(tasks: "list[asyncio.Task[Result]]") -> list[Result | BaseException]:
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+
+
+@run
+async def test_a_fault_of_our_own_while_storing_is_told_to_everybody_and_nothing_is_taken_any_more() -> None:
+    bench = Bench(events_per_batch_max=2)
+
+    async def broken(_shard: object, _txs: object) -> list[Result]:
+        raise ZeroDivisionError("planted")
+
+    bench.log.append = broken  # type: ignore[method-assign, assignment]
+    tasks = [asyncio.ensure_future(bench.submit(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    heard: list[object] = []
+    bench.committer.post(*bench.arguments(9), heard.append)
+    found = await outcomes(tasks)
+    assert [type(one) for one in found] == [UnknownOutcomeError] * 2 + [UnavailableError] * 3
+    assert [type(one) for one in heard] == [UnavailableError]
+    assert bench.committer.failed is not None
+    with pytest.raises(UnavailableError, match="start it again"):
+        await bench.submit(10)
+    await bench.committer.recovered()
+    assert bench.committer.failed is not None, "what our own fault left behind does not heal"
+
+
+@run
+async def test_a_fault_of_our_own_while_projecting_is_told_to_everybody() -> None:
+    bench = Bench()
+
+    def broken(_records: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    bench.committer._project = broken  # type: ignore[assignment]
+    found = await outcomes([asyncio.ensure_future(bench.submit(number)) for number in range(3)])
+    assert [type(one) for one in found] == [UnknownOutcomeError] * 3
+
+
+@run
+async def test_a_fault_in_one_callback_leaves_nobody_else_waiting() -> None:
+    bench = Bench()
+
+    def broken(_result: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    first = asyncio.ensure_future(bench.submit(1))
+    await asyncio.sleep(0)
+    bench.committer.post(*bench.arguments(2), broken)
+    last = asyncio.ensure_future(bench.submit(3))
+    found = await outcomes([first, last])
+    assert isinstance(found[0], Committed)
+    assert isinstance(found[1], UnknownOutcomeError)
+
+
+@run
+async def test_a_worker_that_is_cancelled_leaves_nobody_waiting() -> None:
+    bench = Bench()
+    tasks = [asyncio.ensure_future(bench.submit(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    assert bench.committer._worker is not None
+    bench.committer._worker.cancel()
+    found = await outcomes(tasks)
+    assert all(isinstance(one, LogError) for one in found)

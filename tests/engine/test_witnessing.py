@@ -3,8 +3,8 @@
 import pytest
 
 from crossfade.core.values import PROGRAMME, SPACE
-from crossfade.engine import witnessing
-from crossfade.engine.ports import Checkpoint, CorruptLogError
+from crossfade.engine import keeping, witnessing
+from crossfade.engine.ports import Checkpoint, CorruptLogError, UnavailableError
 from crossfade.logs.batch import Known, resolve
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.memory import MemoryLog
@@ -104,6 +104,45 @@ async def test_a_second_place_that_is_full_stops_nobody_and_is_tried_again():
     notes.full = False
     await world.clock.advance(1)
     assert (await notes.last(SPACE)).sequence == (await head(world))[0]
+    await world.hub.stop()
+
+
+@run
+async def test_a_second_place_that_fails_makes_the_hub_not_ready_and_says_why():
+    notes = Notes()
+    world = await guarded(notes)
+    notes.full = True
+    await world.join("ana")
+    await world.clock.advance(1)
+    assert not world.hub.ready
+    assert "no checkpoint can be kept: [Errno 28] planted" in world.hub.keeping.reason
+    assert world.hub.keeping.unwitnessed_records > 0
+    await world.join("bo")  # commands are still taken
+    notes.full = False
+    await world.clock.advance(1)
+    assert world.hub.ready
+    assert world.hub.keeping.reason == ""
+    assert world.hub.keeping.unwitnessed_records == 0
+    await world.hub.stop()
+
+
+@run
+async def test_beyond_a_number_of_records_without_a_checkpoint_nothing_is_taken_until_one_is_kept(monkeypatch):
+    monkeypatch.setattr(keeping, "RECORDS_UNWITNESSED_MAX", 6)
+    notes = Notes()
+    world = await guarded(notes)
+    ana = await world.join("ana")
+    await world.join("bo")
+    await world.clock.advance(1)
+    notes.full = True
+    while world.hub.keeping.unwitnessed_records < 6:
+        await world.ask(ana, "bo")
+    await world.clock.advance(1)
+    with pytest.raises(UnavailableError, match="no checkpoint can be kept"):
+        await world.ask(ana, "bo")
+    notes.full = False
+    await world.clock.advance(1)
+    await world.ask(ana, "bo")
     await world.hub.stop()
 
 

@@ -55,8 +55,8 @@ PLANTS: Final = (
         "M6",
         "the sequence is raised before the write",
         "engine/committer.py",
-        "            self.failed = fault\n",
-        "            self.failed = fault\n            self.head = Sequence(self.head + 1)\n",
+        "            self.fault = fault\n",
+        "            self.fault = fault\n            self.head = Sequence(self.head + 1)\n",
         "tests/engine/test_committer.py -k fault_is_told",
     ),
     Plant(

@@ -7,8 +7,9 @@ durable and the projector has seen it.
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 from typing import Final
 
@@ -20,6 +21,8 @@ from crossfade.engine.streams import recorded
 
 CATCH_UP_RECORDS: Final = 1_000
 """Records read at a time after an unknown outcome."""
+
+logger = logging.getLogger("crossfade.log")
 
 Told = Callable[[Result | LogError], None]
 Pending = tuple[Tx, tuple[Event, ...], tuple[int, ...], Told]
@@ -38,14 +41,27 @@ class Committer:
         self._limits = limits
         self._project = project
         self._queue: deque[Pending] = deque()
+        self._untold: deque[Pending] = deque()
+        """The batch under way, as far as its callers have not heard."""
         self._worker: asyncio.Task[None] | None = None
         self.head = head
-        self.failed: LogError | None = None
+        self.fault: LogError | None = None
         """The last fault of the log; None again after the next success."""
+        self.unwitnessed = ""
+        """Why no checkpoint covers what is written; empty while all is well."""
         self.read_only = ""
         """Why this process must not write to the shard; empty while it may."""
+        self.held = False
+        """Too much is unwitnessed: nothing is taken until it is not."""
         self._uncertain = False
         """A batch may have been stored without our knowing."""
+
+    @property
+    def failed(self) -> LogError | None:
+        """What is wrong now: with the log, or with the place that its checkpoints are kept in."""
+        if self.fault is None and self.unwitnessed:
+            return UnavailableError(self.unwitnessed)
+        return self.fault
 
     @property
     def pending(self) -> int:
@@ -84,8 +100,8 @@ class Committer:
 
     def _full(self) -> UnavailableError | None:
         """Why nothing can be taken now."""
-        if self.read_only:
-            return UnavailableError(self.read_only)
+        if self.read_only or self.held:
+            return UnavailableError(self.read_only or self.unwitnessed)
         if len(self._queue) >= self._limits.pending_commits_max:
             return UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
         return None
@@ -94,6 +110,7 @@ class Committer:
         self._queue.append(pending)
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._drain())
+            self._worker.add_done_callback(self._ended)
 
     async def flush(self) -> None:
         """Return when nothing is waiting."""
@@ -106,11 +123,27 @@ class Committer:
             await asyncio.sleep(0)
             while self._queue:
                 size = min(len(self._queue), self._limits.events_per_batch_max)
-                await self._commit([self._queue.popleft() for _ in range(size)])
+                self._untold.extend(self._queue.popleft() for _ in range(size))
+                await self._commit(self._untold)
         finally:
             self._worker = None
 
-    async def _commit(self, batch: list[Pending]) -> None:
+    def _ended(self, worker: "asyncio.Task[None]") -> None:
+        """After a fault that is not the log's, or an end in the middle: everybody hears, and nothing is built on it."""
+        if not worker.cancelled() and worker.exception() is None:
+            return
+        self._worker = None
+        self.read_only = "the hub stopped writing after a fault of its own; start it again"
+        self.fault = fault = UnknownOutcomeError(self.read_only)
+        cause = None if worker.cancelled() else worker.exception()
+        logger.error("log.committer_failed", exc_info=cause, extra={"shard": self._shard})
+        while self._untold:
+            self._untold.popleft()[3](fault)
+        while self._queue:
+            self._queue.popleft()[3](UnavailableError(self.read_only))
+
+    async def _commit(self, batch: deque[Pending]) -> None:
+        """Store a batch and tell everybody; who has been told is in it no more."""
         try:
             if self._uncertain:
                 await self._catch_up()
@@ -118,23 +151,23 @@ class Committer:
             if self._uncertain:  # the log may have recovered between the two, and show what it could not before
                 await self._catch_up(min((one.first for one in results if isinstance(one, Committed)), default=None))
         except LogError as fault:
-            self.failed = fault
+            self.fault = fault
             self._uncertain |= isinstance(fault, UnknownOutcomeError)
-            for *_, told in batch:
-                told(fault)
+            while batch:
+                batch.popleft()[3](fault)
             await self._look()
             return
-        self.failed = None
+        self.fault = None
         self._uncertain = False
         self._project(self._recorded(batch, results))
-        for (*_, told), result in zip(batch, results, strict=True):
-            told(result)
+        for result in results:
+            batch.popleft()[3](result)
 
     async def recovered(self) -> None:
         """The log answers again: see what the fault left in it, and take commands. Raises LogError."""
-        if self._worker is None:  # else a command is about to find out
+        if self._worker is None and not self.read_only:  # else a command is about to find out, or nothing can help
             await self._catch_up()
-            self.failed = None
+            self.fault = None
 
     async def _look(self) -> None:
         """See at once what an unknown outcome left: without it, what was stored would wait for the next write.
@@ -155,7 +188,7 @@ class Committer:
             self.head = rows[-1].sequence
             self._project([recorded(self._shard, row) for row in rows])
 
-    def _recorded(self, batch: list[Pending], results: list[Result]) -> list[Recorded]:
+    def _recorded(self, batch: Iterable[Pending], results: list[Result]) -> list[Recorded]:
         out: list[Recorded] = []
         for (tx, events, versions, _), result in zip(batch, results, strict=True):
             if not isinstance(result, Committed):

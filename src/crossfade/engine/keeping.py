@@ -16,7 +16,7 @@ from crossfade.engine.proving import Proving
 from crossfade.engine.scrubbing import Scrubbing
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams
-from crossfade.engine.witnessing import Witnessing
+from crossfade.engine.witnessing import RECORDS_UNWITNESSED_MAX, Witnessing
 
 LOOK_SECONDS: Final = 1.0
 NO_KEY: Final = bytes(16)
@@ -39,7 +39,7 @@ class Keeping:
 
     def guard(self, witness: Witness) -> None:
         """Keep checkpoints there, and hold the log to them; to be called before the start."""
-        self._witnessing = Witnessing(self._c, witness, tuple(self._committers))
+        self._witnessing = Witnessing(self._c, witness, tuple(self._committers), self._witnessed)
         self.proving.witness = witness
 
     def save(self, shelf: Shelf, *, release: str = "") -> None:
@@ -70,15 +70,35 @@ class Keeping:
             scrubbing = Scrubbing(self._c, tuple(self._committers), self._stop_writing)
             self._c.background.spawn(scrubbing.run(), "scrubbing")
 
+    @property
+    def unwitnessed_records(self) -> int:
+        """Records that no checkpoint covers yet; 0 without a second place."""
+        if self._witnessing is None:
+            return 0
+        heads = {shard: committer.head for shard, committer in self._committers.items()}
+        return sum(self._witnessing.behind(heads).values())
+
+    @property
+    def reason(self) -> str:
+        """Why the hub cannot write, or should not be relied on; empty while all is well."""
+        faults = [committer.failed for committer in self._committers.values() if committer.failed is not None]
+        return self.damage or (str(faults[0]) if faults else "")
+
+    def _witnessed(self, fault: str) -> None:
+        """While no checkpoint can be kept the hub is not ready, and from a number of records on it takes nothing."""
+        for committer in self._committers.values():
+            committer.unwitnessed = fault
+            committer.held = bool(fault) and self.unwitnessed_records >= RECORDS_UNWITNESSED_MAX
+
     def _stop_writing(self, damage: str) -> None:
         self.damage = damage
         for committer in self._committers.values():
             committer.read_only = f"the log is damaged: {damage}"
-            committer.failed = CorruptLogError(damage)
+            committer.fault = CorruptLogError(damage)
 
     def _look_again(self) -> None:
         """Look every second whether a log that failed is well again: else nobody would write, and so find out."""
-        if not self.damage and any(committer.failed is not None for committer in self._committers.values()):
+        if not self.damage and any(committer.fault is not None for committer in self._committers.values()):
             self._c.background.spawn(self._look(), "look at the log")
         self._c.again(LOOK_SECONDS, self._look_again)
 

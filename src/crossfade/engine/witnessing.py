@@ -8,6 +8,7 @@ of the log is missing, or whether an older copy, or one with all hashes made ane
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from typing import Final
 
@@ -20,6 +21,8 @@ RECORDS_MAX: Final = 1_000
 """Records of a shard that no checkpoint covers, before one is made; more while one is being written."""
 SECONDS_MAX: Final = 0.75
 """Time that a record waits for a checkpoint; what is left of a second is for writing it."""
+RECORDS_UNWITNESSED_MAX: Final = 100_000
+"""Records that no checkpoint covers, because the second place fails; then nothing more is taken."""
 READ_ROWS: Final = 1_000
 
 logger = logging.getLogger("crossfade.log")
@@ -28,13 +31,21 @@ logger = logging.getLogger("crossfade.log")
 class Witnessing:
     """Keeps the checkpoints of one hub."""
 
-    def __init__(self, context: Context, witness: Witness, shards: Seq[Shard]) -> None:
+    def __init__(
+        self, context: Context, witness: Witness, shards: Seq[Shard], told: Callable[[str], None]
+    ) -> None:
+        """``told`` hears after each attempt why it failed; an empty text if it did not."""
         self._c = context
         self._witness = witness
+        self._told = told
         self._covered = dict.fromkeys(shards, 0)
         self._waiting = False
         """A record is not covered, and the appointment for its checkpoint is made."""
         self._due = asyncio.Event()
+
+    def behind(self, heads: Mapping[Shard, int]) -> dict[Shard, int]:
+        """The records of each shard that no checkpoint covers."""
+        return {shard: head - self._covered[shard] for shard, head in heads.items()}
 
     async def check(self) -> None:
         """Hold the log to the last checkpoint of each shard. Raises CorruptLogError, as ``hold``."""
@@ -68,9 +79,11 @@ class Witnessing:
                 await self._witness.keep(grown)
         except (OSError, LogError) as fault:
             logger.error("log.checkpoint_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours
+            self._told(f"no checkpoint can be kept: {fault}")
             return False
         for checkpoint in grown:
             self._covered[checkpoint.shard] = checkpoint.sequence
+        self._told("")
         return True
 
     async def _head(self, shard: Shard) -> Checkpoint | None:

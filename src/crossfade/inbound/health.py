@@ -23,7 +23,7 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     ready: bool
     checks: dict[str, bool]
     reason: str = ""
-    """Why the hub only reads; missing when it does not."""
+    """Why the hub is not ready, if it knows; missing when it is."""
 
 
 class Health:
@@ -41,6 +41,7 @@ class Health:
         """200 if the hub can take work, else 503; each check by name."""
         checks = {"log": self._hub.ready, "serving": not self._streams.draining}
         ready = all(checks.values())
-        body = msgspec.json.encode(Readiness(ready, checks, self._hub.read_only))
+        reason = "" if self._hub.ready else self._hub.read_only or self._hub.keeping.reason
+        body = msgspec.json.encode(Readiness(ready, checks, reason))
         headers = NO_STORE if ready else (*NO_STORE, *errors.headers_of(503))
         await json_response(send, 200 if ready else 503, body, headers)

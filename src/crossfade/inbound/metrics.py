@@ -56,6 +56,8 @@ class HubCollector(Collector):
         yield _counter("streams_cut", "Event streams cut because the reader was too slow.", measures.streams_cut)
         yield _gauge("http_held", "Responses held open: streams and waits.", len(self._streams))
         yield _gauge("ready", "1 if the log takes writes.", int(self._hub.ready))
+        text = "Records that no signed checkpoint covers yet; more than some thousand: see to the checkpoint folder."
+        yield _gauge("log_unwitnessed_records", text, self._hub.keeping.unwitnessed_records)
         info = GaugeMetricFamily("crossfade_build_info", "1; the release is the label.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
