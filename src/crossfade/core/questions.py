@@ -10,7 +10,7 @@ because a client may simply never answer, or answer without having asked anybody
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -302,7 +302,7 @@ def evolve(state: State, event: Event) -> State:
     change = msgspec.structs.replace
     match event:
         case Asked():
-            return State(status=status, **{name: getattr(event, name) for name in _ASKED_FIELDS})
+            return _asked(event)
         case Offered():
             return change(state, offered=(*state.offered, event.channel))
         case Seen():
@@ -312,24 +312,37 @@ def evolve(state: State, event: Event) -> State:
         case Requeued():
             return change(state, as_text=True)
         case Answered():
-            state = _ended(state, event, status)
-            return change(state, content=event.content)
+            return _ended(state, event, status, content=event.content)
         case Declined():
-            state = _ended(state, event, status)
-            return change(state, reason=event.reason)
+            return _ended(state, event, status, reason=event.reason)
         case Withdrawn():
             return change(state, status=status, reason=event.reason, ended_by=event.by)
         case _:
             return change(state, status=status)
 
 
-_ASKED_FIELDS: Final = tuple(field for field in Asked.__struct_fields__)
+def _asked(event: Asked) -> State:
+    return State(
+        status=Status.OPEN,
+        asker=event.asker,
+        addressee=event.addressee,
+        message=event.message,
+        schema=event.schema,
+        deadline=event.deadline,
+        lane=event.lane,
+        epoch=event.epoch,
+        exposure=event.exposure,
+        conversation=event.conversation,
+        hops=event.hops,
+        reply_to=event.reply_to,
+        metadata=event.metadata,
+    )
 
 
-def _ended(state: State, event: Answered | Declined, status: Status) -> State:
-    offered = (*state.offered, *(channel for channel, _ in event.offers))
+def _ended(state: State, event: Answered | Declined, status: Status, **what: Any) -> State:
+    offered = (*state.offered, *(channel for channel, _ in event.offers)) if event.offers else state.offered
     return msgspec.structs.replace(
-        state, status=status, offered=offered, ended_by=event.by, ended_channel=event.channel, seen=True
+        state, status=status, offered=offered, ended_by=event.by, ended_channel=event.channel, seen=True, **what
     )
 
 

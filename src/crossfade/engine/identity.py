@@ -17,6 +17,8 @@ from crossfade.engine.views.programme import SERVICE_NAME
 PREFIX: Final = "cf_"
 """What a token begins with, so that scanners find leaked ones."""
 TOKEN_BYTES_MAX: Final = 256
+DIGESTS_MAX: Final = 50_000
+"""Tokens whose digest is remembered; beyond, all are forgotten and worked out again."""
 PROGRAMME_NAME: Final = SERVICE_NAME
 """No guest may call itself that."""
 _UNFIT: Final = re.compile(r"[^a-z0-9._-]+")
@@ -32,6 +34,8 @@ class Identity:
         self._guests = guests
         self._callers: dict[str, Caller] = {}
         """Digest of a token → caller, for as long as the token's state is the same."""
+        self._digests: dict[str, str] = {}
+        """Tokens that were presented and known → digest."""
 
     # --- who is it --------------------------------------------------------------------------------------
 
@@ -45,10 +49,13 @@ class Identity:
             )
         if len(token) > TOKEN_BYTES_MAX or not token.startswith(PREFIX):
             return _unknown_token()
-        digest = sha256(token.encode()).hexdigest()
+        digest = self._digests.get(token) or sha256(token.encode()).hexdigest()
         found = self._c.views.programme.tokens.get(digest)
         if found is None:
             return _unknown_token()
+        if len(self._digests) >= DIGESTS_MAX:
+            self._digests.clear()
+        self._digests[token] = digest
         state = found[1]
         if state.status is credentials.Status.REVOKED:
             return Refusal("auth.revoked", "This token was revoked.", "Ask an operator for a new one.")
@@ -158,13 +165,13 @@ class Identity:
             self._post(member, agents.Arrive())
         if member.lapse is None:
             self._watch(member)
-        self._declare(member, caller, native)
+        self._declare(member, caller, native, now)
 
-    def _declare(self, member: Member, caller: Caller, native: bool) -> None:
+    def _declare(self, member: Member, caller: Caller, native: bool, now: Instant) -> None:
         """Record what the client can do when it changed; losing elicitation only after a lease without it."""
         state = member.state
         lease = self._c.limits.lease_seconds * SECOND
-        still_native = native or (state.native and self._c.clock.now() - member.native_at < lease)
+        still_native = native or (state.native and now - member.native_at < lease)
         client = caller.client or state.client
         faces_person = caller.faces_person if caller.client else state.faces_person
         if (client, still_native, faces_person) != (state.client, state.native, state.faces_person):

@@ -11,6 +11,8 @@ from crossfade.core.values import Instant
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, in lower case."""
+_FIVE_BITS: Final = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
+"""The character for each byte's lower five bits: sixteen random bytes give eighty random bits."""
 _MONOTONIC: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine sleeps, where there is such a clock."""
 
@@ -41,10 +43,16 @@ class HostClock:
 class HostIds:
     """Ids from the machine's randomness: 48 bits of milliseconds, 80 of chance."""
 
+    def __init__(self) -> None:
+        self._last = -1, ""
+        """A millisecond, and the ten characters that stand for it."""
+
     def new(self, prefix: str) -> str:
         """``prefix_`` and 26 characters; later ones sort after earlier ones to the millisecond."""
-        number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-        return f"{prefix}_{base32(number)}"
+        now = time.time_ns() // 1_000_000
+        if now != self._last[0]:
+            self._last = now, base32(now)[16:]
+        return f"{prefix}_{self._last[1]}{secrets.token_bytes(16).translate(_FIVE_BITS).decode()}"
 
     def key(self) -> bytes:
         """16 bytes, 10 of them random, behind the time: the log's index of keys then grows at its end."""

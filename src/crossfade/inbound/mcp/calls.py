@@ -14,6 +14,7 @@ Not here: what a message looks like in a revision (``handshake``, ``envelope``),
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from typing import Final, Protocol
@@ -22,6 +23,7 @@ import msgspec
 
 from crossfade.engine.ports import UnavailableError, UnknownOutcomeError
 from crossfade.inbound.asgi import (
+    TIMER_SECONDS,
     Ending,
     EventStream,
     Headers,
@@ -63,7 +65,7 @@ class Running:
         self.peer = exchange.peer
         self.may_ask = exchange.takes_stream
         self.patient = exchange.progress_token is not None and exchange.takes_stream
-        self.so_far: Complete | None = None
+        self.so_far: Callable[[], Complete] | None = None
         self.asked = 0
         self.stream: EventStream | None = None
         self.why: Interrupt | None = None
@@ -79,7 +81,7 @@ class Running:
         self._early: list[bytes] = []
         """Messages from before the stream was open."""
         self._opening: asyncio.Task[None] | None = None
-        self._stack = ExitStack()
+        self._stack: ExitStack | None = None
 
     # --- what a tool may do
 
@@ -102,13 +104,18 @@ class Running:
 
     # --- holding
 
-    def may_wait(self, after_seconds: float) -> None:
-        """From now on the call may wait: hold it if it is not done in ``after_seconds``."""
+    def may_wait(self, patience: "Patience") -> None:
+        """From now on the call may wait: hold it if it is not done when ``patience`` is at its end."""
         self._arm()
         if self._exchange.takes_stream:
-            self._timer = asyncio.get_running_loop().call_later(after_seconds, self._begin_opening)
+            patience.add(self)
         else:
             self._watch(self._exchange)
+
+    def out_of_patience(self) -> None:
+        """Hold the call, unless it is done or held already."""
+        if self._armed and self._opening is None:
+            self._begin_opening()
 
     async def hold(self) -> None:
         """Open the stream now, if the client takes one and it is not open yet."""
@@ -147,6 +154,7 @@ class Running:
     def _watch(self, exchange: Exchange) -> None:
         gone = disconnected(exchange.reply.scope, exchange.reply.receive)
         gone.add_done_callback(self._gone)
+        self._stack = ExitStack()
         self._stack.callback(gone.cancel)
         self._stack.enter_context(self._streams.holding(self._stop))
 
@@ -198,7 +206,8 @@ class Running:
         if self.stream is not None:
             self.stream.closed.remove_done_callback(self._gone)
             self.stream.cut()  # nothing, if it ended as it should
-        self._stack.close()
+        if self._stack is not None:
+            self._stack.close()
 
     def _stop(self) -> None:
         self.interrupt("stopping")
@@ -211,6 +220,33 @@ class Running:
         self._ticks += 1
         self.progress(self._ticks, message="waiting")
         self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
+
+
+class Patience:
+    """When calls that wait are held: one timer for all of them, since all have the same time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: deque[tuple[float, Running]] = deque()
+        """The loop's time at which a call is to be held, in order; most calls are done by then."""
+        self._timed = False
+
+    def add(self, call: Running) -> None:
+        """Hold ``call`` after the time if it is not done by then."""
+        loop = asyncio.get_running_loop()
+        self._waiting.append((loop.time() + self._seconds, call))
+        if not self._timed:
+            self._timed = True
+            loop.call_later(self._seconds, self._due)
+
+    def _due(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time() + TIMER_SECONDS
+        while self._waiting and self._waiting[0][0] <= now:
+            self._waiting.popleft()[1].out_of_patience()
+        self._timed = bool(self._waiting)
+        if self._timed:
+            loop.call_later(self._waiting[0][0] - loop.time(), self._due)
 
 
 Begin = Callable[[Running], Awaitable[Outcome]]
@@ -233,6 +269,7 @@ class Runner:
         self._tools = tools
         self._streams = streams
         self._settings = settings
+        self._patience = Patience(settings.hold_after_seconds)
 
     async def run(self, exchange: Exchange, plan: Plan, begin: Begin, dialect: Dialect) -> None:
         """Run ``begin`` and answer the request, or nobody if nobody is left."""
@@ -258,7 +295,7 @@ class Runner:
         """What the call came to; None if nobody waits for it any more."""
         try:
             if plan.holds:
-                call.may_wait(self._settings.hold_after_seconds)
+                call.may_wait(self._patience)
             outcome = await begin(call)
             while isinstance(outcome, InputRequired):
                 settled = await dialect.converse(call, outcome)
@@ -269,7 +306,9 @@ class Runner:
         except asyncio.CancelledError:
             if not call.interrupted():
                 raise
-            return (call.so_far or STOPPING) if call.why == "stopping" else None
+            if call.why != "stopping":
+                return None
+            return STOPPING if call.so_far is None else call.so_far()
         except (UnavailableError, UnknownOutcomeError):
             return UNAVAILABLE
         return outcome

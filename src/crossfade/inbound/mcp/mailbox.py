@@ -7,6 +7,7 @@ that way comes as text, in the same result or the next.
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -44,7 +45,7 @@ class Mailboxes:
         request = self._request(given, context)
         if isinstance(request, Refusal):
             return texts.refused(request)
-        context.so_far = texts.nothing(request.after, ())
+        context.so_far = partial(texts.nothing, request.after, ())
         return await self._receive(request, context, ())
 
     async def resume(self, given: object, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:

@@ -12,16 +12,6 @@ UNSET = msgspec.UNSET
 TITLE: Final = "Crossfade hub"
 
 
-class CallResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The result of a tool call; the fields of 2026-07-28 are unset before it."""
-
-    result_type: str | msgspec.UnsetType = UNSET
-    content: msgspec.Raw
-    structured_content: msgspec.Raw | msgspec.UnsetType = UNSET
-    is_error: bool = False
-    meta: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="_meta", default=UNSET)
-
-
 class InputRequiredResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Instead of a result: what the client is to come back with."""
 
@@ -38,6 +28,7 @@ class Answers:
         server = {"name": SERVER_NAME, "title": TITLE, "version": version}
         self._server = msgspec.Raw(wire.encode(server))
         self._meta = msgspec.Raw(wire.encode({"io.modelcontextprotocol/serverInfo": server}))
+        self._end_of_result = b',"_meta":' + bytes(self._meta) + b"}"
         self._instructions = {"instructions": instructions} if instructions else {}
         self.discover: Final = wire.encode(
             {
@@ -75,28 +66,24 @@ class Answers:
 
     def call_before_2026(self, outcome: Complete) -> bytes:
         """The result of ``tools/call`` on 2025 revisions."""
-        structured = UNSET if outcome.structured is None else outcome.structured
-        return wire.encode(
-            CallResult(content=outcome.content, structured_content=structured, is_error=outcome.is_error)
-        )
+        return b"{" + _told(outcome) + b"}"
 
     def call(self, outcome: Complete) -> bytes:
         """The result of ``tools/call`` on 2026-07-28."""
-        structured = UNSET if outcome.structured is None else outcome.structured
-        return wire.encode(
-            CallResult(
-                result_type="complete",
-                content=outcome.content,
-                structured_content=structured,
-                is_error=outcome.is_error,
-                meta=self._meta,
-            )
-        )
+        return b'{"resultType":"complete",' + _told(outcome) + self._end_of_result
 
     def input_required(self, requests: dict[str, InputRequest], state: str | None) -> bytes:
         """The ``input_required`` result of ``tools/call`` on 2026-07-28."""
         sealed = UNSET if state is None else state
         return wire.encode(InputRequiredResult(input_requests=requests, request_state=sealed, meta=self._meta))
+
+
+def _told(outcome: Complete) -> bytes:
+    """The fields of a tool call's result that every revision has, in their order."""
+    told = b'"content":' + bytes(outcome.content)
+    if outcome.structured is not None:
+        told += b',"structuredContent":' + bytes(outcome.structured)
+    return told + (b',"isError":true' if outcome.is_error else b',"isError":false')
 
 
 def fault(request_id: msgspec.Raw, outcome: Fault) -> bytes:

@@ -9,7 +9,7 @@ Not here: JSON-RPC, HTTP, questions. The product's tools are in ``tools``; the c
 fixture tools are in the tests, on the same transport.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -105,8 +105,8 @@ class Context(Protocol):
     """The client asked for progress, so it does not give up while it hears of it."""
     asked: int
     """How often this call has asked the client so far, over all rounds."""
-    so_far: Complete | None
-    """Set it before waiting: what the call is answered with if the server has to stop."""
+    so_far: Callable[[], Complete] | None
+    """Set it before waiting: gives what the call is answered with if the server has to stop."""
 
     def notify(self, method: str, params: Mapping[str, object]) -> None:
         """Send a notification that belongs to this call; dropped if the response is not a stream."""

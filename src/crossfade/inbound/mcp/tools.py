@@ -6,6 +6,7 @@ protocol. No tool takes an identity: ``agent_id`` is compared with the caller, n
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -118,7 +119,7 @@ class HubTools:
         seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
         if seconds <= 0 or view.status != "open":
             return texts.question(view, context.peer.caller.name)
-        context.so_far = texts.question(view, context.peer.caller.name)
+        context.so_far = partial(texts.question, view, context.peer.caller.name)
         return await self._read(view.question_id, seconds, context)
 
     async def _question(self, given: object, context: Context) -> Outcome:
@@ -128,7 +129,7 @@ class HubTools:
             now = await self._read(given.question_id, 0, context)
             if given.wait_seconds <= 0 or now.is_error:
                 return now
-            context.so_far = now
+            context.so_far = lambda: now
             return await self._read(given.question_id, given.wait_seconds, context)
         view = await self._hub.withdraw(caller, given.question_id, reason=given.reason)
         return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
