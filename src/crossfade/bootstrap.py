@@ -22,6 +22,7 @@ from crossfade.core.run_events import Verdict
 from crossfade.core.runsheets import Runsheet
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
+from crossfade.engine.plan_views import ReadPlan
 from crossfade.engine.ports import Backups, Log, Verifier
 from crossfade.engine.run_ports import CheckCall, Finding
 from crossfade.engine.run_steps import Work
@@ -48,6 +49,7 @@ from crossfade.outbound.steps import HostSteps
 from crossfade.outbound.targets import HostTargets
 from crossfade.runsheets import Loaded
 from crossfade.runsheets.lint import lint
+from crossfade.runsheets.plan_files import PlanFile, parse_plan
 from crossfade.runsheets.problems import START
 
 OPERATOR: Final = AgentName("operator")
@@ -201,7 +203,19 @@ def _work(log: Log) -> Work:
         targets=HostTargets(steps, folder),
         lint=first_slip,
         checks={"event_store.consistent": chain_holds},
+        plans=_plan,
     )
+
+
+def _plan(text: str, file: str) -> ReadPlan | Refusal:
+    """A plan that was sent to the hub."""
+    found = parse_plan(text.encode(), file)
+    if isinstance(found, PlanFile):
+        return ReadPlan(plan=found.plan, canonical=found.canonical, digest=found.digest)
+    first, more = found[0], len(found) - 1
+    what = str(msgspec.structs.replace(first, hint="")) + (f" (and {more} more)" if more else "")
+    details = {"line": str(first.line), "column": str(first.column), "path": first.path, "problem": first.code}
+    return Refusal("plan.bad_plan", what, first.hint or "Run `crossfade rollout plan lint FILE`.", details)
 
 
 def _open_log(config: Config) -> Log:

@@ -21,6 +21,7 @@ GROUPS: Final = {
     "agent": "Who can be asked: ls, show, retire.",
     "token": "Credentials: new, ls, revoke.",
     "rollout": "Move the fleet from polling to elicitation, and back.",
+    "rollout plan": "The plan that drives the rollout: lint, show, stop; `rollout start --plan` begins one.",
     "runsheet": "The procedure of a migration as a file: write, check, review, plan, run.",
     "gate": "Verdicts on counts: evaluate anybody's data, simulate a gate before it is needed.",
     "signoff": "Consent of specialists: ls, show, request, withdraw, stop; they give it with `answer`.",
@@ -59,6 +60,12 @@ COMMANDS: Final = (
     Command("rollout kill", "rollout:kill", "Put the share to 0 at once; works without a running hub."),
     Command("rollout deprecate", "rollout:deprecate", "Announce the end of the polling lane."),
     Command("rollout remove", "rollout:remove", "End the polling lane."),
+    Command("rollout plan lint", "rollout_plan:lint", "Check that a plan makes sense."),
+    Command("rollout plan show", "rollout_plan:show", "Show a plan, or the one that drives the rollout."),
+    Command("rollout plan stop", "rollout_plan:stop", "End the plan; the share stays where it is."),
+    Command("gate ls", "gate_show:ls", "List the gates of the plan that drives the rollout."),
+    Command("gate show", "gate_show:show", "Show one gate with its numbers."),
+    Command("gate explain", "gate_show:explain", "Say why, in words and numbers."),
     Command("runsheet new", "runsheet:new", "Write a small runsheet to start from."),
     Command("runsheet lint", "runsheet:lint", "Check that a runsheet makes sense."),
     Command("runsheet review", "runsheet:review_file", "Review a runsheet as three specialists would."),
@@ -147,13 +154,15 @@ def build() -> App:
     )
     groups: dict[str, App] = {}
     for command in COMMANDS:
-        first, _, second = command.words.partition(" ")
-        parent = app
-        if second:
-            if first not in groups:
-                groups[first] = App(name=first, help=GROUPS[first], group=_GROUP_OF[first], version_flags=[])
-                app.command(groups[first])
-            parent = groups[first]
-        group = None if second else _GROUP_OF[first]
-        parent.command(f"crossfade.cli.{command.target}", name=second or first, help=command.help, group=group)
+        *prefix, last = command.words.split()
+        parent, words = app, ""
+        for word in prefix:
+            section = None if words else _GROUP_OF[word]
+            words = f"{words} {word}".strip()
+            if words not in groups:
+                groups[words] = App(name=word, help=GROUPS[words], group=section, version_flags=[])
+                parent.command(groups[words])
+            parent = groups[words]
+        group = None if prefix else _GROUP_OF[last]
+        parent.command(f"crossfade.cli.{command.target}", name=last, help=command.help, group=group)
     return app

@@ -25,8 +25,7 @@ def status(
     """Show where the rollout stands."""
     output = Output(options)
     if not watch:
-        output.one(row_of(call(options, lambda api: api.rollout())))
-        return Exit.OK
+        return _standing(options, output)
     output.header(WATCHED)
 
     async def work(api: Api) -> None:
@@ -42,13 +41,37 @@ def status(
     return Exit.OK
 
 
+def _standing(options: Options, output: Output) -> int:
+    from crossfade.cli import rollout_plan
+
+    async def both(api: Api) -> tuple[RolloutView, Object | None]:
+        return await api.rollout(), await rollout_plan.driving(api)
+
+    view, plan = call(options, both)
+    if options.machine:
+        output.one({**row_of(view), "plan": plan})
+        return Exit.OK
+    output.one(row_of(view))
+    if plan is not None:
+        print()
+        rollout_plan.told(plan, output)
+    return Exit.OK
+
+
 def start(
-    name: Annotated[str, Parameter(help="What it is called in the log.")],
+    name: Annotated[str, Parameter(help="What it is called in the log; a plan has its own name.")] = "",
     *,
+    plan: Annotated[str, Parameter(help="A plan that then drives the rollout by itself: a YAML file.")] = "",
     salt: Annotated[str | None, Parameter(help="Decides which clusters come first; drawn if not given.")] = None,
     options: Options = PLAIN,
 ) -> int:
-    """Begin a rollout at share 0."""
+    """Begin a rollout at share 0; with ``--plan`` the hub then drives it stage by stage by itself."""
+    if bool(name) == bool(plan) or (plan and salt):
+        raise usage("give either a name or a plan", "crossfade rollout start autumn, or rollout start --plan plan.yaml")
+    if plan:
+        from crossfade.cli import rollout_plan
+
+        return rollout_plan.start(plan, options)
     return _steer(options, "start", {"name": name, "salt": salt})
 
 

@@ -170,6 +170,26 @@ class Api:
         """Change the rollout: start, set, hold, resume, kill, deprecate or remove."""
         return await self.transport.post(RolloutView, f"/v1/rollout/{action}", body)
 
+    async def start_plan(self, plan: str, file: str) -> Object:
+        """Let a plan drive the rollout; ``plan`` is its text, ``file`` what messages call it."""
+        return await self.transport.post(dict[str, object], "/v1/rollout/plan", {"plan": plan, "file": file})
+
+    async def plan(self) -> Object:
+        """The plan that drives the rollout, or drove it last, with its gates."""
+        return await self.transport.get(dict[str, object], "/v1/rollout/plan")
+
+    async def stop_plan(self, reason: str) -> Object:
+        """End the plan; the share stays where it is."""
+        return await self.transport.post(dict[str, object], "/v1/rollout/plan/stop", {"reason": reason})
+
+    async def gates(self) -> list[Object]:
+        """Every gate, trigger and comparison of the plan as it stands."""
+        return (await self.transport.get(dict[str, list[Object]], "/v1/gates"))["gates"]
+
+    async def gate(self, name: str) -> Object:
+        """One gate with its story."""
+        return await self.transport.get(dict[str, object], f"/v1/gates/{name}")
+
     async def baseline(self) -> Object:
         """The newest baseline: whether it can be relied on, and what it says."""
         return await self.transport.get(dict[str, object], "/v1/baseline")

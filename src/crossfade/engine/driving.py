@@ -186,8 +186,8 @@ class Driving:
         """Carry out what is due; whether anything came of it."""
         match move:
             case GoBack(reason=reason):
-                outcome = await self._migration.kill(ACTOR, reason, rollouts.Source.TRIGGER)
-                return not isinstance(outcome, Refusal) and self._c.views.programme.rollout.share == 0
+                killed = await self._migration.kill(ACTOR, reason, rollouts.Source.TRIGGER)
+                return not isinstance(killed, Refusal) and self._c.views.programme.rollout.share == 0
             case RaiseShare(share=share, reason=reason):
                 return await self._raise(share, reason)
             case Fire():

@@ -50,6 +50,8 @@ STATUS: Final[tuple[tuple[str, int], ...]] = (
     ("baseline.lane_in_use", 409),
     ("measurement.off", 409),
     ("measurement.on", 409),
+    ("plan.bad_*", 422),
+    ("plan.*", 409),
     ("run.bad_*", 422),
     ("run.role_empty", 422),
     ("run.no_reason", 422),

@@ -17,6 +17,7 @@ from crossfade.engine.requests import (
 from crossfade.engine.signing_views import KeptView, ReviewView, SignoffView
 from crossfade.inbound.api import identities, log, messages, questions, rollout, signoffs
 from crossfade.inbound.api.measurements import MEASUREMENTS
+from crossfade.inbound.api.plans import PLANS
 from crossfade.inbound.api.routes import ADMINISTER, ANYONE, OPERATE, PARTICIPANT, AnyRoute, Nothing, Route
 from crossfade.inbound.api.run_table import RUNS
 
@@ -201,4 +202,5 @@ _CONSENT: Final[tuple[AnyRoute, ...]] = (
     ),
 )  # fmt: skip
 
-ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG, *MEASUREMENTS, *RUNS)
+_PROGRAMME: Final[tuple[AnyRoute, ...]] = (*MEASUREMENTS, *PLANS, *RUNS)
+ROUTES: Final[tuple[AnyRoute, ...]] = (*_ASKING, *_IDENTITIES, *_ROLLOUT, *_CONSENT, *_LOG, *_PROGRAMME)
