@@ -25,8 +25,8 @@ from crossfade.engine.limits import Limits
 
 DEFAULT_FILE: Final = "crossfade.toml"
 PREFIX: Final = "CROSSFADE_"
-CLIENT_VARIABLES: Final = frozenset({"URL", "TOKEN", "TOKEN_FILE", "CONFIG", "COLOR", "AGENT"})
-"""Read by the command line and the SDK, not settings of a hub."""
+CLIENT_VARIABLES: Final = frozenset({"URL", "TOKEN", "TOKEN_FILE", "CONFIG", "COLOR", "AGENT", "KEY"})
+"""Read by the command line and the SDK, not settings of a hub; KEY is what steps of a run find (outbound/steps.py)."""
 ORCHESTRATOR: Final = re.compile(r"SERVICE_(HOST|PORT).*|PORT_\d+_.*")
 """What Kubernetes injects for a service that is called ``crossfade``; none of it is meant for us."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -59,6 +59,7 @@ class Pool:
         self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._loop = asyncio.get_running_loop()
 
     @property
     def waiting(self) -> int:
@@ -115,7 +116,7 @@ class Pool:
         else:  # it was never open
             self._opening -= 1
             if self._waiting and not self._closed:
-                asyncio.get_running_loop().call_later(backoff(self.traffic.failed, self._dice), self._grow)
+                self._loop.call_later(backoff(self.traffic.failed, self._dice), self._grow)
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Pool:
 
     def _open(self) -> None:
         self._opening += 1
-        task = asyncio.get_running_loop().create_task(open_line(self._place, self, self.traffic))
+        task = self._loop.create_task(open_line(self._place, self, self.traffic))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -154,4 +155,4 @@ class Pool:
             return
         call.attempt += 1
         self.repeats += 1
-        asyncio.get_running_loop().call_later(backoff(call.attempt, self._dice), self._start, call)
+        self._loop.call_later(backoff(call.attempt, self._dice), self._start, call)

@@ -146,11 +146,15 @@ _BOUNDS: Final = (
 )
 
 
+FLAGS: Final = {"lines": "--connections", "storm_at_seconds": "--seconds"}
+"""Options whose name is not the field's."""
+
+
 def _bounded(profile: Profile) -> None:
     for name, low, high in _BOUNDS:
         value = getattr(profile, name)
         if not low <= value <= high:  # also false for NaN
-            flag = f"--{name.replace('_', '-')}"
+            flag = FLAGS.get(name) or f"--{name.replace('_', '-')}"
             raise ProfileError(
                 f"{flag} {value} is not between {low:,} and {high:,}", f"give {flag} a number in between"
             )

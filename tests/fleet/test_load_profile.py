@@ -1,0 +1,118 @@
+"""Profiles that make no sense, or that this machine cannot carry, are refused with what to change."""
+
+import math
+
+import pytest
+
+from crossfade.fleet.load.feasible import Machine, of_this_machine, plan
+from crossfade.fleet.load.profile import Phase, Profile, ProfileError, check
+from crossfade.fleet.model import MODELS
+
+BIG = Machine(descriptors=20_000, ports=28_232, free_mib=8_000)
+
+
+def of(**changes: object) -> Profile:
+    rate = changes.pop("rate", 10.0)
+    seconds = changes.pop("seconds", 5.0)
+    assert isinstance(rate, float | int)
+    assert isinstance(seconds, float | int)
+    return Profile(phases=(Phase("steady", seconds, rate),), **{"agents": 100, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"agents": 0}, "--agents 0"),
+        ({"agents": 1}, "--agents 1"),
+        ({"agents": -5}, "--agents -5"),
+        ({"rate": 0}, "0 questions a second"),
+        ({"rate": -1}, "-1 questions a second"),
+        ({"rate": math.nan}, "nan questions a second"),
+        ({"rate": math.inf}, "inf questions a second"),
+        ({"seconds": 0}, "0 seconds"),
+        ({"seconds": math.nan}, "nan seconds"),
+        ({"seconds": -3}, "-3 seconds"),
+        ({"share": 1.5}, "--share 1.5"),
+        ({"share": math.nan}, "--share nan"),
+        ({"payload_bytes": 0}, "--payload-bytes"),
+        ({"payload_bytes": 100_000}, "--payload-bytes"),
+        ({"fan_out": 0}, "--fan-out"),
+        ({"fan_out": 100}, "a fan-out of 100"),
+        ({"burst": 0.5}, "--burst"),
+        ({"burst": math.nan}, "--burst"),
+        ({"experts": 100}, "100 experts"),
+        ({"clusters": 80}, "80 clusters"),
+        ({"within": -0.1}, "--within"),
+        ({"lines": 1_001}, "--connections"),
+        ({"processes": 65}, "--processes"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        check(of(**changes))
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_profile_that_makes_sense_is_not_refused() -> None:
+    check(of())
+    check(of(experts=99, share=1.0, fan_out=99, burst=10_000, clusters=50))
+
+
+def test_fifteen_thousand_agents_fit_two_processes_of_twenty_thousand_descriptors() -> None:
+    found = plan(of(agents=15_000), BIG, "127.0.0.1", own_hub=True)
+    assert (found.processes, found.lines, found.sources) == (2, 500, ("127.0.0.1",))
+
+
+def test_too_few_descriptors_are_refused_with_the_number_of_processes_that_would_do() -> None:
+    small = Machine(descriptors=1_024, ports=28_232, free_mib=8_000)
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=5_000, processes=2), small, "127.0.0.1", own_hub=False)
+    assert "descriptors" in caught.value.message
+    assert caught.value.hint.startswith("--processes 7")
+    assert plan(of(agents=5_000, processes=7), small, "127.0.0.1", own_hub=False).processes == 7
+    assert plan(of(agents=5_000), small, "127.0.0.1", own_hub=False).processes == 7
+
+
+def test_more_connections_than_a_hub_holds_are_refused() -> None:
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=17_500), BIG, "127.0.0.1", own_hub=True)
+    assert "one hub" in caught.value.message
+    assert "--agents 17000" in caught.value.hint
+    tight = Machine(descriptors=1_024, ports=28_232, free_mib=8_000)
+    with pytest.raises(ProfileError, match="921 connections"):
+        plan(of(agents=500), tight, "127.0.0.1", own_hub=True)
+
+
+def test_short_ports_take_more_source_addresses_and_too_few_wished_are_refused() -> None:
+    narrow = Machine(descriptors=20_000, ports=5_000, free_mib=8_000)
+    assert plan(of(agents=15_000), narrow, "127.0.0.1", own_hub=True).sources == tuple(
+        f"127.0.0.{number}" for number in (1, 2, 3, 4)
+    )
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=15_000, sources=2), narrow, "127.0.0.1", own_hub=True)
+    assert "--sources 4" in caught.value.hint
+    with pytest.raises(ProfileError, match="ports of one address"):
+        plan(of(agents=15_000), narrow, "192.0.2.7", own_hub=False)
+    assert plan(of(agents=1_000), narrow, "192.0.2.7", own_hub=False).sources == ()
+
+
+def test_too_little_memory_is_refused_with_what_would_fit() -> None:
+    poor = Machine(descriptors=20_000, ports=28_232, free_mib=600)
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=15_000), poor, "127.0.0.1", own_hub=True)
+    assert "MiB" in caught.value.message
+    fit = int(caught.value.hint.split()[3].rstrip(","))
+    assert 1_000 < fit < 15_000
+
+
+def test_this_machine_can_be_looked_at() -> None:
+    found = of_this_machine()
+    assert found.descriptors > 0
+    assert found.ports > 0
+    assert found.free_mib > 0
+
+
+def test_askers_read_the_end_in_their_mailbox_when_waiting_would_take_too_many_lines() -> None:
+    assert not of(rate=900).ends_by_mail
+    assert of(rate=900, model=MODELS["assistant"]).ends_by_mail

@@ -1,0 +1,114 @@
+"""The schedule of a load: fixed in advance, Poisson, of the wished rate; and who asks whom."""
+
+import statistics
+
+import pytest
+
+from crossfade.fleet.dice import Dice
+from crossfade.fleet.load.profile import Phase, Profile, ProfileError
+from crossfade.fleet.load.scenarios import SCENARIOS, Wish, of_name, profiles
+from crossfade.fleet.load.schedule import SECOND_NS, Shape, arrivals
+from crossfade.fleet.model import ASSISTANT, ATTENTIVE
+
+
+def steady(rate: float, seconds: float, **more: object) -> Profile:
+    return Profile(agents=100, phases=(Phase("steady", seconds, rate),), **more)  # type: ignore[arg-type]
+
+
+def test_the_same_seed_gives_the_same_schedule_and_another_gives_another() -> None:
+    profile = steady(50, 20)
+    assert arrivals(profile, Dice(1), 1.0) == arrivals(profile, Dice(1), 1.0)
+    assert arrivals(profile, Dice(1), 1.0) != arrivals(profile, Dice(2), 1.0)
+
+
+def test_arrivals_are_poisson_of_the_wished_rate_and_in_order() -> None:
+    due = arrivals(steady(200, 100), Dice(7), 1.0)
+    assert list(due) == sorted(due)
+    assert 0 <= due[0]
+    assert due[-1] < 100 * SECOND_NS
+    assert 19_400 < len(due) < 20_600  # 20,000 ± 4 standard deviations
+    counts = [0] * 100
+    for at in due:
+        counts[at // SECOND_NS] += 1
+    dispersion = statistics.variance(counts) / statistics.mean(counts)
+    assert 0.6 < dispersion < 1.5
+
+
+def test_bursts_keep_the_mean_rate_and_come_together() -> None:
+    due = arrivals(steady(200, 200, burst=10.0), Dice(3), 1.0)
+    assert 35_000 < len(due) < 45_000
+    together = len(due) / len(set(due))
+    assert 8.5 < together < 11.5
+
+
+def test_every_phase_has_its_own_rate() -> None:
+    profile = Profile(agents=10, phases=(Phase("before", 10, 20), Phase("spike", 10, 200), Phase("after", 10, 20)))
+    due = arrivals(profile, Dice(1), 1.0)
+    thirds = [sum(1 for at in due if start <= at / SECOND_NS < start + 10) for start in (0, 10, 20)]
+    assert 140 < thirds[0] < 260
+    assert 1_800 < thirds[1] < 2_200
+    assert 140 < thirds[2] < 260
+
+
+def test_the_parts_of_the_processes_make_the_whole() -> None:
+    whole = steady(100, 100)
+    parts = [len(arrivals(whole, Dice(seed), 0.5)) for seed in (1, 2)]
+    assert 9_600 < sum(parts) < 10_400
+
+
+def test_an_asker_asks_fan_out_different_agents_and_never_itself() -> None:
+    shape = Shape(steady(1, 1, fan_out=5, clusters=10))
+    dice = Dice(5)
+    for index in range(100):
+        peers = list(shape.peers(index, dice))
+        assert len(set(peers)) == len(peers) == 5
+        assert index not in peers
+        assert all(0 <= peer < 100 for peer in peers)
+
+
+def test_most_questions_stay_in_the_cluster() -> None:
+    shape = Shape(steady(1, 1, clusters=10, within=0.8))
+    dice = Dice(5)
+    asked = [(index, next(shape.peers(index, dice))) for index in range(100) for _ in range(50)]
+    inside = sum(shape.cluster(index) == shape.cluster(peer) for index, peer in asked) / len(asked)
+    assert 0.75 < inside < 0.87
+
+
+def test_experts_are_asked_and_ask_nobody() -> None:
+    shape = Shape(steady(1, 1, experts=4))
+    dice = Dice(5)
+    assert [index for index in range(100) if not shape.asks(index)] == [0, 1, 2, 3]
+    assert {next(shape.peers(50, dice)) for _ in range(200)} == {0, 1, 2, 3}
+
+
+def test_every_scenario_gives_profiles_that_make_sense() -> None:
+    for scenario in SCENARIOS.values():
+        found = profiles(scenario, Wish())
+        assert [profile.agents for profile in found] == list(scenario.steps or (scenario.agents,))
+    coordination = profiles(of_name("coordination"), Wish())[0]
+    assert (coordination.agents, coordination.experts) == (10_100, 100)
+    spike = profiles(of_name("spike"), Wish(rate=10, seconds=30))[0]
+    assert [phase.questions_per_second for phase in spike.phases] == [10, 50, 10]
+    assert profiles(of_name("reconnect-storm"), Wish(seconds=8))[0].storm_at_seconds == 4
+
+
+def test_fewer_agents_end_the_steps_early() -> None:
+    assert [profile.agents for profile in profiles(of_name("scaling"), Wish(agents=2_000))] == [100, 1_000, 2_000]
+    assert [profile.agents for profile in profiles(of_name("baseline"), Wish(steps=(3, 5)))] == [3, 5]
+    with pytest.raises(ProfileError, match="exclude each other"):
+        profiles(of_name("scaling"), Wish(agents=5, steps=(3,)))
+
+
+def test_an_unknown_scenario_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ProfileError) as caught:
+        of_name("stampede")
+    assert "reconnect-storm" in caught.value.hint
+
+
+def test_the_model_is_one_for_both_lanes_and_draws_what_it_says() -> None:
+    assert ATTENTIVE.poll_timeout_seconds == ATTENTIVE.attend_wait_seconds == 30
+    assert (ATTENTIVE.think(Dice(1)), ATTENTIVE.work(Dice(1)), ATTENTIVE.busy_fraction) == (0.0, 0.0, 0.0)
+    dice = Dice(9)
+    drawn = statistics.mean(ASSISTANT.think(dice) for _ in range(5_000))
+    assert 1.85 < drawn < 2.15
+    assert ASSISTANT.busy_fraction == pytest.approx(20 / 50)
