@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tests.core import test_findings, test_words
 from tests.kit.tables import TABLES
+from tests.runsheets.test_review import PLANTED, V1
 
 
 def table(name: str, about: str, header: str, groups: Iterable[Iterable[tuple[str, ...]]]) -> None:
@@ -32,9 +33,9 @@ def main() -> None:
         (
             [row for changes in test_findings.RIGHT for row in test_findings.said(changes)],
             [row for changes in test_findings.WRONG for row in test_findings.said(changes)],
-            [row for _, changes in test_findings.PLANTED for row in test_findings.said(changes)],
+            [row for _, changes in PLANTED for row in test_findings.said(changes)],
             [row for name in test_findings.CONTROLS for row in test_findings.controls(name)],
-            [("version 1", *finding) for finding in test_findings.findings(test_findings.V1)],
+            [("version 1", *finding) for finding in test_findings.findings(V1)],
         ),
     )
 

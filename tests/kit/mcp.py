@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import jsonschema_rs
 import mcp_types
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -18,6 +19,7 @@ from crossfade.engine.limits import Limits
 from crossfade.engine.requests import AskRequest, SendRequest
 from crossfade.inbound.asgi import Message, Receive, Send, StreamLimits, Streams
 from crossfade.inbound.asgi import Scope as AsgiScope
+from crossfade.inbound.mcp import catalogue
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.tools import HubTools
@@ -123,6 +125,8 @@ class Judge:
             revision = self._revisions[session.decode()]
         if "result" in message:
             methods.validate_server_result(method, revision, message["result"])
+            if method == "tools/call":
+                _promised(request["params"]["name"], message["result"])
             if revision in ("2025-11-25", "2026-07-28"):
                 assert set(message["result"]) <= set(
                     methods.serialize_server_result(method, revision, message["result"])
@@ -133,6 +137,18 @@ class Judge:
             methods.parse_server_notification(message["method"], revision, message.get("params"))
         else:
             mcp_types.ErrorData.model_validate(message["error"])
+
+
+OUTPUTS = {tool["name"]: tool["outputSchema"] for tool in json.loads(catalogue.encoded(polling=True))}
+"""Tool to the schema that its results promise to fit."""
+
+
+def _promised(tool: str, result: dict[str, Any]) -> None:
+    """Fail unless the structured content is there and fits what the tool promises."""
+    if "structuredContent" in result:
+        jsonschema_rs.validate(OUTPUTS[tool], result["structuredContent"])
+    else:
+        assert result.get("isError") or result.get("resultType") == "input_required", f"{tool} is silent"
 
 
 class Overheard:
