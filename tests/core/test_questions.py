@@ -155,7 +155,7 @@ def test_an_end_records_the_offers_that_were_not_recorded_on_the_way() -> None:
     ]
     for command in ends:
         [event] = questions.decide(state, command, BEGIN)  # type: ignore[misc]
-        assert event.offers == (poll,), "native was recorded when it was shown"
+        assert event.offers == (poll,), "native was recorded when it was shown"  # type: ignore[union-attr]
         assert questions.evolve(state, event).offered == (Channel.NATIVE, Channel.POLL)
 
 

@@ -288,7 +288,7 @@ class Planted(records.Event, frozen=True, kw_only=True):
 def test_an_event_that_the_table_allows_and_nothing_folds_is_a_fault_and_not_passed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(rollouts.NEXT, (Status.POLLING, Planted), Status.POLLING)  # type: ignore[arg-type]
+    monkeypatch.setitem(rollouts.NEXT, (Status.POLLING, Planted), Status.POLLING)  # type: ignore[misc]
     with pytest.raises(KeyError, match="Planted"):
         rollouts.evolve(State(), Planted())
 

@@ -263,7 +263,7 @@ def test_the_share_is_remembered_when_its_step_is_done_and_not_before() -> None:
 def test_an_event_that_the_table_allows_and_nothing_folds_is_a_fault_and_not_passed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(runs.NEXT, (Status.RUNNING, Planted), Status.RUNNING)  # type: ignore[arg-type]
+    monkeypatch.setitem(runs.NEXT, (Status.RUNNING, Planted), Status.RUNNING)  # type: ignore[misc]
     with pytest.raises(KeyError, match="Planted"):
         runs.evolve(MACHINE.after(*TAKEN), Planted())
 
