@@ -7,8 +7,8 @@ import pytest
 
 from crossfade.core import stages
 from crossfade.core.plans import Plan, Stage, resolved
-from crossfade.core.stage_events import Cause, Held, Said, Status
-from crossfade.core.stage_next import Ground, Reading, Worry, next_move, soon
+from crossfade.core.stage_events import Cause, Held, Judged, Overdue, Resumed, RolledBack, Said, Status
+from crossfade.core.stage_next import GoOn, Ground, LookAgain, Reading, Stop, Worry, next_move, soon
 from crossfade.core.stages import (
     Abort,
     Accept,
@@ -113,9 +113,9 @@ def test_every_refusal_is_documented_and_reached() -> None:
 
 
 def test_every_transition_of_the_machine_is_reached() -> None:
-    plain = {pair for pair in stages.NEXT if pair[1] not in (Held, stages.Resumed, stages.Judged, stages.Overdue)}
+    plain = {pair for pair in stages.NEXT if pair[1] not in (Held, Resumed, Judged, Overdue)}
     missing = plain - MACHINE.transitions()
-    assert missing == {(Status.ENTERING, stages.RolledBack)} - MACHINE.transitions()
+    assert missing == {(Status.ENTERING, RolledBack)} - MACHINE.transitions()
 
 
 def test_a_verdict_is_recorded_when_it_changes_and_not_again() -> None:
@@ -128,6 +128,7 @@ def test_a_verdict_is_recorded_when_it_changes_and_not_again() -> None:
 def test_a_hold_that_gives_way_to_another_keeps_its_deadline() -> None:
     state = MACHINE.after(*BAKING, "hold stale")
     [held] = stages.decide(state, COMMANDS["hold gates"], Instant(NOW + 40 * SECOND))  # type: ignore[misc]
+    assert isinstance(held, Held)
     assert held.deadline == NOW + 50 * SECOND
 
 
@@ -192,9 +193,9 @@ def due(given: str, measured: str, ground: str, when: str) -> str:
     if move is None:
         return "-"
     told = type(move).__name__
-    if hasattr(move, "cause"):
+    if isinstance(move, Stop | GoOn):
         return f"{told} {move.cause}"
-    return f"{told} {(move.at - NOW) / SECOND:g}" if told == "LookAgain" else told
+    return f"{told} {(move.at - NOW) / SECOND:g}" if isinstance(move, LookAgain) else told
 
 
 @pytest.mark.parametrize("row", DUE, ids=ids(DUE))

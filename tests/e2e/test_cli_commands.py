@@ -28,7 +28,6 @@ READS = {
     "agent show": ["agent", "show", "reader"],
     "token ls": ["token", "ls"],
     "rollout status": ["rollout", "status"],
-    "gate ls": ["gate", "ls"],
     "baseline show": ["baseline", "show"],
     "runsheet plan": ["runsheet", "plan", "elicitation-v2"],
     "runsheet diff": ["runsheet", "diff", "elicitation-v1", "elicitation-v2"],
@@ -50,9 +49,9 @@ OTHERS = {
     *("runsheet run", "runsheet status", "runsheet pause", "runsheet resume", "runsheet release", "runsheet skip"),
     *("runsheet waive", "runsheet abort", "runsheet migrate", "runsheet archive", "check"),
     *("gate evaluate", "gate simulate"),
-    *("rollout plan lint", "rollout plan show", "rollout plan stop", "gate show", "gate explain"),
+    *("rollout plan lint", "rollout plan show", "rollout plan stop", "gate ls", "gate show", "gate explain"),
     *("baseline start", "baseline stop"),
-    *("rollout remove", "log verify", "log export", "log backup", "log restore", "connect", "config schema", "version"),
+    *("rollout remove", "log verify", "log export", "log backup", "log restore", "log archive", "connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""
 

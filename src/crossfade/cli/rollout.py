@@ -49,7 +49,7 @@ def _standing(options: Options, output: Output) -> int:
 
     view, plan = call(options, both)
     if options.machine:
-        output.one({**row_of(view), "plan": plan})
+        output.one(row_of(view) if plan is None else {**row_of(view), "plan": plan})
         return Exit.OK
     output.one(row_of(view))
     if plan is not None:

@@ -62,7 +62,9 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: Instant = Instant(0)
     """Up to when it is known what happened; an idle block is recorded later."""
     stale_seconds: float = 30.0
-    """Measurements older than this are stale."""
+    """A look older than this is stale."""
+    idle_seconds: float = 30.0
+    """How much later than looked at an idle block is recorded at most."""
     moved: str = ""
     """Who moved the rollout last, and why, as far as this process has seen."""
 
@@ -233,7 +235,7 @@ def _cause(state: State, reading: Reading, ground: Ground, now: Instant) -> Stop
     if reading.fault:
         return Stop(cause=Cause.ERRORED, reason=f"the measurements cannot be judged: {reading.fault}")
     if state.status in MOVED and stale(state, reading, ground, now):
-        seen = _seen(state, reading, ground)
+        seen = _seen(state, reading)
         return Stop(cause=Cause.STALE, reason=f"nothing was measured for {(now - seen) / SECOND:.0f} s")
     if ground.held:
         return Stop(cause=Cause.OPERATOR, reason=f"the rollout is held: {ground.held_reason or 'no reason given'}")
@@ -252,11 +254,14 @@ def stale(state: State, reading: Reading, ground: Ground, now: Instant) -> bool:
 
 
 def _stale_at(state: State, reading: Reading, ground: Ground) -> Instant:
-    return Instant(_seen(state, reading, ground) + int(ground.stale_seconds * SECOND))
+    looked = max(_seen(state, reading), ground.looked_at) + int(ground.stale_seconds * SECOND)
+    # Whoever looks and records nothing does not measure.
+    recorded = _seen(state, reading) + int((ground.stale_seconds + ground.idle_seconds) * SECOND)
+    return Instant(min(looked, recorded))
 
 
-def _seen(state: State, reading: Reading, ground: Ground) -> Instant:
-    return max(reading.until_at, state.entered_at, ground.looked_at)
+def _seen(state: State, reading: Reading) -> Instant:
+    return max(reading.until_at, state.entered_at)
 
 
 def bake_left(state: State, reading: Reading) -> float:

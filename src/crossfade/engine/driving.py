@@ -36,10 +36,10 @@ from crossfade.core.stage_next import (
     Stop,
     next_move,
 )
-from crossfade.core.values import SECOND, Instant
+from crossfade.core.values import Instant
 from crossfade.engine.context import Context
 from crossfade.engine.facts import Facts
-from crossfade.engine.measuring import Measuring
+from crossfade.engine.measuring import IDLE_SECONDS, Measuring
 from crossfade.engine.migration import Migration
 from crossfade.engine.ports import LogError
 
@@ -153,7 +153,7 @@ class Driving:
         return Ground(
             share=rollout.share, epoch=rollout.epoch, held=rollout.held, held_reason=rollout.held_reason,
             refused=self._refused, baseline=self._baseline(), looked_at=self._measuring.looked_at,
-            stale_seconds=STALE_CHECKS * check, moved=self._moved,
+            stale_seconds=STALE_CHECKS * check, idle_seconds=IDLE_SECONDS, moved=self._moved,
         )  # fmt: skip
 
     def _baseline(self) -> Said | None:
@@ -208,10 +208,6 @@ class Driving:
         if isinstance(outcome, Refusal):
             self._refused = outcome.message
         return True
-
-    def seconds_old(self) -> float:
-        """How old the newest look at the measurements is."""
-        return (self._c.clock.now() - self._measuring.looked_at) / SECOND
 
 
 def _command(move: Move) -> stages.Command | None:

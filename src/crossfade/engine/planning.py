@@ -53,12 +53,12 @@ class Planning:
         read = refusal(text, file)
         if isinstance(read, Refusal):
             return self._c.refuse(read)
-        wrong = self._in_the_way(read.plan)
+        epoch = self._c.views.programme.rollout.epoch
+        command = stages.Accept(plan=msgspec.Raw(read.canonical), digest=read.digest, epoch=epoch)
+        tried = stages.decide(self._view.state, command, self._c.dispatcher.now())
+        wrong = tried if isinstance(tried, Refusal) else self._in_the_way(read.plan)
         if wrong is not None:
             return self._c.refuse(wrong)
-        command = stages.Accept(
-            plan=msgspec.Raw(read.canonical), digest=read.digest, epoch=self._c.views.programme.rollout.epoch
-        )
         outcome = await self._c.dispatcher.run(stages.STREAM, command, by=caller.name)
         return self._c.refuse(outcome) if isinstance(outcome, Refusal) else self._shown()
 
