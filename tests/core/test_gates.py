@@ -66,7 +66,7 @@ def test_what_is_needed_is_right_at_the_same_rate():
 
 
 def test_at_a_rate_that_is_not_below_nothing_more_is_promised():
-    held = judge(COUNTED, traffic(["a"], lambda _, at: 0.012, size=100, steps=10, seed=3))
+    held = judge(COUNTED, traffic(["a"], always(0.012), size=100, steps=10, seed=3))
     assert held.verdict == "inconclusive"
     assert held.needed is None
     assert "never" in held.explanation
@@ -228,13 +228,18 @@ def test_equal_sides_pass_with_a_margin_and_a_worse_one_fails(block_seconds):
 @pytest.mark.parametrize("block_seconds", [0, 600])
 def test_an_outage_of_both_sides_blames_nobody(block_seconds):
     spec = msgspec.structs.replace(AB, block_seconds=block_seconds)
-    hurt = lambda cluster, at: 0.3 if 6000 <= at < 9000 else 0.002  # noqa: E731
+    def hurt(_cluster, at):
+        return 0.3 if 6000 <= at < 9000 else 0.002
+
     assert judge(spec, sides(hurt, hurt, steps=300)).verdict != "failed"
 
 
 def test_one_noisy_cluster_neither_condemns_the_new_side_nor_flatters_it():
     for noisy in ("new-00", "old-00"):
-        rate = lambda cluster, at, noisy=noisy: 0.5 if cluster == noisy else 0.002
+
+        def rate(cluster, _at, noisy=noisy):
+            return 0.5 if cluster == noisy else 0.002
+
         result = judge(AB, sides(rate, rate, steps=600))
         assert (result.verdict, result.reason) == ("inconclusive", "narrow")
         assert noisy in result.named
@@ -270,7 +275,7 @@ def test_too_few_clusters_for_any_evidence_hold():
     held = judge(SPLIT, split(lambda step: step % 4 == 0, 3))
     assert (held.verdict, held.reason) == ("inconclusive", "too_few_units")
     assert held.needed
-    at_all = judge(SPLIT, split(lambda step: True, 3 + held.needed))
+    at_all = judge(SPLIT, split(lambda _: True, 3 + held.needed))
     assert at_all.verdict == "failed"
 
 
@@ -296,7 +301,7 @@ def test_clusters_on_both_sides_make_observations_the_unit():
 
 
 def test_mixed_traffic_is_on_no_side():
-    counts = [msgspec.structs.replace(one, exposure=Exposure.MIXED) for one in split(lambda step: True, 100)]
+    counts = [msgspec.structs.replace(one, exposure=Exposure.MIXED) for one in split(lambda _: True, 100)]
     assert verdict(SPLIT, counts) == ("errored", "not_measured")
 
 
@@ -355,7 +360,8 @@ def test_hourly_counts_have_no_gaps_of_an_hour():
     ("change", "path"),
     [({"margin": 0.1}, "margin"), ({"max_rate": None}, "max_rate"), ({"max_rate": 0.0}, "max_rate"),
      ({"alpha": 0.0}, "alpha"), ({"alpha": 0.6}, "alpha"), ({"metric": "nonsense"}, "metric"), ({"name": " "}, "name"),
-     ({"expected_share": 0.5}, "expected_share"), ({"triggers": 3}, "triggers"), ({"block_seconds": 0.5}, "block_seconds"),
+     ({"expected_share": 0.5}, "expected_share"), ({"triggers": 3}, "triggers"),
+     ({"block_seconds": 0.5}, "block_seconds"),
      ({"max_gap_seconds": 0.0}, "max_gap_seconds"), ({"kind": Kind.SAMPLE_RATIO, "max_rate": None}, "expected_share")],
 )  # fmt: skip
 def test_a_spec_that_makes_no_sense_is_refused_and_never_judged(change, path):

@@ -13,7 +13,7 @@ Size = Callable[[str, float], int]
 
 
 def always(rate: float) -> Rate:
-    return lambda cluster, at: rate
+    return lambda _cluster, _at: rate
 
 
 def names(many: int, side: str = "new") -> list[str]:
@@ -30,7 +30,7 @@ def drawn(dice: random.Random, n: int, rate: float) -> int:
     return bad
 
 
-def traffic(  # noqa: PLR0913
+def traffic(
     clusters: Iterable[str], rate: Rate, size: Size | int = 50, *, steps: int = 60, seconds: int = 60, seed: int = 1,
     exposure: Exposure = Exposure.NEW, begin: int = 0,
 ) -> list[Count]:  # fmt: skip

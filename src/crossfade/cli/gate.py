@@ -1,18 +1,22 @@
 """``gate``: judge anybody's counts with the code that judges a rollout, and try a gate before it is needed."""
 
-from typing import Annotated, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
 
-from crossfade.cli.exits import CommandError, Exit
+from crossfade.cli.exits import CommandError, Exit, usage
 from crossfade.cli.options import PLAIN, Options
 from crossfade.cli.output import Output, Row
-from crossfade.core.gates import Judgement, Spec, Verdict, judge
+from crossfade.core.gates import Judgement, Kind, Spec, Verdict, judge
 from crossfade.core.gates.said import errored
 from crossfade.runsheets.counts import Counts, CountsError, load_counts
 from crossfade.runsheets.gate_files import load_gates
 from crossfade.runsheets.problems import Problem
+
+if TYPE_CHECKING:
+    from crossfade.fleet.gate_traffic import Traffic
 
 SpecFile = Annotated[str, Parameter(name="--spec", help="A YAML file with one gate, or several under `gates:`.")]
 GateName = Annotated[str, Parameter(name="--gate", help="Which gate, if the file has several.")]
@@ -101,3 +105,56 @@ def _refused(name: str, spec: Spec | None, reason: str, problems: list[Problem],
     if not options.machine:
         raise CommandError(f"gate.{reason}", what, first.hint or FORMAT_HINT)
     return Exit.ERRORED
+
+
+@Parameter(name="*", group="Traffic")
+@dataclass(frozen=True)
+class Modelled:
+    """The traffic that is made up."""
+
+    rate: Annotated[float | None, Parameter(help="Rate of bad events while all is well.")] = None
+    clusters: Annotated[int, Parameter(help="Clusters on each side.")] = 20
+    traffic: Annotated[float, Parameter(help="Observations a second of each side, all clusters together.")] = 25.0
+    burst: Annotated[float, Parameter(help="Mean number of bad events in a burst of one cluster.")] = 1.0
+    days: Annotated[float | None, Parameter(help="Days; 14, or 1 for a trigger, if left out.")] = None
+    runs: Annotated[int, Parameter(help="Runs of each scenario.")] = 100
+    seed: Annotated[int, Parameter(help="Another seed, another traffic.")] = 1
+
+
+MODELLED: Final = Modelled()
+
+
+def simulate(*, spec: SpecFile, gate: GateName = "", model: Modelled = MODELLED, options: Options = PLAIN) -> int:
+    """Try a gate on made-up traffic: how often it says what, and after how long, before you start."""
+    from crossfade.fleet.gate_traffic import COUNTS_MAX, Outcome, counts_of
+    from crossfade.fleet.gate_traffic import simulate as simulated
+
+    wanted = chosen(spec, gate)
+    if not isinstance(wanted, Spec):
+        return _refused(gate, None, "spec", wanted, options)
+    given = _traffic(wanted, model)
+    if (many := counts_of(wanted, given)) > COUNTS_MAX:
+        raise usage(f"that takes {many:,} counts, at most {COUNTS_MAX:,}", "fewer runs, days or clusters will do")
+    output = Output(options)
+    output.note(f"{wanted.name}: {many:,} counts, {given.days:g} days, rate {given.rate:g}, seed {given.seed}")
+    output.table((msgspec.to_builtins(one) for one in simulated(wanted, given)), Outcome.__struct_fields__)
+    return Exit.OK
+
+
+def _traffic(spec: Spec, model: Modelled) -> "Traffic":
+    """The model with what it leaves to the gate; raises a usage error for what cannot be meant."""
+    from crossfade.fleet.gate_traffic import Traffic
+
+    usual = 0.001 if spec.max_rate is None else spec.max_rate / (2 if spec.kind is Kind.PROMOTION else 10)
+    rate = usual if model.rate is None else model.rate
+    days = model.days if model.days is not None else 1.0 if spec.kind is Kind.TRIGGER else 14.0
+    for name, value, low, high in (
+        ("rate", rate, 0.0, 1.0), ("clusters", model.clusters, 1, 100_000), ("traffic", model.traffic, 1e-6, 1e9),
+        ("burst", model.burst, 1.0, 1e6), ("days", days, 1e-3, 400.0), ("runs", model.runs, 1, 1_000_000),
+    ):  # fmt: skip
+        if not low <= value <= high:
+            raise usage(f"--{name} {value:g} lies outside {low:g} to {high:g}", "crossfade gate simulate --help")
+    return Traffic(
+        rate=rate, clusters=model.clusters, per_second=model.traffic, burst=model.burst, days=days, runs=model.runs,
+        seed=model.seed,
+    )  # fmt: skip

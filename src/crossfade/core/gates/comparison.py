@@ -1,14 +1,19 @@
 """A/B: new against old in the same instants (F3), so that what hurts both is nobody's fault.
 
-A clump is all bad events of one cluster on one side in one block. Given that a clump begins at some instant, under the
-null hypothesis it is on the new side with a probability that only the exposures of that instant and the ratio decide.
-Its likelihood ratio is raised to a power q = min(size, b)/b of at most 1, which by Jensen's inequality only lowers its
-mean; the evidence is the average over b. Large bursts count more, and never more than they may.
+Bad events come in bursts of one cluster on one side. Given that a burst begins at some instant, under the null
+hypothesis it is on the new side with a probability that the exposures of that instant and the ratio decide. Its
+likelihood ratio to the power q = size / b, over the mean Z(q) of that power, has a mean of 1 while q <= 1; the evidence
+is the average over b.
+
+What is seen is a unit: all bad events of one cluster and side in one block, which may be several bursts. log Z is
+convex and Z(0) = Z(1) = 1, so one Z for the whole unit is no more than one for each burst. If a unit is larger than b,
+it speaks for the claim with one whole burst only, and against it with all its events. So it does not matter how many
+bursts a unit was; bursts larger than b have to be as frequent on both sides.
 
 Rules
 -----
 1. An instant with observations on one side only says nothing.
-2. On the side that looks bad, the worst k - 1 clusters say no more than the one that comes next, k = min(breadth,
+2. On the side that looks bad, the loudest k - 1 clusters say no more than the one that comes next, k = min(breadth,
    clusters of that side): one noisy cluster forces nothing, and makes nothing look better than it is.
 3. With blocks of 0 seconds every bad event counts by itself.
 """
@@ -31,20 +36,38 @@ NULL: Final = len(BETTER)
 """Where the null hypothesis stands on the ladder."""
 PROVES_BETTER: Final = tuple(LADDER.index(r) for r in (0.25, 0.5, 0.7, 0.85))
 PROVES_WORSE: Final = tuple(LADDER.index(r) for r in (1.3, 1.6, 2.0, 3.0, 5.0, 10.0))
-SIZES: Final = (1, 4, 16, 64, 256, 1024)
-"""Sizes b at which a clump counts fully."""
+SIZES: Final = tuple(4**power for power in range(11))
+"""Sizes b of bursts, from 1 to a million."""
 ONE_EACH: Final = (1,)
-"""Without blocks: every bad event is a clump."""
-Table = list[list[float]]
-"""Sums by size and by place on the ladder."""
+"""Without blocks: every bad event is a burst of its own."""
+PROVES: Final = (*PROVES_BETTER, *PROVES_WORSE)
+Arms = tuple[tuple[float, ...], tuple[float, ...]]
+"""At each place of the ladder, log probabilities that a bad event is on the new and on the old side."""
+Row = list[float]
+"""A sum for each place of the ladder, or for each of PROVES."""
 
 
-class Clump(msgspec.Struct, kw_only=True):
+class Unit(msgspec.Struct, kw_only=True):
     """Bad events of one cluster and side in the open block."""
 
-    logs: tuple[float, ...]
-    """At each place of the ladder, the log probability that a clump of that instant is on this side."""
     size: int = 0
+    shares: float = 0.0
+    """Sum over events of the new side's share of the observations in their instant."""
+
+
+class Voice(msgspec.Struct, kw_only=True):
+    """What the units of one cluster and side say: for each size b and each of PROVES a log of evidence."""
+
+    said: list[Row]
+
+
+class Choir(msgspec.Struct, kw_only=True):
+    """What all units of a side say at each place of the ladder, without Z: for the interval."""
+
+    whole: Row = msgspec.field(default_factory=lambda: [0.0] * len(LADDER))
+    """With all their events."""
+    capped: list[Row] = msgspec.field(default_factory=lambda: [[0.0] * len(LADDER) for _ in SIZES])
+    """For each size b: with at most one burst of that size a unit."""
 
 
 class Comparison(msgspec.Struct, kw_only=True, tag=True):
@@ -54,10 +77,12 @@ class Comparison(msgspec.Struct, kw_only=True, tag=True):
     step_at: Instant | None = None
     step: list[Count] = msgspec.field(default_factory=list)
     block: int | None = None
-    clumps: dict[str, Clump] = msgspec.field(default_factory=dict)
+    units: dict[str, Unit] = msgspec.field(default_factory=dict)
     """By side and cluster, of the open block."""
-    tables: dict[str, Table] = msgspec.field(default_factory=dict)
-    """By side and cluster: what its clumps say."""
+    voices: dict[str, Voice] = msgspec.field(default_factory=dict)
+    """By side and cluster: what its closed blocks say."""
+    new: Choir = msgspec.field(default_factory=Choir)
+    old: Choir = msgspec.field(default_factory=Choir)
     blocks: int = 0
     n: list[int] = msgspec.field(default_factory=lambda: [0, 0])
     """New, old; of instants with both."""
@@ -66,7 +91,7 @@ class Comparison(msgspec.Struct, kw_only=True, tag=True):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Sizes at which clumps count fully."""
+        """Sizes of bursts that are thought of."""
         return SIZES if self.spec.block_seconds else ONE_EACH
 
     def take(self, count: Count) -> None:
@@ -97,41 +122,52 @@ class Comparison(msgspec.Struct, kw_only=True, tag=True):
         seconds = self.spec.block_seconds
         self.block = blocks_of(step[0].at, seconds) if seconds else 0
         self.n = [have + more for have, more in zip(self.n, totals, strict=True)]
-        ladder: tuple[tuple[float, ...], ...] | None = None
         for place, side in enumerate(sides):
             for count in side:
                 if count.bad:
-                    ladder = ladder or arm_logs(totals[0], totals[1], 1.0 + self.spec.margin_or_default)
                     self.bad[place] += count.bad
-                    key = f"{count.exposure.value}/{count.cluster}"
-                    self.clumps.setdefault(key, Clump(logs=ladder[place])).size += count.bad
+                    unit = self.units.setdefault(f"{count.exposure.value}/{count.cluster}", Unit())
+                    unit.size += count.bad
+                    unit.shares += count.bad * totals[0] / sum(totals)
 
     def _block(self) -> None:
-        for key, clump in self.clumps.items():
-            table = self.tables.setdefault(key, [[0.0] * len(LADDER) for _ in self.sizes])
-            for row, size in zip(table, self.sizes, strict=True):
-                power = min(clump.size, size) / size if self.spec.block_seconds else float(clump.size)
-                for place, log in enumerate(clump.logs):
-                    row[place] += power * log
-        self.clumps, self.block = {}, None
+        scale, known = 1.0 + self.spec.margin_or_default, dict[float, Arms]()
+        for key, unit in self.units.items():
+            share = unit.shares / unit.size
+            arms = known.get(share)
+            if arms is None:
+                arms = known[share] = arm_logs(share, 1.0 - share, scale)
+            self._count(key, unit.size, arms)
+        self.units, self.block = {}, None
         self.blocks += 1
 
-    def parts(self, proves: Sequence[int], *, clipped: str = "", null: int = NULL) -> tuple[float, ...]:
-        """Logs of all components for the alternatives ``proves`` against ``null``.
+    def _count(self, key: str, size: int, arms: Arms) -> None:
+        new = key.startswith("new/")
+        choir, logs = (self.new, arms[0]) if new else (self.old, arms[1])
+        voice = self.voices.setdefault(key, Voice(said=[[0.0] * len(PROVES) for _ in self.sizes]))
+        choir.whole = [have + size * log for have, log in zip(choir.whole, logs, strict=True)]
+        for index, full in enumerate(self.sizes):
+            power = min(1.0, size / full) if self.spec.block_seconds else float(size)
+            choir.capped[index] = [have + power * log for have, log in zip(choir.capped[index], logs, strict=True)]
+            row = voice.said[index]
+            for number, place in enumerate(PROVES):
+                loud = new is (place > NULL)
+                gain = (power if loud else size / full) * (logs[place] - logs[NULL])
+                row[number] += gain - (log_z(power, arms, place) if power < 1.0 else 0.0)
 
-        With ``clipped``, the side that looks bad, its k - 1 loudest clusters of each component are no louder than
-        the next one.
+    def parts(self, proves: Sequence[int], *, clip: bool = False) -> tuple[float, ...]:
+        """Logs of all components for the alternatives ``proves``, PROVES_BETTER or PROVES_WORSE.
+
+        With ``clip`` the k - 1 loudest clusters of each component are no louder than the next one.
         """
-        tables = list(self.tables.values())
-        loud = [table for key, table in self.tables.items() if key.startswith(f"{clipped}/")] if clipped else []
-        many = self._spared(clipped) if clipped else 0
-        found = []
-        for size in range(len(self.sizes)):
-            for place in proves:
-                whole = math.fsum(table[size][place] - table[size][null] for table in tables)
-                told = sorted((table[size][place] - table[size][null] for table in loud), reverse=True)
-                bound = max(0.0, told[many]) if len(told) > many else 0.0
-                found.append(whole - math.fsum(max(0.0, one - bound) for one in told[:many]))
+        side = "new" if proves[0] > NULL else "old"
+        voices, loud = list(self.voices.values()), [v for k, v in self.voices.items() if k.startswith(f"{side}/")]
+        many, found = self._spared(side), []
+        for index in range(len(self.sizes)):
+            for number in (PROVES.index(place) for place in proves):
+                whole = math.fsum(voice.said[index][number] for voice in voices)
+                told = [voice.said[index][number] for voice in loud] if clip else []
+                found.append(whole - _excess(told, many))
         return tuple(found)
 
     def _spared(self, side: str) -> int:
@@ -139,36 +175,44 @@ class Comparison(msgspec.Struct, kw_only=True, tag=True):
 
     def loudest(self, side: str) -> tuple[str, ...]:
         """The k - 1 clusters that make a side look worst."""
-        best = PROVES_WORSE if side == "new" else PROVES_BETTER
+        numbers = [PROVES.index(place) for place in (PROVES_WORSE if side == "new" else PROVES_BETTER)]
         told = {
-            key: max(row[place] - row[NULL] for row in table for place in best)
-            for key, table in self.tables.items()
+            key: max(row[number] for row in voice.said for number in numbers)
+            for key, voice in self.voices.items()
             if key.startswith(f"{side}/")
         }
         ordered = sorted(told, key=lambda key: (-told[key], key))
         return tuple(key.partition("/")[2] for key in ordered[: self._spared(side)])
 
-    def log_e(self, proves: Sequence[int], *, clipped: str = "", null: int = NULL) -> float:
+    def log_e(self, proves: Sequence[int], *, clip: bool = False) -> float:
         """Evidence for the alternatives ``proves``; see ``parts``."""
-        return rounded_down(log_mean_exp(self.parts(proves, clipped=clipped, null=null)))
+        return rounded_down(log_mean_exp(self.parts(proves, clip=clip)))
 
     def needed(self, threshold: float) -> int | None:
         """More observations, of both sides, until "not worse" is proven at these rates; None: never."""
-        growth = growth_to(self.parts(PROVES_BETTER, clipped="old"), threshold)
+        growth = growth_to(self.parts(PROVES_BETTER, clip=True), threshold)
         total = sum(self.n)
         return max(1, int((growth - 1.0) * total) + 1) if growth is not None and growth < 1e9 else None
 
     def interval(self) -> tuple[float | None, float | None]:
-        """Ratios of the rates that are not ruled out, as far as the ladder tells."""
+        """Ratios of the rates that are not ruled out, as far as the ladder tells; without Z, so somewhat wide."""
         wanted, scale = -math.log(self.spec.alpha), 1.0 + self.spec.margin_or_default
         low = high = None
-        for null in range(len(LADDER)):
+        for null, ratio in enumerate(LADDER):
             above, below = range(null + 1, len(LADDER)), range(null)
-            if above and self.log_e(above, null=null) >= wanted:
-                low = scale * LADDER[null]
-            if high is None and below and self.log_e(below, null=null) >= wanted:
-                high = scale * LADDER[null]
+            if above and self._against(null, above, self.new, self.old) >= wanted:
+                low = scale * ratio
+            if high is None and below and self._against(null, below, self.old, self.new) >= wanted:
+                high = scale * ratio
         return low, high
+
+    def _against(self, null: int, places: Sequence[int], loud: Choir, other: Choir) -> float:
+        """Evidence against the ratio at ``null``, for those at ``places``."""
+        return rounded_down(log_mean_exp([
+            loud.capped[index][place] - loud.capped[index][null] + (other.whole[place] - other.whole[null]) / size
+            for index, size in enumerate(self.sizes)
+            for place in places
+        ]))  # fmt: skip
 
 
 def comparison(spec: Spec) -> Comparison:
@@ -176,7 +220,22 @@ def comparison(spec: Spec) -> Comparison:
     return Comparison(spec=spec)
 
 
-def arm_logs(new: float, old: float, scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _excess(told: list[float], many: int) -> float:
+    """What the ``many`` loudest say beyond the next one."""
+    ordered = sorted(told, reverse=True)
+    bound = max(0.0, ordered[many]) if len(ordered) > many else 0.0
+    return math.fsum(max(0.0, one - bound) for one in ordered[:many])
+
+
+def log_z(power: float, arms: Arms, place: int) -> float:
+    """Log of the mean under the null hypothesis of the likelihood ratio of ``place`` to a power between 0 and 1."""
+    new, old = arms
+    return math.log(
+        math.exp(new[NULL] + power * (new[place] - new[NULL])) + math.exp(old[NULL] + power * (old[place] - old[NULL]))
+    )
+
+
+def arm_logs(new: float, old: float, scale: float) -> Arms:
     """For each ratio of the ladder, times ``scale``: log probabilities that a bad event is on the new and old side."""
     share = [new * scale * ratio / (new * scale * ratio + old) for ratio in LADDER]
     return tuple(math.log(one) for one in share), tuple(math.log1p(-one) for one in share)

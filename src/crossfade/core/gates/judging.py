@@ -264,8 +264,8 @@ def _of_trigger(fold: Trigger, seen: Seen) -> Judgement:
 def _of_comparison(fold: Comparison, seen: Seen) -> Judgement:
     spec, wanted = fold.spec, -math.log(fold.spec.alpha)
     whole = {"better": fold.log_e(PROVES_BETTER), "worse": fold.log_e(PROVES_WORSE)}
-    better = fold.log_e(PROVES_BETTER, clipped="old")
-    worse = fold.log_e(PROVES_WORSE, clipped="new")
+    better = fold.log_e(PROVES_BETTER, clip=True)
+    worse = fold.log_e(PROVES_WORSE, clip=True)
     narrow = {"old": whole["better"] >= wanted > better, "new": whole["worse"] >= wanted > worse}
     few = min(len(side) for side in fold.clusters.values()) < spec.min_clusters
     verdict, reason = Verdict.INCONCLUSIVE, "not_enough" if all(fold.n) else "no_traffic"

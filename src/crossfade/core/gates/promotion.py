@@ -10,9 +10,19 @@ Rules
 3. Evidence is that of now: what was proven once and is not any more does not pass.
 """
 
+from typing import Final
+
 import msgspec
 
-from crossfade.core.evalues import ODDS_ABOVE, ODDS_BELOW, Bets, growth_to, log_mean_exp, rate_interval, rate_logs
+from crossfade.core.evalues import (
+    ODDS_BELOW,
+    Bets,
+    growth_to,
+    log_e_above,
+    log_e_below,
+    rate_interval,
+    rate_logs,
+)
 from crossfade.core.gates.specs import Count, Spec, blocks_of
 from crossfade.core.values import SECOND, Instant
 
@@ -53,18 +63,25 @@ class Promotion(msgspec.Struct, kw_only=True, tag=True):
         self.bets.take((n, bad) for n, bad in self.open_units.values())
         self.open_units, self.block, self.blocks = {}, None, self.blocks + 1
 
+    def both(self) -> tuple[float, float]:
+        """Evidence that the rate is below, and above, the threshold, as logarithms; no more than that."""
+        if self.spec.block_seconds:
+            return self.bets.log_e_below(), self.bets.log_e_above()
+        return log_e_below(self.bad, self.n, self.bets.p0), log_e_above(self.bad, self.n, self.bets.p0)
+
     def evidence(self) -> "Evidence":
         """Both sides' evidence, as it stands."""
+        below, above = self.both()
         if self.spec.block_seconds:
-            bets = self.bets
-            logs, counted = tuple(bets.below), bets.n
-            below, above, interval = bets.log_e_below(), bets.log_e_above(), bets.interval(self.spec.alpha)
-            parts = tuple(bets.above)
+            logs, counted, interval = tuple(self.bets.below), self.bets.n, self.bets.interval(self.spec.alpha)
         else:
-            logs, parts = (rate_logs(self.bad, self.n, self.bets.p0, odds) for odds in (ODDS_BELOW, ODDS_ABOVE))
-            counted, below, above = self.n, log_mean_exp(logs), log_mean_exp(parts)
+            logs, counted = rate_logs(self.bad, self.n, self.bets.p0, ODDS_BELOW), self.n
             interval = rate_interval(self.bad, self.n, self.spec.alpha)
-        return Evidence(below=below, above=above, below_logs=logs, above_logs=parts, counted=counted, interval=interval)
+        return Evidence(below=below, above=above, logs=logs, counted=counted, interval=interval)
+
+
+MANY: Final = 10**15
+"""More observations than anybody will make."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,21 +89,18 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     below: float
     above: float
-    below_logs: tuple[float, ...]
-    above_logs: tuple[float, ...]
+    logs: tuple[float, ...]
+    """Components of ``below``."""
     counted: int
     """Observations that it rests on."""
     interval: tuple[float, float]
 
     def needed(self, threshold: float) -> int | None:
         """More observations until "below" is proven at the rate observed; None: never, or nothing is counted yet."""
-        growth = growth_to(self.below_logs, threshold) if self.counted else None
+        growth = growth_to(self.logs, threshold) if self.counted else None
         if growth is None or growth * self.counted > MANY:
             return None
         return max(1, int((growth - 1.0) * self.counted) + 1)
-
-
-MANY = 10**15
 
 
 def promotion(spec: Spec) -> Promotion:

@@ -151,7 +151,7 @@ def comparison(spec: Spec, result: Judgement, n: list[int], bad: list[int]) -> s
 def comparison_guarantee(spec: Spec) -> str:
     """What an A/B promises."""
     units = (
-        f"All bad events of one cluster within {time(spec.block_seconds)} count as one clump."
+        f"Bad events of one cluster within {time(spec.block_seconds)} may be one burst; bursts are alike on both sides."
         if spec.block_seconds
         else "Bad events are independent of each other, as block_seconds: 0 declares."
     )
