@@ -1,6 +1,7 @@
 """The lean connection and the shared ones, against bytes cut anywhere and a scripted server."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
@@ -52,7 +53,7 @@ def heard(wire: bytes, cuts: list[int], *, live: bool = False) -> list[tuple[obj
     line.live = live
     line.transport = SimpleNamespace(abort=lambda: told.on_lost(line))  # type: ignore[assignment]
     edges = [0, *sorted(cut % len(wire) for cut in cuts), len(wire)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         if wire[start:end]:
             line.data_received(wire[start:end])
     return told.said

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
@@ -74,8 +74,8 @@ def test_json_has_the_promised_fields_and_the_series_only_where_wanted() -> None
 # --- the page ---------------------------------------------------------------------------------------
 
 
-def svgs(page: str) -> list[ElementTree.Element]:
-    return [ElementTree.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]  # noqa: S314
+def svgs(page: str) -> list[ET.Element]:
+    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]  # noqa: S314
 
 
 def test_the_page_needs_nothing_from_anywhere_and_has_its_plots() -> None:

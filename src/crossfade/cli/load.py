@@ -111,12 +111,21 @@ def _load(scenario: str, asked: Asked, manner: Manner, shown: Shown, options: Op
     _writable(shown)
     url = options.url or ""
     settings = [
-        Settings(profile=profile, scenario=scenario, url=url, token=_token(options, url), keep=shown.keep)
+        Settings(
+            profile=profile, scenario=scenario, url=url, token=_token(options, url), keep=_kept(shown, profile, steps)
+        )
         for profile in steps
     ]
     if shown.compare_lanes:
         return _compared(settings[-1], shown, options)
     return _runs(settings, shown, options)
+
+
+def _kept(shown: Shown, profile: "Profile", steps: "Sequence[Profile]") -> Path | None:
+    """The folder of one run: a folder in the folder where there are several."""
+    if shown.keep is None or len(steps) == 1:
+        return shown.keep
+    return shown.keep / f"{profile.agents}-agents"
 
 
 def _token(options: Options, url: str) -> str:
@@ -132,6 +141,8 @@ def _writable(shown: Shown) -> None:
     """Say before the run, not after it, that its result cannot be written."""
     if shown.html is not None and (shown.html.is_dir() or not shown.html.absolute().parent.is_dir()):
         raise usage(f"{shown.html} cannot be written", "--html takes a file in a folder that exists")
+    if shown.keep is not None and shown.keep.exists() and (not shown.keep.is_dir() or any(shown.keep.iterdir())):
+        raise usage(f"{shown.keep} holds something already", "--keep takes a new folder")
 
 
 def _wish(scenario: "Scenario", asked: Asked, manner: Manner) -> "Wish":

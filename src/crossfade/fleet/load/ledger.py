@@ -77,6 +77,11 @@ class Ledger:
         )
         self._write(entry)
 
+    def flush(self) -> None:
+        """Give the system what is buffered: it survives this process."""
+        for file in self._files:
+            file.flush()
+
     def close(self) -> None:
         """Write out what is buffered."""
         for file in self._files:

@@ -13,6 +13,7 @@ from crossfade.fleet.model import ATTENTIVE, AgentModel
 
 LINES_MAX: Final = 1_000
 """Connections that all askers share."""
+CLUSTERS_MIN: Final = 8
 AGENTS_MAX: Final = 100_000
 PAYLOAD_BYTES_MAX: Final = 60_000
 """A hub takes questions of 64 KiB, text and all."""
@@ -55,7 +56,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     burst: float = 1.0
     """Mean number of askers that begin at the same instant: arrivals come in batches, geometrically distributed."""
     clusters: int = 0
-    """Groups of agents; 0: one for every 25 agents."""
+    """Groups of agents; 0: one for every 25 agents, but some in a small fleet, so that a share can be had."""
     within: float = 0.8
     """Share of questions that stay in the asker's cluster."""
     experts: int = 0
@@ -88,7 +89,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def groups(self) -> int:
         """Clusters there are."""
-        return self.clusters or max(1, self.agents // 25)
+        return self.clusters or max(1, min(self.agents // 2, max(CLUSTERS_MIN, self.agents // 25)))
 
     @property
     def ends_by_mail(self) -> bool:

@@ -37,9 +37,9 @@ from crossfade.fleet.supervisor import HubFailedError
 LOOK_SECONDS: Final = 0.1
 LEAD_NS: Final = 300_000_000
 """Between the order to begin and the first question."""
-SETTLE_SECONDS: Final = 1.5
+SETTLE_SECONDS: Final = 1.0
 """With all agents attached and no question: how much the hub uses then is a figure of its own."""
-AFTER_SECONDS: Final = 2.0
+AFTER_SECONDS: Final = 1.0
 """At the end, before the hub's memory is read a last time."""
 DRAIN_SECONDS: Final = 60.0
 HALT_SECONDS: Final = 5.0
@@ -81,7 +81,7 @@ async def run_load(settings: Settings, stop: asyncio.Event, watch: Watch, kill: 
     check(settings.profile)
     host = await resolved(settings.url) if settings.url else "127.0.0.1"
     spread = plan(settings.profile, of_this_machine(), host, own_hub=not settings.url)
-    folder = settings.keep or Path(tempfile.mkdtemp(prefix="crossfade-load-"))
+    folder = settings.keep.absolute() if settings.keep else Path(tempfile.mkdtemp(prefix="crossfade-load-"))
     journals = folder / "journals"
     journals.mkdir(parents=True, exist_ok=True)
     keep = settings.keep is not None

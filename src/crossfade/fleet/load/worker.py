@@ -6,6 +6,7 @@ terminal sends to everybody: the parent decides when it ends, and its death is t
 
 import asyncio
 import gc
+import itertools
 import os
 import resource
 import signal
@@ -29,6 +30,8 @@ from crossfade.fleet.load.profile import Carrier, Profile
 from crossfade.fleet.load.schedule import Shape, arrivals
 
 STATE_SECONDS: Final = 0.2
+STATES_PER_FLUSH: Final = 5
+"""Journals are given to the system every second."""
 LOOK_SECONDS: Final = 0.02
 ATTACHING_MAX: Final = 128
 """Agents that connect at once; the storm is another matter."""
@@ -171,8 +174,10 @@ def _say(report: State | Last) -> None:
 
 
 async def _reports(process: LoadProcess) -> None:
-    while True:
+    for turn in itertools.count():
         _say(process.state())
+        if turn % STATES_PER_FLUSH == 0:
+            process.crew.ledger.flush()
         await asyncio.sleep(STATE_SECONDS)
 
 

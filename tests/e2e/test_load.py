@@ -1,0 +1,402 @@
+"""``crossfade load`` as a process: what it prints, how it ends, and that it leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossfade.cli.exits import Exit
+from tests.kit.process import hub_process
+
+LIMIT_SECONDS = 90
+BOUND = "crossfade.fleet.load.bound"
+WORKER = "crossfade.fleet.load.worker"
+SMALL = ("--agents", "40", "--questions-per-second", "40", "--seconds", "2")
+FIELDS = {
+    *("questions", "answered", "lost", "doubled", "questions_per_second", "delivery_ms", "answer_ms", "client_cpu"),
+    *("hub_cpu", "hub_rss_mib"),
+}
+
+
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")}
+
+
+@contextmanager
+def begun(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A load on its way; it must be gone by the end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "crossfade", "load", *words], cwd=folder, env=clean(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def loaded(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, the object on stdout (empty if there is none), stderr."""
+    with begun(folder, *words) as process:
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    return process.returncode, json.loads(out.splitlines()[-1]) if out.strip() else {}, err
+
+
+def children(parent: int) -> dict[int, str]:
+    """Process id and command line of what ``parent`` started and its children started."""
+    found: dict[int, str] = {}
+    tree: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ppid = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        tree.setdefault(ppid, []).append(int(folder.name))
+    ids = list(tree.get(parent, []))
+    for one in ids:
+        ids.extend(tree.get(one, []))
+    return {one: found[one] for one in ids}
+
+
+def child(parent: int, module: str, process: subprocess.Popen[str]) -> int:
+    """The id of the first child that runs ``module``, as soon as there is one."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for one, line in children(parent).items():
+            if module in line:
+                return one
+        time.sleep(0.02)
+    raise AssertionError(f"{module} was not started")
+
+
+def asked(folder: Path, process: subprocess.Popen[str]) -> None:
+    """Return when questions are being asked: there are journals with something in them."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(file.stat().st_size for file in folder.glob("journals/*.jsonl")):
+            return
+        time.sleep(0.02)
+    raise AssertionError("nothing was asked")
+
+
+def alive(process_id: int) -> bool:
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def gone(ids: list[int]) -> bool:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if not any(alive(one) for one in ids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+# --- what it finds ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "channels"),
+    [
+        ((), {"poll"}),
+        (("--lane", "elicitation"), {"native"}),
+        (("--lane", "elicitation", "--carrier", "stream"), {"stream"}),
+        (("--lane", "elicitation", "--carrier", "unchanged"), {"native"}),
+        (("--share", "0.5", "--fan-out", "3", "--burst", "4", "--payload-bytes", "2000"), {"poll", "native"}),
+        (("--model", "service", "--connections", "4"), {"poll"}),
+    ],
+)
+def test_every_lane_and_carrier_delivers_everything_once(
+    tmp_path: Path, words: tuple[str, ...], channels: set[str]
+) -> None:
+    page = tmp_path / "load.html"
+    code, report, err = loaded(tmp_path, *SMALL, "--json", "--html", str(page), *words)
+    assert (code, err) == (Exit.OK, "")
+    assert set(report) >= FIELDS
+    assert report["questions"] == report["answered"] == report["delivered"] > 20
+    assert (report["lost"], report["doubled"], report["reason"], report["faults"]) == (0, 0, "", {})
+    assert set(report["channels"]) == channels
+    assert 0 < report["hub_cpu"] < 4
+    assert report["hub_rss_mib"] > 10
+    assert report["answer_ms"]["n"] == report["answered"]
+    assert report["answer_ms"]["p50"] >= report["delivery_ms"]["p50"] > 0
+    assert page.read_text("utf-8").count("<svg") == 6
+    assert [file.name for file in tmp_path.iterdir()] == ["load.html"]
+
+
+@pytest.mark.slow
+def test_a_stall_of_the_hub_shows_in_the_latencies_and_not_in_fewer_questions(tmp_path: Path) -> None:
+    """No coordinated omission: what was due while the hub stood still is timed from when it was due."""
+    words = ("--agents", "40", "--questions-per-second", "100", "--seconds", "5", "--json", "--keep", "kept")
+    with begun(tmp_path, *words, "--seed", "3") as process:
+        hub = child(process.pid, BOUND, process)
+        asked(tmp_path / "kept", process)
+        os.kill(hub, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(hub, signal.SIGCONT)
+        out, _ = process.communicate(timeout=LIMIT_SECONDS)
+    report = json.loads(out)
+    assert process.returncode == Exit.OK
+    assert 400 < report["questions"] < 600
+    late = [line for file in (tmp_path / "kept/journals").glob("*.jsonl") for line in file.read_text().splitlines()]
+    entries = [json.loads(line) for line in late]
+    since = {entry["question"]: entry["since_ns"] for entry in entries if entry["step"] == "asked"}
+    ended = {entry["question"]: entry["at_ns"] for entry in entries if entry["step"] == "ended"}
+    took = sorted(ended[question] - since[question] for question in since)
+    assert took[-1] > 1.2e9
+    assert sum(1 for one in took if one > 0.2e9) > 60  # about 130 were due while it stood still
+
+
+@pytest.mark.slow
+def test_a_scenario_with_steps_has_a_row_for_each(tmp_path: Path) -> None:
+    words = ("--scenario", "scaling", "--steps", "10,20", "--seconds", "1", "--questions-per-second", "20", "--json")
+    code, report, _ = loaded(tmp_path, *words)
+    assert code == Exit.OK
+    assert [step["agents"] for step in report["steps"]] == [10, 20]
+    assert (report["scenario"], report["agents"]) == ("scaling", 20)
+
+
+@pytest.mark.slow
+def test_a_storm_brings_every_agent_back_and_loses_nothing(tmp_path: Path) -> None:
+    words = ("--scenario", "reconnect-storm", "--agents", "200", "--questions-per-second", "50", "--seconds", "6")
+    code, report, _ = loaded(tmp_path, *words, "--json")
+    assert code == Exit.OK
+    assert report["storm"]["agents"] == 200
+    assert report["storm"]["reattach_ms"]["max"] is not None or report["storm"]["reattach_ms"]["p99"] > 0
+    assert report["connections"] >= 400
+
+
+@pytest.mark.slow
+def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
+    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "15", "--json")
+    code, report, _ = loaded(tmp_path, *words)
+    assert code == Exit.OK
+    assert report["leak"]["low"] <= report["leak"]["per_hour"] <= report["leak"]["high"]
+    assert report["leak"]["grows"] is (report["leak"]["low"] > 0)
+
+
+@pytest.mark.slow
+def test_lanes_are_compared_round_after_round(tmp_path: Path) -> None:
+    words = ("--compare-lanes", "--rounds", "1", "--agents", "20", "--questions-per-second", "20", "--seconds", "1")
+    code, report, _ = loaded(tmp_path, *words, "--json")
+    assert code == Exit.OK
+    assert {entry["measure"] for entry in report["compared"]} == {"hub_cpu_ms", "requests", "bytes", "empty_polls"}
+    assert (report["lost"], report["doubled"], report["rounds"]) == (0, 0, 1)
+
+
+@pytest.mark.slow
+def test_a_hub_that_is_there_is_loaded_and_tidied_up_after(tmp_path: Path) -> None:
+    with hub_process(tmp_path) as url:
+        token = (tmp_path / "data/operator.token").read_text().strip()
+        code, report, err = loaded(tmp_path, *SMALL, "--json", "--url", url, "--token", token)
+        assert (code, err) == (Exit.OK, "")
+        assert report["lost"] == report["doubled"] == 0
+        assert report["hub_cpu"] is not None  # it is on this machine
+        listed = subprocess.run(
+            [sys.executable, "-m", "crossfade", "agent", "ls", "--url", url, "--token", token, "--json"],
+            capture_output=True, text=True, check=True, env=clean(), cwd=tmp_path,
+        )  # fmt: skip
+        states = {row["status"] for row in json.loads(listed.stdout)["items"] if row["name"].startswith("load-")}
+        assert states <= {"retired"}
+
+
+def test_a_person_gets_a_table(tmp_path: Path) -> None:
+    with begun(tmp_path, *SMALL) as process:
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    assert (process.returncode, err) == (Exit.OK, "")
+    assert "questions" in out
+    assert "due to answered" in out
+
+
+# --- how it ends ------------------------------------------------------------------------------------
+
+
+LONG = ("--agents", "40", "--questions-per-second", "40", "--seconds", "60", "--json", "--keep", "kept")
+
+
+def test_a_hub_that_dies_gives_a_report_with_the_reason_and_no_traceback(tmp_path: Path) -> None:
+    with begun(tmp_path, *LONG) as process:
+        hub = child(process.pid, BOUND, process)
+        asked(tmp_path / "kept", process)
+        every = list(children(process.pid))
+        os.kill(hub, signal.SIGKILL)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    report = json.loads(out)
+    assert process.returncode == Exit.FAILED
+    assert "killed by signal 9" in report["reason"]
+    assert report["questions"] > 0
+    assert "Traceback" not in err
+    assert gone(every)
+
+
+@pytest.mark.slow
+def test_a_foreign_hub_that_dies_is_noticed_too(tmp_path: Path) -> None:
+    with hub_process(tmp_path) as url:
+        token = (tmp_path / "data/operator.token").read_text().strip()
+        with begun(tmp_path, *LONG, "--url", url, "--token", token) as process:
+            asked(tmp_path / "kept", process)
+            port = url.rpartition(":")[2]
+            hub = next(one for one, line in children(os.getpid()).items() if "crossfade up" in line)
+            assert port
+            os.kill(hub, signal.SIGKILL)
+            out, err = process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == Exit.FAILED
+    assert "cannot be reached any more" in json.loads(out)["reason"]
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_load_process_that_dies_is_noticed(tmp_path: Path) -> None:
+    with begun(tmp_path, *LONG) as process:
+        worker = child(process.pid, WORKER, process)
+        asked(tmp_path / "kept", process)
+        every = list(children(process.pid))
+        os.kill(worker, signal.SIGKILL)
+        out, _ = process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == Exit.FAILED
+    assert "a load process ended by itself" in json.loads(out)["reason"]
+    assert gone(every)
+
+
+def test_ctrl_c_gives_the_report_so_far_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with begun(tmp_path, *LONG) as process:
+        asked(tmp_path / "kept", process)
+        every = list(children(process.pid))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    report = json.loads(out)
+    assert process.returncode == Exit.INTERRUPTED
+    assert report["reason"] == "interrupted"
+    assert report["questions"] > 0
+    assert (report["lost"], report["doubled"]) == (0, 0)
+    assert "Traceback" not in err
+    assert len(every) >= 3
+    assert gone(every)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    with begun(tmp_path, *LONG) as process:
+        hub = child(process.pid, BOUND, process)
+        asked(tmp_path / "kept", process)
+        every = list(children(process.pid))
+        os.kill(hub, signal.SIGSTOP)  # nothing can come to its end any more
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+    assert process.returncode == Exit.INTERRUPTED
+    assert gone(every)
+
+
+@pytest.mark.slow
+def test_killed_itself_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    with begun(tmp_path, *LONG) as process:
+        asked(tmp_path / "kept", process)
+        every = list(children(process.pid))
+        process.kill()
+        process.wait(LIMIT_SECONDS)
+    assert len(every) >= 3
+    assert gone(every)
+
+
+# --- what is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--agents", "-3"), "--agents -3"),
+        (("--questions-per-second", "nan"), "nan questions a second"),
+        (("--seconds", "0"), "0 seconds"),
+        (("--agents", "40000"), "one hub"),
+        (("--share", "2"), "--share 2"),
+        (("--lane", "teleport"), "--lane teleport"),
+        (("--lane", "polling", "--share", "0.5"), "--lane polling"),
+        (("--model", "genius"), "no model 'genius'"),
+        (("--carrier", "pigeon"), "no carrier 'pigeon'"),
+        (("--scenario", "stampede"), "no scenario 'stampede'"),
+        (("--steps", "1,x"), "--steps"),
+        (("--think-seconds", "nan"), "nan s is no time"),
+        (("--url", "gopher://x", "--token", "t"), "http://"),
+        (("--html", "/nowhere/at/all.html"), "--html"),
+        (("--keep", "/proc"), "--keep takes a new folder"),
+        (("--compare-lanes", "--rounds", "0"), "--rounds 0"),
+        (("--compare-lanes", "--url", "http://127.0.0.1:9", "--token", "t"), "--compare-lanes goes without --url"),
+    ],
+)
+def test_what_cannot_be_met_is_refused_before_anything_starts(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    code, _, err = loaded(tmp_path, *words)
+    assert code == Exit.USAGE
+    assert said in err
+    first, second = err.splitlines()
+    assert first.startswith("error: ")
+    assert second.startswith("try: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hub_that_is_not_there_is_said_in_two_lines(tmp_path: Path) -> None:
+    code, _, err = loaded(tmp_path, "--url", "http://127.0.0.1:9", "--token", "t", "--json")
+    assert code == Exit.UNREACHABLE
+    assert json.loads(err)["error"]["code"] == "load.no_credentials"
+
+
+def test_a_token_that_is_not_an_admin_s_is_said(tmp_path: Path) -> None:
+    with hub_process(tmp_path) as url:
+        code, _, err = loaded(tmp_path, *SMALL, "--url", url, "--token", "nonsense")
+    assert code == Exit.AUTHENTICATION
+    assert len(err.splitlines()) == 2
+
+
+# --- a step of a run --------------------------------------------------------------------------------
+
+RUNSHEET = """\
+runsheet: 1
+name: loaded
+version: "1"
+title: A load before the first share
+owner: operator
+calendar: {{start: 2026-01-05, first_week: 1, last_week: 1}}
+target: {{kind: hub}}
+phases:
+  - id: first
+    title: First
+    first_week: 1
+    last_week: 1
+    steps:
+      - {{id: load, title: Load, kind: command, budget: PT2M, run: "{python} -m crossfade load {words}"}}
+    exit:
+      - {{id: ready, title: The process that runs this is well, check: hub.ready}}
+"""
+
+
+@pytest.mark.parametrize(("seconds", "code"), [("1", Exit.OK), ("nan", Exit.FAILED)])
+def test_a_load_is_a_step_of_a_runsheet(tmp_path: Path, seconds: str, code: int) -> None:
+    words = f"--agents 20 --questions-per-second 20 --seconds {seconds} --json"
+    sheet = tmp_path / "loaded.yaml"
+    sheet.write_text(RUNSHEET.format(python=sys.executable, words=words), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "crossfade", "runsheet", "run", str(sheet), "--once", "--data", "data", "--json",
+         "--force-unready", "a test"],
+        cwd=tmp_path, env=clean(), capture_output=True, text=True, check=False, timeout=LIMIT_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    if code == Exit.OK:
+        assert json.loads(done.stdout)["status"] == "completed"
+    else:
+        assert json.loads(done.stdout)["held"]
