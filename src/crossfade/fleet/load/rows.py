@@ -31,7 +31,7 @@ def totals(report: LoadReport) -> Rows:
     if report.storm is not None:
         times = report.storm.reattach_ms
         rows.append(
-            ("held again after the storm", f"{times.n:,} agents, p50 {_ms(times.p50)}, p99 {_ms(times.p99)} ms")
+            ("held again after the storm", f"{report.storm.agents:,} agents, p50 {_ms(times.p50)}, p99 {_ms(times.p99)} ms")
         )
     if report.leak is not None:
         leak = report.leak
