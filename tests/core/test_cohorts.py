@@ -1,5 +1,6 @@
 """Who is on the elicitation lane: fixed points, nested cohorts, and shares of weight."""
 
+import math
 import random
 
 import pytest
@@ -115,3 +116,23 @@ def test_clusters_at_one_point_come_together_and_nothing_lies_between_them(monke
     weights = {"a": 1, "b": 2, "c": 3}
     assert list(cohorts._gaps("s", weights)) == [(0.0, 0.5, 0), (0.5, 0.75, 3), (0.75, 1.0, 6)]
     assert cohorts.threshold_for("s", weights, 0.4) == 0.625
+
+
+def test_two_points_without_a_float_between_them_are_parted_at_the_upper_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    upper = math.nextafter(0.5, 1)
+    monkeypatch.setattr(cohorts, "point", lambda _, cluster: 0.5 if cluster == "a" else upper)
+    threshold = cohorts.threshold_for("s", {"a": 1, "b": 1}, 0.5)
+    assert threshold == upper
+    assert cohorts.achieved("s", {"a": 1, "b": 1}, threshold) == 0.5
+
+
+def test_what_lies_at_the_threshold_is_not_below_it() -> None:
+    place = cohorts.point("s", "team-a")
+    assert cohorts.achieved("s", {"team-a": 1}, place) == 0.0
+    assert cohorts.achieved("s", {"team-a": 1}, math.nextafter(place, 1)) == 1.0
+
+
+@pytest.mark.parametrize("share", [-0.5, 0.0])
+def test_a_share_of_nothing_or_less_is_the_floor_and_of_all_or_more_is_all(share: float) -> None:
+    assert cohorts.threshold_for("s", {"a": 1}, share, floor=0.25) == 0.25
+    assert cohorts.threshold_for("s", {"a": 1}, 1 - share, floor=0.25) == 1.0

@@ -156,6 +156,19 @@ def test_a_reply_nested_without_end_is_text_like_any_other() -> None:
     assert shapes.from_text(Shape((Text(name="t"),)), deep) == {"t": deep}
 
 
+def test_what_is_expected_is_outlined_field_by_field() -> None:
+    many = options(*(str(number) for number in range(11)))
+    shape = Shape((
+        Text(name="t", required=True), Text(name="d", format=shapes.Format.DATE), Number(name="n"), Integer(name="i"),
+        Boolean(name="b", required=True), Choice(name="c", options=many[:10]), Choices(name="m", options=many),
+    ))  # fmt: skip
+    assert shapes.outline(shape) == (
+        '{"t": text, "d": date (optional), "n": number (optional), "i": integer (optional), "b": true or false, '
+        '"c": one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 (optional), '
+        '"m": array of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … (optional)}'
+    )
+
+
 def test_stored_schemas_check_stored_answers() -> None:
     shape = shapes.from_choices(["yes", "no"])
     assert isinstance(shape, Shape)
