@@ -136,12 +136,41 @@ def gates_of(plan: Plan) -> Iterator[Instrument]:
             )
 
 
-def gate_instrument(name: str, metric: str, limit: float, *, alpha: float, block_seconds: float) -> Instrument:
+def gate_instrument(
+    name: str, metric: str, limit: float, *, alpha: float, block_seconds: float, exposure: Exposure = Exposure.NEW
+) -> Instrument:
     """What proves that a metric keeps its limit: for a plan, and for a gate of a runsheet alike."""
     spec = Spec(
-        name=name, kind=Kind.PROMOTION, max_rate=max_rate_of(metric, limit), alpha=alpha, block_seconds=block_seconds
-    )
+        name=name, kind=Kind.PROMOTION, max_rate=max_rate_of(metric, limit), alpha=alpha, block_seconds=block_seconds,
+        exposure=exposure,
+    )  # fmt: skip
     return Instrument(name, metric, limit, spec)
+
+
+def comparison_instrument(
+    metric: str, limit: float, *, alpha: float, margin: float, breadth: int, block_seconds: float
+) -> Instrument:
+    """The elicitation lane against the polling lane, by what is beyond a limit."""
+    name = f"ab.{metric}"
+    spec = Spec(name=name, kind=Kind.AB, alpha=alpha, margin=margin, block_seconds=block_seconds, breadth=breadth)
+    return Instrument(name, metric, limit, spec)
+
+
+def beside(said: Said, gate: Said | None) -> Said:
+    """A comparison without enough bad events to compare passes where the gate of the same metric has.
+
+    Nothing goes wrong often enough on either lane to tell them apart, and the canary is proven below its limit: what
+    could still differ is smaller than the limit.
+    """
+    if said.reason != "not_enough" or gate is None:
+        return said
+    if gate.verdict != "passed":
+        etas = [one for one in (said.eta_seconds, gate.eta_seconds) if one is not None]
+        return msgspec.structs.replace(said, eta_seconds=min(etas, default=None))
+    why = f"too few bad events on either lane to compare; {gate.name} is proven, so any difference is below its limit. "
+    return msgspec.structs.replace(
+        said, verdict="passed", reason="below_limit", needed=None, eta_seconds=None, explanation=why + said.explanation
+    )
 
 
 def _levels(plan: Plan) -> list[tuple[str, str, float]]:
@@ -179,12 +208,10 @@ def comparisons_of(plan: Plan) -> Iterator[Instrument]:
     for metric in (plan.ab.metrics or ()) if plan.ab.required else ():
         limit = limits[metric]
         assert limit is not None, "a gate has a limit"
-        name = f"ab.{metric}"
-        spec = Spec(
-            name=name, kind=Kind.AB, alpha=plan.alpha, margin=plan.ab.margin, block_seconds=plan.block_seconds,
-            breadth=plan.breadth,
+        yield comparison_instrument(
+            metric, limit, alpha=plan.alpha, margin=plan.ab.margin, breadth=plan.breadth,
+            block_seconds=plan.block_seconds,
         )  # fmt: skip
-        yield Instrument(name, metric, limit, spec)
 
 
 def ratio_of(plan: Plan) -> Instrument | None:

@@ -21,6 +21,7 @@ from crossfade.core.gates.sample_ratio import Phase
 from crossfade.core.gates.trigger import Trigger
 from crossfade.core.instruments import (
     Instrument,
+    beside,
     comparisons_of,
     fold_of_ratio,
     gates_of,
@@ -169,7 +170,7 @@ class Watch:
                 yield _of_fact(key, gate.metric, limit, known.get(gate.metric))
         if self.compared:
             for one in self.comparisons:
-                yield _beside(one.said(fresh=fresh), by_metric.get(one.metric))
+                yield beside(one.said(fresh=fresh), by_metric.get(one.metric))
 
     def _available(self, name: str, least: float) -> Said:
         whole = self.baked_seconds + self.down_seconds
@@ -241,20 +242,3 @@ def _of_fact(name: str, metric: str, limit: float | None, fact: Said | None) -> 
             explanation=why,
         )
     return msgspec.structs.replace(fact, name=name, limit=limit)
-
-
-def _beside(said: Said, gate: Said | None) -> Said:
-    """A comparison without enough bad events to compare passes where the gate of the same metric has.
-
-    Nothing goes wrong often enough on either lane to tell them apart, and the canary is proven below its limit: what
-    could still differ is smaller than the limit.
-    """
-    if said.reason != "not_enough" or gate is None:
-        return said
-    if gate.verdict != "passed":
-        etas = [one for one in (said.eta_seconds, gate.eta_seconds) if one is not None]
-        return msgspec.structs.replace(said, eta_seconds=min(etas, default=None))
-    why = f"too few bad events on either lane to compare; {gate.name} is proven, so any difference is below its limit. "
-    return msgspec.structs.replace(
-        said, verdict="passed", reason="below_limit", needed=None, eta_seconds=None, explanation=why + said.explanation
-    )

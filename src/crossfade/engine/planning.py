@@ -39,7 +39,8 @@ class Planning:
         """``damage``: what was found not to be as it was written; ``ready``: whether the log takes commands."""
         self._c = context
         self._view = context.views.plan
-        self.driving = Driving(context, migration, measuring, Facts(context, damage, ready))
+        self.facts = Facts(context, damage, ready)
+        self.driving = Driving(context, migration, measuring, self.facts)
         self.read: PlanReader | None = None
         """How a plan's text is read here; None: not at all."""
 

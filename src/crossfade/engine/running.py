@@ -22,9 +22,11 @@ from crossfade.core.values import PROGRAMME, SECOND, Caller, Scope, Sequence, st
 from crossfade.engine.asking import Asking, scoped_key
 from crossfade.engine.checks import Checks
 from crossfade.engine.context import Context, needs
+from crossfade.engine.facts import Facts
 from crossfade.engine.hub_calls import HubCalls, HubTarget
 from crossfade.engine.identity import Identity
 from crossfade.engine.migration import Migration
+from crossfade.engine.phase_checks import PhaseChecks
 from crossfade.engine.run_acts import Acts
 from crossfade.engine.run_consent import Consent
 from crossfade.engine.run_people import People, members_of
@@ -58,10 +60,11 @@ class Runs:
         self._consent: Consent | None = None
         self.runner = Runner(context)
 
-    def equip(self, migration: Migration, ready: Callable[[], bool], work: Work) -> None:
+    def equip(self, migration: Migration, ready: Callable[[], bool], work: Work, facts: Facts) -> None:
         """Say what this process can do for a run."""
         self._work = work
         checks = Checks(self._c, migration, ready, work.checks)
+        checks.phase = PhaseChecks(self._c, facts)
         calls = HubCalls(self._c, migration)
         steps = Steps(self._c, calls, HubTarget(self._c, migration))
         steps.work = work
