@@ -96,6 +96,9 @@ async def test_the_metrics_tell_what_happened() -> None:
         assert value("delivery_seconds_sum", lane="polling") == 2.0
         assert value("delivery_seconds_bucket", lane="polling", le="1.0") == 0
         assert value("delivery_seconds_bucket", lane="polling", le="2.0") == 1
+        for edge, count in (("0.05", 0), ("0.1", 0), ("0.2", 0), ("0.3", 0), ("0.5", 0), ("1.0", 0), ("2.0", 1)):
+            assert value("delivery_exposure_seconds_bucket", exposure="old", le=edge) == count
+        assert value("delivery_exposure_seconds_count", exposure="new") == 0
         assert value("answer_seconds_count", lane="polling") == 1
         assert value("registration_seconds_count") == 2
         assert value("message_recipients_sum") == 2

@@ -2,17 +2,21 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
 from crossfade.core.measurements import EDGES_MS, Exposure, Reason
+from crossfade.core.records import Recorded
+from crossfade.core.rollouts import Killed
 from crossfade.core.values import PROGRAMME, SECOND, Channel, Instant
 from crossfade.engine import saving
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest
 from crossfade.engine.streams import Streams
+from crossfade.engine.views.measurements import hour_of_week
 from tests.kit.faulty import FaultyLog
 from tests.kit.hub import ROOT, YES_NO, World, ok, refused, run, started
 from tests.kit.measuring import (
@@ -86,9 +90,10 @@ async def test_blocks_follow_each_other_without_a_hole_and_traffic_has_short_one
 async def test_a_rollout_that_a_crash_left_unmeasured_is_measured_from_the_next_start() -> None:
     world = World()
     await world.hub.start()
+    world.hub.measuring._live = False  # as if it had died right after the record
     ok(await world.hub.rollout_start(ROOT, "test", salt="salt"))
-    await world.hub._c.background.stop()  # before the recording began
-    assert await blocks(world.log) == []
+    await world.hub._c.background.stop()
+    assert all("measurement" not in record.stream for record in await records(world.log, PROGRAMME))
     async with World(world.log, world.clock, seed=2) as again:
         await again.clock.advance(0)
         assert again.hub.baselines.measurements().reasons == (Reason.ROLLOUT,)
@@ -269,7 +274,7 @@ async def test_a_log_that_fails_is_a_fault_with_its_cause_and_the_time_is_down()
 
 
 @run
-async def test_a_block_that_the_log_may_have_stored_is_there_once() -> None:
+async def test_a_block_that_the_log_may_have_stored_is_there_once(caplog: pytest.LogCaptureFixture) -> None:
     log = FaultyLog()
     async with World(log) as world:
         ana = await world.join("ana")
@@ -282,6 +287,7 @@ async def test_a_block_that_the_log_may_have_stored_is_there_once() -> None:
         await world.ask(ana, "bo")
         await world.clock.advance(20)
         found = await blocks(log)
+        assert "measurements.refused" not in caplog.text
         assert (await total(log, Exposure.OLD)).asked == 2
         assert [b.from_at for b in found[1:]] == [b.until_at for b in found[:-1]]
 
@@ -498,9 +504,13 @@ async def test_requests_count_for_the_lane_that_their_caller_is_on() -> None:
         for _ in range(3):
             world.hub.measuring.served("ana")
         world.hub.measuring.served("nobody")
+
+        def at_once(record: Recorded) -> None:
+            if isinstance(record.event, Killed):
+                world.hub.measuring.served("ana", "unexpected")
+
+        world.hub._projector.listeners.append(at_once)
         ok(await world.hub.rollout_kill(ROOT, "test"))
-        await world.clock.advance(0)
-        world.hub.measuring.served("ana", "unexpected")
         await world.clock.advance(20)
         new, old = await total(world.log, Exposure.NEW, "team-1"), await total(world.log, Exposure.OLD, "team-1")
         assert (new.requests, new.faults, old.requests, old.faults) == (3, 0, 1, 1)
@@ -571,9 +581,17 @@ async def test_seven_days_on_a_simulated_clock_show_their_days() -> None:
         view = world.hub.baselines.view()
         assert (view.status, view.verdict, view.gaps) == ("ended", "passed", ()), view.explanation
         assert view.season is not None
-        assert view.season.peak_hour in range(9, 17)
-        assert view.season.trough_hour not in range(9, 17)
+        busy = {hour for hour, rate in enumerate(view.season.by_hour) if rate is not None and rate > 6}
+        assert busy == set(range(9, 17))
+        assert view.season.peak_hour in busy
+        assert view.season.trough_hour not in busy
         assert view.season.peak_to_trough == pytest.approx(12, rel=0.1)
         assert None not in view.season.by_hour
         assert view.measured is not None
         assert view.measured.exposures["old"].timed == 7 * (8 * 12 + 16)
+
+
+@pytest.mark.parametrize("days", [0, 1, 4, 20_780, 20_786])
+def test_the_hours_of_the_week_begin_on_monday(days: int) -> None:
+    at = datetime(1970, 1, 1, 13, 59, 59, tzinfo=UTC) + timedelta(days=days)
+    assert hour_of_week(Instant(int(at.timestamp()) * SECOND)) == at.weekday() * 24 + 13

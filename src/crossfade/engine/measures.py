@@ -46,6 +46,8 @@ class Measures:
         """From the first request of an unknown identity to its durable registration."""
         self.delivery_ms: dict[str, Histogram] = {"polling": Histogram(), "elicitation": Histogram()}
         """By lane: from asked to first offered."""
+        self.exposure_ms: dict[str, Histogram] = {"new": Histogram(), "old": Histogram(), "mixed": Histogram()}
+        """By exposure: from asked to first offered."""
         self.answer_ms: dict[str, Histogram] = {"polling": Histogram(), "elicitation": Histogram()}
         """By lane: from asked to answered, the answerer's own time included."""
         self.asked: Counter[tuple[str, str]] = Counter()

@@ -217,7 +217,9 @@ class Projector:
         measures.offered[entry.state.lane, channel] += 1
         if entry.offered_at is None:
             entry.offered_at = shown_at
-            measures.delivery_ms[entry.state.lane].add(max(0, shown_at - entry.asked_at) / _MS)
+            delivery_ms = max(0, shown_at - entry.asked_at) / _MS
+            measures.delivery_ms[entry.state.lane].add(delivery_ms)
+            measures.exposure_ms[entry.state.exposure].add(delivery_ms)
 
     def _as_text(self, entry: Entry, record: Recorded) -> None:
         if isinstance(record.event, questions.Dismissed):

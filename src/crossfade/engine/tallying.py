@@ -18,7 +18,7 @@ from crossfade.core.values import MILLISECOND, SECOND, Channel, Lane
 from crossfade.engine.ports import Clock
 from crossfade.engine.projector import Views
 from crossfade.engine.views.directory import Member
-from crossfade.engine.views.questions import Entry, channels
+from crossfade.engine.views.questions import Entry
 
 OVERDUE: Final = SECOND
 """A question is overdue when a carrier of its addressee has waited so long in its presence."""
@@ -67,30 +67,37 @@ class Part:
         self.delivery = histograms.Histogram()
         self.answer = histograms.Histogram()
         self.polls = self.empty_polls = self.items = 0
-        self.wake_levels: Counter[str] = Counter()
-        self.causes: Counter[str] = Counter()
+        self.wake_levels: dict[str, int] = {}
+        self.causes: dict[str, int] = {}
 
     def coordination(self, exposure: Exposure) -> Coordination:
         """The same as it is recorded."""
         return Coordination(
             exposure=exposure, delivery=compact(self.delivery), answer=compact(self.answer), polls=self.polls,
-            empty_polls=self.empty_polls, items=self.items, wake_levels=dict(self.wake_levels),
-            causes=dict(self.causes),
+            empty_polls=self.empty_polls, items=self.items, wake_levels=self.wake_levels,
+            causes=self.causes,
         )  # fmt: skip
 
 
 class Followed:
     """An open question: from where its delivery is timed, and how far it is."""
 
-    __slots__ = ("entry", "judged", "member", "shown", "start")
+    __slots__ = ("block", "cell", "entry", "judged", "key", "member", "part", "shown", "start", "stream")
 
-    def __init__(self, entry: Entry, member: Member, start: int, *, shown: bool) -> None:
+    def __init__(self, stream: str, entry: Entry, member: Member, start: int, key: tuple[str, Exposure]) -> None:
+        self.stream = stream
         self.entry = entry
         self.member = member
+        self.key = key
+        """Where it is counted: its addressee's cluster, its own exposure."""
+        self.block = -1
+        """The block of ``cell`` and ``part``, which are looked up once in each."""
+        self.cell: Cell
+        self.part: Part
         self.start = start
         """What the addressee's readiness showed when it was asked."""
-        self.shown = shown
-        self.judged = shown
+        self.shown = entry.offered_at is not None or bool(entry.shown)
+        self.judged = self.shown
         """Its latency is in the counts."""
 
 
@@ -101,6 +108,7 @@ class Tallies:
         self.on = False
         self._views = views
         self._clock = clock
+        self._block = 0
         self._followed: dict[str, Followed] = {}
         """Open questions, by stream."""
         self._unshown: dict[str, dict[str, Followed]] = {}
@@ -118,6 +126,7 @@ class Tallies:
         self._clear()
 
     def _clear(self) -> None:
+        self._block += 1
         self._cells: dict[tuple[str, Exposure], Cell] = {}
         self._parts: dict[Exposure, Part] = {}
         self._callers: dict[str, tuple[Cell, Part]] = {}
@@ -135,8 +144,7 @@ class Tallies:
         for question_id, entry in self._views.questions.items():
             if entry.open and f"question/{question_id}" not in self._followed:
                 member = self._views.directory.member(entry.state.addressee)
-                followed = Followed(entry, member, member.mailbox.ready.at(now), shown=bool(channels(entry)))
-                self._follow(f"question/{question_id}", followed)
+                self._follow(f"question/{question_id}", entry, member, member.mailbox.ready.at(now))
 
     def end(self) -> None:
         """Count no more."""
@@ -148,27 +156,27 @@ class Tallies:
     # --- what happens -----------------------------------------------------------------------------------------
 
     def react(self, record: Recorded) -> None:
-        """Called after each live record is in the views."""
-        if self.on:
-            handler = self._handlers.get(type(record.event))
-            if handler is not None:
-                handler(record)
-            elif record.stream.startswith("rollout/"):
-                self._callers.clear()  # whoever calls may be on another lane now
+        """Count a live record of the space; only while ``on``."""
+        handler = self._handlers.get(type(record.event))
+        if handler is not None:
+            handler(record)
+
+    def lanes_moved(self) -> None:
+        """Whoever calls may be on another lane now."""
+        self._callers.clear()
 
     def shown(self, entry: Entry, channel: Channel) -> None:
         """The question is shown on a channel of a carrier for the first time."""
-        if not self.on:
-            return
-        state = entry.state
-        part = self._part(state.exposure)
-        part.wake_levels[channel] += 1
-        followed = self._take(f"question/{entry.question_id}", state.addressee)
-        if channel is Channel.POLL and state.lane is Lane.ELICITATION:
-            self._cell(state).fallback += 1
+        followed = self._followed.get(f"question/{entry.question_id}") if self.on else None
         if followed is None:
             return
-        cell = self._cell(state)
+        cell, part = self._place(followed)
+        part.wake_levels[channel] = part.wake_levels.get(channel, 0) + 1
+        if channel is Channel.POLL and entry.state.lane is Lane.ELICITATION:
+            cell.fallback += 1
+        if followed.shown:
+            return
+        self._see(followed)
         cell.delivered += 1
         latency = followed.member.mailbox.ready.at(self._clock.monotonic()) - followed.start
         part.delivery.add(latency / MILLISECOND)
@@ -184,7 +192,7 @@ class Tallies:
                 found[0].requests += 1
                 if cause:
                     found[0].faults += 1
-                    found[1].causes[cause] += 1
+                    found[1].causes[cause] = found[1].causes.get(cause, 0) + 1
 
     def polled(self, name: str, items: int) -> None:
         """A wait of this caller is over, and brought so many items."""
@@ -219,44 +227,43 @@ class Tallies:
         entry = self._views.questions.get(questions.question_id(record.stream))
         if entry is None:
             return
-        state = entry.state
-        member = self._views.directory.member(state.addressee)
-        self._cell(state).asked += 1
+        member = self._views.directory.member(entry.state.addressee)
         ago = max(0, self._clock.now() - record.at)
         start = member.mailbox.ready.before(self._clock.monotonic(), ago)
-        self._follow(record.stream, Followed(entry, member, start, shown=False))
+        self._place(self._follow(record.stream, entry, member, start))[0].asked += 1
 
     def _offered(self, record: Recorded) -> None:
         """What a carrier showed is counted already; what is left was looked at in the console."""
         followed = self._followed.get(record.stream)
         if followed is not None and not followed.shown:
-            self._take(record.stream, followed.entry.state.addressee)
-            self._cell(followed.entry.state).delivered += 1
+            self._see(followed)
+            self._place(followed)[0].delivered += 1
 
     def _dismissed(self, record: Recorded) -> None:
         assert isinstance(record.event, questions.Dismissed)
         followed = self._followed.get(record.stream)
         if followed is not None:
-            self._cell(followed.entry.state).dismissed += 1
+            self._place(followed)[0].dismissed += 1
             self._cause(record, record.event.reason)
 
     def _cause(self, record: Recorded, cause: str) -> None:
         followed = self._followed.get(record.stream)
         if followed is not None:
-            self._part(followed.entry.state.exposure).causes[cause] += 1
+            causes = self._place(followed)[1].causes
+            causes[cause] = causes.get(cause, 0) + 1
 
     def _ended(self, record: Recorded) -> None:
-        followed = self._followed.get(record.stream)
+        followed = self._followed.pop(record.stream, None)
         if followed is None:
             return
-        state = followed.entry.state
-        cell = self._cell(state)
-        unseen = self._take(record.stream, state.addressee) is not None
-        del self._followed[record.stream]
+        cell, part = self._place(followed)
+        unseen = not followed.shown
+        if unseen:
+            self._see(followed)
         match record.event:
             case questions.Answered():
                 cell.answered += 1
-                self._part(state.exposure).answer.add(max(0, record.at - followed.entry.asked_at) / MILLISECOND)
+                part.answer.add(max(0, record.at - followed.entry.asked_at) / MILLISECOND)
             case questions.Declined():
                 cell.declined += 1
             case questions.Withdrawn():
@@ -290,7 +297,7 @@ class Tallies:
     def _judge(self, followed: Followed) -> None:
         if not followed.judged:
             followed.judged = True
-            self._cell(followed.entry.state).beyond[_OVER_ALL] += 1
+            self._place(followed)[0].beyond[_OVER_ALL] += 1
 
     def _waited(self, followed: Followed) -> int:
         return followed.member.mailbox.ready.at(self._clock.monotonic()) - followed.start
@@ -318,10 +325,12 @@ class Tallies:
 
     # --- where it is counted --------------------------------------------------------------------------------------
 
-    def _cell(self, state: questions.State) -> Cell:
-        """Of a question: its addressee's cluster, its own exposure."""
-        member = self._views.directory.member(state.addressee)
-        return self._at(self._views.programme.cluster_of(state.addressee, member.state.label), state.exposure)
+    def _place(self, followed: Followed) -> tuple[Cell, Part]:
+        """Where a question is counted in this block."""
+        if followed.block != self._block:
+            followed.block = self._block
+            followed.cell, followed.part = self._at(*followed.key), self._part(followed.key[1])
+        return followed.cell, followed.part
 
     def _at(self, cluster: str, exposure: Exposure) -> Cell:
         cell = self._cells.get((cluster, exposure))
@@ -347,20 +356,26 @@ class Tallies:
         self._callers[name] = found
         return found
 
-    def _follow(self, stream: str, followed: Followed) -> None:
-        self._followed[stream] = followed
+    def _follow(self, stream: str, entry: Entry, member: Member, start: int) -> Followed:
+        name = entry.state.addressee
+        cluster = self._views.programme.cluster_of(name, member.state.label)
+        followed = self._followed[stream] = Followed(stream, entry, member, start, (cluster, entry.state.exposure))
         if not followed.shown:
-            self._unshown.setdefault(followed.entry.state.addressee, {})[stream] = followed
-
-    def _take(self, stream: str, addressee: str) -> Followed | None:
-        """Note that the question was shown; None if that is known already, or it is not followed."""
-        waiting = self._unshown.get(addressee)
-        followed = None if waiting is None else waiting.pop(stream, None)
-        if followed is not None and waiting is not None:
-            followed.shown = True
-            if not waiting:
-                del self._unshown[addressee]
+            waiting = self._unshown.get(name)
+            if waiting is None:
+                self._unshown[name] = {stream: followed}
+            else:
+                waiting[stream] = followed
         return followed
+
+    def _see(self, followed: Followed) -> None:
+        """It has been shown, or has its end: there is nothing more to wait for."""
+        followed.shown = True
+        name = followed.entry.state.addressee
+        waiting = self._unshown[name]
+        del waiting[followed.stream]
+        if not waiting:
+            del self._unshown[name]
 
 
 def compact(histogram: histograms.Histogram) -> Compact | None:

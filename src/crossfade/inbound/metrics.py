@@ -69,13 +69,14 @@ def _times(measures: Measures) -> Iterator[Metric]:
     )
     _observe(registration, [], measures.registration_ms, 1_000)
     yield registration
-    for name, text, by_lane in (
-        ("delivery", "Asked to first offered.", measures.delivery_ms),
-        ("answer", "Asked to answered, the answerer's own time included.", measures.answer_ms),
+    for name, text, label, found in (
+        ("delivery", "Asked to first offered.", "lane", measures.delivery_ms),
+        ("delivery_exposure", "Asked to first offered, by the lanes of both ends.", "exposure", measures.exposure_ms),
+        ("answer", "Asked to answered, the answerer's own time included.", "lane", measures.answer_ms),
     ):
-        family = HistogramMetricFamily(f"crossfade_{name}_seconds", text, labels=["lane"])
-        for lane, histogram in sorted(by_lane.items()):
-            _observe(family, [lane], histogram, 1_000)
+        family = HistogramMetricFamily(f"crossfade_{name}_seconds", text, labels=[label])
+        for value, histogram in sorted(found.items()):
+            _observe(family, [value], histogram, 1_000)
         yield family
     fan_out = HistogramMetricFamily("crossfade_message_recipients", "Recipients of one message (fan-out).")
     _observe(fan_out, [], measures.fan_out, 1)
