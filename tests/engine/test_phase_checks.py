@@ -17,7 +17,7 @@ SLOS = {
     "errors": Slo(metric="error_rate", kind="minimum", max=0.05),
     "p50": Slo(metric="latency_p50_ms", kind="minimum", max=50),
     "p95": Slo(metric="latency_p95_ms", kind="minimum", max=200),
-    "odd": Slo(metric="latency_p99_ms", kind="minimum", max=250),
+    "odd": Slo(metric="latency_p999_ms", kind="minimum", max=250),
     "availability": Slo(metric="availability", kind="minimum", min=0.9995),
     "loss": Slo(metric="data_loss", kind="minimum", max=0),
     "security": Slo(metric="security_incidents", kind="minimum", max=0),
