@@ -56,6 +56,9 @@ SECONDS ?= $(if $(filter 0,$(HOURS)),3600,0)
 campaign: $(READY_DEV) ## all proofs in turn, resumable: SECONDS=n or HOURS=n; ARGS=--report says how far it is
 	@$(BIN)/python -m tests.campaign --seconds $(SECONDS) --hours $(HOURS) $(ARGS)
 
+gates: $(READY_DEV) ## the figures behind gates: false verdicts, power and delays of thousands of simulated rollouts
+	@$(BIN)/python -m tests.statistics $(ARGS)
+
 mutants: $(READY_DEV) ## plant each seeded mutant; the test that is named must notice
 	@$(BIN)/python -m tests.mutants --control $(ARGS)
 	@$(BIN)/python -m tests.mutants $(ARGS)

@@ -135,9 +135,11 @@ def poisson(dice: Dice, mean: float) -> int:
     if mean > 50.0:
         turn = math.sqrt(-2.0 * math.log(1.0 - dice.fraction())) * math.cos(2.0 * math.pi * dice.fraction())
         return max(0, round(mean + math.sqrt(mean) * turn))
-    many, left = 0, dice.gap(1.0)
-    while left < mean:
-        many, left = many + 1, left + dice.gap(1.0)
+    many, left, chance = 0, dice.fraction(), math.exp(-mean)
+    while left >= chance and many < 1_000:
+        left -= chance
+        many += 1
+        chance *= mean / many
     return many
 
 
