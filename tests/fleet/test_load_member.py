@@ -108,6 +108,18 @@ def test_it_waits_answers_each_question_differently_and_waits_again(world: World
     ]
 
 
+def test_a_question_that_comes_twice_gets_two_different_answers(world: World) -> None:
+    agent = Poller(world.crew, caller(), b"wait_for_messages", 30)
+    line = world.open(agent)
+    line.sent.clear()
+    said(line, agent, result({"messages": [question(1, 7), question(1, 8)]}))
+    first = line.call()
+    said(line, agent, result({"question_id": "q_1", "status": "answered"}))
+    second = line.call()
+    assert first["arguments"]["content"] != second["arguments"]["content"]  # type: ignore[index]
+    assert first["arguments"]["key"] != second["arguments"]["key"]  # type: ignore[index]
+
+
 def test_it_answers_what_it_is_asked_natively_in_the_same_call(world: World) -> None:
     agent = Poller(world.crew, caller(), b"attend", 30)
     line = world.open(agent)

@@ -44,6 +44,12 @@ def test_a_level_that_wanders_is_rarely_called_a_leak() -> None:
     assert called <= 12  # 5 of 200 are promised
 
 
+def test_a_level_that_wanders_slowly_is_not_mistaken_for_a_leak_often() -> None:
+    """Neighbours alike for a minute: an interval that takes them for independent is wrong half the time."""
+    called = sum(bool(found and found.grows) for found in (slope(wandering(seed, 1_200, 0.98)) for seed in range(200)))
+    assert called <= 20
+
+
 def test_falling_memory_is_not_growth() -> None:
     found = slope([(float(second), 100 - second / 60) for second in range(600)])
     assert found is not None
