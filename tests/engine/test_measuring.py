@@ -501,6 +501,7 @@ async def test_requests_count_for_the_lane_that_their_caller_is_on() -> None:
     async with World() as world:
         await world.join("ana", label="team-1")
         await everybody_new(world)
+        await world.clock.advance(1)
         for _ in range(3):
             world.hub.measuring.served("ana")
         world.hub.measuring.served("nobody")
