@@ -4,6 +4,7 @@ The lines are what tests/contract/histories keeps: every column of every record,
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,15 @@ def fold(lines: Iterable[Line]) -> Views:
     records: list[Recorded] = [recorded(line.shard, line.stored()) for line in lines]
     projector.apply(records)
     return views
+
+
+def states(lines: Iterable[Line]) -> dict[str, Any]:
+    """The state of every stream that they leave in memory, as JSON types."""
+    streams = Streams(MemoryLog(), Limits().ended_questions_kept)
+    Projector(streams, Views()).apply([recorded(line.shard, line.stored()) for line in lines])
+    slots, _ = streams.saved()
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({name: slot.state for name, slot in slots.items()}))
+    return found
 
 
 async def small_run(world: World) -> None:
