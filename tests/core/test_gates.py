@@ -2,6 +2,8 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crossfade.core.gates import Count, Exposure, Gates, Judging, Kind, Spec, contradictions, judge, judging, slips
 from crossfade.core.values import SECOND
@@ -351,6 +353,35 @@ def test_a_clock_that_goes_back_and_counts_that_cannot_be_are_not_measured():
 def test_hourly_counts_have_no_gaps_of_an_hour():
     counts = traffic(names(9), always(0.0), steps=30, seconds=3600, size=2000)
     assert judge(msgspec.structs.replace(PROMOTION, block_seconds=3600), counts).verdict != "errored"
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 200), st.sampled_from("abc"), st.sampled_from(list(Exposure)), st.integers(0, 10**12),
+        st.sampled_from([0.0, 1e-6, 0.3, 1.0]),
+    ),
+    max_size=40,
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(ROWS, st.sampled_from([PROMOTION, COUNTED, TRIGGER, AB, SPLIT]))
+def test_whatever_is_counted_has_a_judgement_that_can_be_written_down(rows, spec):
+    counts = [Count(at * 60 * SECOND, name, side, n, int(n * part)) for at, name, side, n, part in sorted(rows)]
+    told = judge(spec, counts)
+    assert told.explanation
+    assert 0.0 <= told.evidence <= 1e300
+    assert msgspec.json.decode(msgspec.json.encode(told), type=type(told)) == told
+    if told.verdict in ("passed", "failed"):
+        assert told.guarantee
+        assert told.n
+
+
+def test_an_ab_pairs_what_lies_in_the_same_minute():
+    new = traffic(names(8), always(0.1), steps=400)
+    old = [msgspec.structs.replace(one, at=one.at + 31 * SECOND) for one in
+           traffic(names(8, "old"), always(0.01), steps=400, exposure=Exposure.OLD)]  # fmt: skip
+    assert verdict(AB, together(new, old)) == ("failed", "proven_worse")
 
 
 # --- specs --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ bursts a unit was; bursts larger than b have to be as frequent on both sides.
 
 Rules
 -----
-1. An instant with observations on one side only says nothing.
+1. An instant is a minute. One with observations on one side only says nothing.
 2. On the side that looks bad, the loudest k - 1 clusters say no more than the one that comes next, k = min(breadth,
    clusters of that side): one noisy cluster forces nothing, and makes nothing look better than it is.
 3. With blocks of 0 seconds every bad event counts by itself.
@@ -26,7 +26,7 @@ import msgspec
 
 from crossfade.core.evalues import growth_to, log_mean_exp, rounded_down
 from crossfade.core.gates.specs import Count, Exposure, Spec, blocks_of
-from crossfade.core.values import Instant
+from crossfade.core.values import SECOND, Instant
 
 BETTER: Final = (0.1, 0.18, 0.25, 0.35, 0.5, 0.6, 0.7, 0.78, 0.85, 0.92)
 WORSE: Final = (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0)
@@ -41,6 +41,7 @@ SIZES: Final = tuple(4**power for power in range(11))
 ONE_EACH: Final = (1,)
 """Without blocks: every bad event is a burst of its own."""
 PROVES: Final = (*PROVES_BETTER, *PROVES_WORSE)
+MINUTE: Final = 60 * SECOND
 Arms = tuple[tuple[float, ...], tuple[float, ...]]
 """At each place of the ladder, log probabilities that a bad event is on the new and on the old side."""
 Row = list[float]
@@ -98,9 +99,10 @@ class Comparison(msgspec.Struct, kw_only=True, tag=True):
         """One count; mixed ones are left aside."""
         if count.exposure is Exposure.MIXED:
             return
-        if self.step_at is not None and count.at > self.step_at:
-            self.close(count.at)
-        self.step_at = count.at
+        minute = Instant(count.at - count.at % MINUTE)
+        if self.step_at is not None and minute > self.step_at:
+            self.close(minute)
+        self.step_at = minute
         self.step.append(count)
 
     def close(self, now: Instant) -> None:

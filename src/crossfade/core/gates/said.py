@@ -1,9 +1,11 @@
 """What a gate says in words that somebody understands who was asleep a minute ago. Words only; judging.py decides."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from crossfade.core.gates.sample_ratio import Phase
 from crossfade.core.gates.specs import Count, Judgement, Spec, Verdict
+from crossfade.core.values import SECOND, Instant
 
 SPANS: Final = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -21,9 +23,14 @@ def percent(rate: float | None) -> str:
     return "no rate" if rate is None else f"{rate * 100:.3g} %"
 
 
+def instant(at: Instant) -> str:
+    """An instant to the second, UTC."""
+    return datetime.fromtimestamp(at // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def place(count: Count) -> str:
     """Where a count is: its line, or its instant."""
-    return f"line {count.line}" if count.line else f"the count at {count.at / 1e9:.0f} s"
+    return f"line {count.line}" if count.line else f"the count of {instant(count.at)}"
 
 
 def errored(why: str) -> str:
@@ -96,8 +103,8 @@ def trigger(spec: Spec, result: Judgement, breadth: int) -> str:
     what, line, who = _subject(spec), percent(spec.max_rate), ", ".join(result.named)
     return {
         "fired": (
-            f"{what} has risen above {line}, and {breadth} or more clusters are hurt, worst: {who}. Go back. The"
-            f" evidence is {_times(result)}."
+            f"{_when(result)}{what} has risen above {line}, and {breadth} or more clusters are hurt, worst: {who}."
+            f" Go back. The evidence is {_times(result)}."
         ),
         "quiet": f"{what} has not risen above {line}: {_observed(result)}. Nothing to do.",
         "narrow": (
@@ -114,6 +121,10 @@ def trigger(spec: Spec, result: Judgement, breadth: int) -> str:
         ),
         "no_traffic": f"Nothing was observed of {spec.exposure.value}: the counts are all 0. Hold.",
     }[result.reason]
+
+
+def _when(result: Judgement) -> str:
+    return f"At {instant(result.at)}: " if result.at is not None else ""
 
 
 def _times(result: Judgement) -> str:
