@@ -1,5 +1,7 @@
 """Histories from files and journals, and what ``crossfade check`` says of them."""
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from crossfade.cli.failing import guarded
 from crossfade.core.histories import check
 from crossfade.fleet.histories import BadHistoryError, from_journal, read_history
 from crossfade.fleet.journal import Journal
+from tests.kit.tree import ROOT
 
 ASKED = '{"op":"ask","client":"ana","called_at":1,"returned_at":2,"to":"bo","question":"q_1"}\n'
 ENDED = '{"op":"end","client":"%s","called_at":3,"returned_at":4,"question":"q_1","value":"answered %d"}\n'
@@ -49,6 +52,42 @@ def test_a_line_that_is_none_is_named_by_file_and_number(tmp_path: Path, line: s
     file.write_bytes((ASKED + line).encode("utf-8", "surrogateescape"))
     with pytest.raises(BadHistoryError, match=r"h\.jsonl:2: "):
         read_history([file])
+
+
+STRANGE = (
+    b"null", b"-1", b"1e999", b"9" * 30, b'"x"', b"[]", b"{}", b"true", b"NaN", b'"\\ud800"', b"-9223372036854775808",
+    b"1.5", b'""',
+)  # fmt: skip
+"""Values that somebody else's program may write where another belongs."""
+
+
+def spoilt(line: bytes, dice: random.Random) -> bytes:
+    """The line with something wrong in it, or with something that only looks wrong."""
+    way = dice.choice(("byte", "cut", "value", "twice"))
+    place = dice.randrange(len(line))
+    if way == "byte":
+        return line[:place] + dice.randbytes(1) + line[place + 1 :]
+    if way == "cut":
+        return line[:place]
+    if way == "twice":
+        return line + line
+    value = dice.choice(list(re.finditer(rb':("[^"]*"|\d+|\[[^\]]*\])', line)))
+    return line[: value.start(1)] + dice.choice(STRANGE) + line[value.end(1) :]
+
+
+def test_what_anybody_writes_is_a_history_or_is_refused_by_its_line(tmp_path: Path) -> None:
+    documented = (ROOT / "docs/reference/history.md").read_text("utf-8").split("```json\n")[1].split("```")[0]
+    lines = documented.encode().splitlines()
+    dice, file, refused = random.Random(3), tmp_path / "h.jsonl", []
+    for _ in range(1_000):
+        place = dice.randrange(len(lines))
+        file.write_bytes(b"\n".join((*lines[:place], spoilt(lines[place], dice), *lines[place + 1 :])))
+        try:
+            check(read_history([file]))
+        except BadHistoryError as fault:
+            refused.append((f"h.jsonl:{place + 1}: ", str(fault)))
+    assert [said for line, said in refused if line not in said] == []
+    assert 500 < len(refused) < 1_000
 
 
 def test_the_command_gives_each_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
