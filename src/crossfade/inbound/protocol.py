@@ -203,11 +203,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def _remember(self, data: bytes, *, alone: bool) -> None:
         """Let the front know the head that was just parsed, if it is the first in ``data``, and the only one."""
         scope, self._unremembered = self._unremembered, None
-        current = self._current()
-        if scope is None or self._heads is None or self._refused or not alone or current is None:
-            return
-        if current.keep_alive and self._gate.front is not None:
-            self._heads.remember(data, scope, self._gate.front)
+        front = self._gate.front
+        if alone and scope is not None and self._heads is not None and front is not None and not self._refused:
+            self._heads.remember(data, scope, front)
 
     def default_lines(self) -> bytes:
         """Headers of every answer, as they are on the wire."""
