@@ -1,4 +1,4 @@
-"""Write what docs say about runsheets from the source: fields, metrics and checks, review rules, schema, the picture.
+"""Write what docs say about runsheets and plans from the source: fields, metrics, review rules, schema, the picture.
 
 Usage: runsheet_docs.py [--check]     with --check, exit status 1 if a page is not what would be written.
 """
@@ -8,10 +8,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from crossfade.core import runsheets
+from crossfade.core import plans, runsheets
 from crossfade.core.catalogue import CHECKS, HUB_CALLS, METRICS
+from crossfade.core.measurements import EDGES_MS
 from crossfade.core.review import devops, performance, security
 from crossfade.runsheets import Loaded, load
 from crossfade.runsheets.gantt import gantt
@@ -52,6 +54,25 @@ prints it. Layout and comments do not change it; every value does. Sign-offs, ce
 "Required" means that the section cannot be without it; all else may be left out.
 
 """
+PLAN_HEAD: Final = f"""\
+# Plans
+
+{WRITTEN} How to use one is in [drive a rollout by a plan](../how-to/drive-a-rollout.md); what its verdicts are worth in
+[gates](../explanation/gates.md); one to start from is [`examples/plan.yaml`](../../examples/plan.yaml).
+
+A plan is one YAML document, read as strictly as a [runsheet](runsheet.md): every scalar is text until its field says
+what it is, `5%` is 0.05, an unknown field or a key that stands twice is a mistake, and every mistake is told with line
+and column. The **digest** is SHA-256 over the canonical JSON (RFC 8785) of the plan with every default written out. A
+plan that was accepted is judged by those bytes until it ends, whatever a later release has as defaults.
+
+Refused, beyond what a field cannot be: shares that do not rise; a metric that does not exist or cannot be judged here;
+two thresholds for one metric; a threshold on the wrong side; gate, investigate and roll_back that are not from mild to
+grave; a limit on latency that is not counted exactly ({", ".join(map(str, EDGES_MS))} ms); triggers sized for less time
+than the stages take.
+
+## Fields
+
+"""
 METRICS_HEAD: Final = f"""\
 # Metrics and checks
 
@@ -82,14 +103,36 @@ findings become outcomes. A rule makes one finding, which names all of its cause
 
 def fields() -> str:
     """Every section of a runsheet with its fields, from the source of core/runsheets.py."""
-    source = Path(runsheets.__file__ or "").read_text("utf-8")
+    return HEAD + _sections(runsheets, "Runsheet")
+
+
+def plan_fields() -> str:
+    """Every section of a plan with its fields, and what a plan gets that leaves gates and triggers out."""
+    gates = "".join(
+        f"| `{name}` | `{one.metric}` | {_limit('at most', one.max)}{_limit('at least', one.min)} |\n"
+        for name, one in plans.GATES.items()
+    )
+    triggers = "".join(
+        f"| `{name}` | `{one.metric}` | {_limit('', one.investigate)} | {_limit('', one.roll_back)} |\n"
+        for name, one in plans.TRIGGERS.items()
+    )
+    return (
+        f"{PLAN_HEAD}{_sections(plans, 'Plan')}\n## Without gates\n\n| name | metric | limit |\n|---|---|---|\n{gates}"
+        "\n## Without triggers\n\n| name | metric | investigate beyond | roll back beyond |\n|---|---|---|---|\n"
+        f"{triggers}"
+    )
+
+
+def _limit(side: str, value: float | None) -> str:
+    return "" if value is None else f"{side} {value:g}".strip()
+
+
+def _sections(module: ModuleType, first: str) -> str:
+    """The sections in a module of the core, the whole first."""
+    source = Path(module.__file__ or "").read_text("utf-8")
     found = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     parts = [node for node in found if any(ast.unparse(base) == "_Part" for base in node.bases)]
-    ordered = [
-        *(node for node in parts if node.name == "Runsheet"),
-        *(node for node in parts if node.name != "Runsheet"),
-    ]
-    return HEAD + "\n".join(section(node) for node in ordered)
+    return "\n".join(section(node) for node in sorted(parts, key=lambda node: node.name != first))
 
 
 def section(node: ast.ClassDef) -> str:
@@ -132,6 +175,7 @@ def rules() -> str:
 def pages() -> Iterator[tuple[Path, str]]:
     """Every page with what it should say."""
     yield DOCS / "reference/runsheet.md", fields()
+    yield DOCS / "reference/plan.md", plan_fields()
     yield DOCS / "reference/metrics.md", catalogue()
     yield DOCS / "reference/review-rules.md", rules()
     yield DOCS / "reference/runsheet.schema.json", json.dumps(schema(), indent=2) + "\n"

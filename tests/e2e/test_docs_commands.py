@@ -36,7 +36,7 @@ def test_every_make_command_in_the_docs_is_a_verb(place: str, words: list[str]) 
 
 def helped(plain: list[str]) -> str:
     """The help of the longest command that ``plain`` begins with; empty if there is none."""
-    for length in range(min(2, len(plain)), 0, -1):
+    for length in range(min(3, len(plain)), 0, -1):
         shown = run(sys.executable, "-m", "crossfade", *plain[:length], "--help")
         if shown.returncode == 0:
             return shown.stdout

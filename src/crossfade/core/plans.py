@@ -22,6 +22,10 @@ SHARES_MAX: Final = 20
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+CheckSeconds = Annotated[float, msgspec.Meta(ge=1, le=60)]
+BlockSeconds = Annotated[float, msgspec.Meta(ge=60, le=86_400)]
+Breadth = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Margin = Annotated[float, msgspec.Meta(ge=0, le=10)]
 
 STREAMS: Final = frozenset({*QUANTILES, "error_rate", "delivery_rate"})
 """Metrics that are proven from counts of good and bad."""
@@ -79,7 +83,7 @@ class Comparison(_Part, frozen=True, kw_only=True):
     """Whether a stage below 100 % needs it."""
     metrics: tuple[str, ...] | None = None
     """What is compared, at the limit of its gate; left out: error_rate and latency_p99_ms, where they have a gate."""
-    margin: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.25
+    margin: Margin = 0.25
     """How much worse still counts as not worse, as a share of the polling lane's rate."""
 
 
@@ -87,6 +91,7 @@ class SampleRatio(_Part, frozen=True, kw_only=True):
     """Whether the clusters on the elicitation lane are as many as the threshold says."""
 
     required: bool = True
+    """Whether it is watched."""
     alpha: Share = 0.001
     """Highest probability of a false alarm in the whole plan."""
 
@@ -97,7 +102,9 @@ class Baseline(_Part, frozen=True, kw_only=True):
     seconds: Seconds
     """For how long, without a gap."""
     gap_seconds_max: Seconds = 60
+    """A longer gap makes it worthless."""
     samples_min: Count = 0
+    """Deliveries on the polling lane."""
 
 
 class Plan(_Part, frozen=True, kw_only=True):
@@ -115,15 +122,15 @@ class Plan(_Part, frozen=True, kw_only=True):
     """Shares, each above the one before."""
     bake_seconds: Seconds = 86_400
     """How long a share stands at least before its gates are judged."""
-    check_seconds: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10
+    check_seconds: CheckSeconds = 10
     """How often the triggers are looked at: one measurement covers so much time."""
-    block_seconds: Annotated[float, msgspec.Meta(ge=60, le=86_400)] = 3_600
+    block_seconds: BlockSeconds = 3_600
     """Evidence for a gate is taken for each cluster and this much time: five times the longest burst of errors."""
     programme_seconds: Seconds = 84 * 86_400
     """How long the triggers may watch: the false-alarm guarantee is for this time as a whole."""
     alpha: Share = 0.01
     """Highest probability of promoting at a gate's limit, and of any false alarm of all triggers together."""
-    breadth: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    breadth: Breadth = 3
     """A trigger goes back only if so many clusters show it (or all, if there are fewer); else it holds."""
     hold_seconds_max: Seconds = 172_800
     """A hold that lasts longer is overdue, and is recorded so."""
@@ -134,7 +141,9 @@ class Plan(_Part, frozen=True, kw_only=True):
     triggers: dict[str, Trigger] = {}
     """By name. Left out: the rollback matrix."""
     ab: Comparison = Comparison()
+    """How the lanes are compared."""
     sample_ratio: SampleRatio = SampleRatio()
+    """How the division of the clusters is watched."""
 
     def bake_of(self, stage: int) -> float:
         """Seconds that the share of this stage stands at least."""
