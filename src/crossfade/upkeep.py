@@ -1,28 +1,39 @@
-"""Upkeep: what is done to the folder of a hub that is not running. Export, verify, copy, restore.
+"""Upkeep: what is done to the folder of a hub that is not running. Export, verify, copy, restore, archive.
 
 Like bootstrap it chooses adapters; unlike it, it never serves. Raises the log's own faults (engine.ports):
 LogInUseError when a hub holds the folder, CorruptLogError when the log is not what it was.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from crossfade.config import Config
-from crossfade.core.values import PROGRAMME, SPACE, Instant, Sequence, Shard
+from crossfade.core.values import PROGRAMME, SECOND, SPACE, Instant, Sequence, Shard
 from crossfade.engine.ports import BackupFailedError, Checkpoint, CorruptLogError, Log
 from crossfade.engine.projector import Projector, Views
-from crossfade.engine.streams import Streams, recorded
+from crossfade.engine.snapshots import Folded, Snapshots
+from crossfade.engine.streams import LEAVING, Streams, recorded
+from crossfade.engine.witnessing import hold
+from crossfade.logs.archive import RECORDS_PER_SEGMENT, Top, write_segment
 from crossfade.logs.backup import adopt, back_up, open_copy, until_instant, whole_until
+from crossfade.logs.bases import Base
+from crossfade.logs.database import Database
 from crossfade.logs.export import first_line, record_lines
 from crossfade.logs.sqlite import SqliteLog, open_sqlite
-from crossfade.outbound.checkpoints import FolderWitness, line_texts
+from crossfade.outbound.checkpoints import FolderWitness, line, line_texts
 from crossfade.outbound.host import HostClock
 from crossfade.outbound.signing import PUBLIC_FILE, signing_key
+from crossfade.outbound.snapshots import FolderShelf
 
 SHARDS: Final = (PROGRAMME, SPACE)
 ROWS: Final = 2_000
+KEPT_DAYS: Final = 30
+"""Records that are younger stay in the log, and so do their keys."""
+ENDS: Final = frozenset({"question.answered", "question.declined", "question.withdrawn", "question.expired"})
 
 
 class Place(NamedTuple):
@@ -137,6 +148,105 @@ async def _checked(config: Config) -> list[tuple[int, int, int]]:
             ends.append((int(shard), head.epoch, int(head.sequence)))
     witness.close()
     return ends
+
+
+async def archive_log(config: Config, before: Instant | Place, folder: Path) -> tuple[Sequence, Sequence, list[Path]]:
+    """Move the beginning of a stopped hub's log into files; the last record before it and in it, and the files.
+
+    Of the space's shard alone: the programme's is small, and all of it is in use. What is younger than 30 days stays,
+    and from the first question on that had no end by then. The files are read again before anything is cut off, and
+    a snapshot lies in the folder by then, so that a hub starts without them. Broken off anywhere and repeated, it
+    goes on. Raises BackupFailedError if nothing can be moved, CorruptLogError, OSError.
+    """
+    async with opened_log(config.data_path) as log:
+        witness = FolderWitness(config.checkpoint_path, signing_key(config.data_path))
+        for shard in SHARDS:
+            await hold(log, witness, shard)
+        start = await log.call(lambda database: database.base(SPACE))
+        end = await _archivable(log, before, start.sequence)
+        if (bad := await log.verify(SPACE, start.sequence)) is not None:
+            raise CorruptLogError(f"shard {SPACE}: sequence {bad} is missing or false; nothing was archived")
+        await _put_snapshot_away(config, log)
+        files = await _segments(config, log, start, end, folder)
+        chain = (await log.read(SPACE, Sequence(end - 1), 1))[0].chain
+    await asyncio.to_thread(_cut, config.data_path, end, chain, folder)
+    return start.sequence, end, files
+
+
+async def _archivable(log: SqliteLog, before: Instant | Place, start: Sequence) -> Sequence:
+    """The last record that may be archived. Raises BackupFailedError if there is none."""
+    aged = await until_instant(log, SPACE, HostClock().now() - KEPT_DAYS * 86_400 * SECOND, start)
+    wanted = before.sequence if isinstance(before, Place) else await until_instant(log, SPACE, before, start)
+    head = await log.head(SPACE)
+    limit = min(aged, Sequence(wanted - isinstance(before, Place)), Sequence(head.sequence - 1))
+    if limit <= start:
+        what = "is younger than 30 days" if wanted > start else "is before that, or it is archived already"
+        raise BackupFailedError(f"there is nothing to archive: every record beyond {start} {what}")
+    end, question = await _all_ended(log, start, limit)
+    end = await whole_until(log, SPACE, end)
+    if end <= start:
+        raise BackupFailedError(f"there is nothing to archive: the oldest record is of {question}, which ends later")
+    return end
+
+
+async def _all_ended(log: SqliteLog, start: Sequence, limit: Sequence) -> tuple[Sequence, str]:
+    """The last record up to ``limit`` by which every question has its end, and the question that stands behind it."""
+    spans: dict[str, tuple[Sequence, Sequence | None]] = {}
+    after = start
+    while after < limit and (rows := await log.read(SPACE, after, min(ROWS, limit - after))):
+        for row in rows:
+            kind = row.type.partition("/")[0]
+            if kind == "question.asked":
+                spans[row.stream] = row.sequence, None
+            elif kind in ENDS and row.stream in spans:
+                spans[row.stream] = spans[row.stream][0], row.sequence
+        after = rows[-1].sequence
+    end, question = limit, ""
+    for stream, (asked, ended) in sorted(spans.items(), key=lambda span: -span[1][0]):
+        if asked <= end and (ended is None or ended > end):
+            end, question = Sequence(asked - 1), stream
+    return end, question
+
+
+async def _put_snapshot_away(config: Config, log: SqliteLog) -> None:
+    """The state at the end of the log, so that a start needs nothing of what is archived. Raises BackupFailedError."""
+    shelf = FolderShelf(config.data_path / "snapshots")
+    snapshots = Snapshots(log, config.limits, shelf, SHARDS, release=version("crossfade"))
+    await snapshots.make()
+    folded = Folded(Streams(log, config.limits.ended_questions_kept), Views())
+    await snapshots.load(folded)
+    for shard in SHARDS:
+        head = await log.head(shard)
+        if folded.ends.get(shard, (0, b""))[0] != head.sequence:
+            raise BackupFailedError("no snapshot could be put away, and a start would need what is archived")
+
+
+async def _segments(config: Config, log: SqliteLog, start: Base, end: Sequence, folder: Path) -> list[Path]:
+    head, signer, files = await log.head(SPACE), signing_key(config.data_path), []
+    notes = [(int(text.split(" ")[4]), text) for text in line_texts(config.checkpoint_path, SPACE)]
+    after, prev = start.sequence, start.chain
+    while after < end:
+        rows = await log.read(SPACE, after, min(RECORDS_PER_SEGMENT, end - after))
+        last = rows[-1]
+        own = line(Checkpoint(SPACE, head.epoch, last.sequence, last.chain, HostClock().now()), signer)
+        inside = [text for sequence, text in notes if after < sequence <= last.sequence]
+        top = Top(
+            shard=SPACE, epoch=head.epoch, after=after, after_chain=prev.hex(), sequence=last.sequence,
+            chain=last.chain.hex(), public_key=signer.public.pem().decode(),
+            checkpoints=[*inside, own.decode().rstrip("\n")],
+        )  # fmt: skip
+        files.append(await asyncio.to_thread(write_segment, folder, top, rows))
+        after, prev = last.sequence, last.chain
+    return files
+
+
+def _cut(data: Path, end: Sequence, chain: bytes, folder: Path) -> None:
+    database = Database(data)
+    try:
+        base = Base(end, chain, str(folder.resolve()))
+        database.cut(SPACE, base, lambda stream: stream.partition("/")[0] not in LEAVING)
+    finally:
+        database.close()
 
 
 @asynccontextmanager

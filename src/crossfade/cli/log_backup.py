@@ -70,7 +70,7 @@ def restore(
     if options.data is None:
         raise usage("restore makes a new folder", "name it: --data FOLDER")
     try:
-        ends = asyncio.run(restore_log(settings(options), source, None if at is None else _point(at)))
+        ends = asyncio.run(restore_log(settings(options), source, None if at is None else point("--at", at)))
     except LogError as error:
         raise _failed(error) from None
     Output(options).table([dict(zip(RESTORED, end, strict=True)) for end in ends], RESTORED)
@@ -91,7 +91,8 @@ def _by_hub(options: Options, folder: Path) -> list[dict[str, object]]:
     return [{"shard": int(shard), "sequence": sequence} for shard, sequence in ends.items()]
 
 
-def _point(text: str) -> "Instant | Place":
+def point(option: str, text: str) -> "Instant | Place":
+    """The place or the instant that an option names. Raises CommandError."""
     from crossfade.core.values import Instant, Sequence, Shard
     from crossfade.upkeep import Place
 
@@ -101,9 +102,10 @@ def _point(text: str) -> "Instant | Place":
             return Place(Shard(int(shard) if colon else SPACE), Sequence(int(sequence)))
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise usage(f"--at {text} is no place and no instant", "e.g. --at 2026-11-23T02:43:24Z, --at 1:4711") from None
+        examples = f"e.g. {option} 2026-11-23T02:43:24Z, {option} 1:4711"
+        raise usage(f"{option} {text} is no place and no instant", examples) from None
     if at.tzinfo is None:
-        raise usage(f"--at {text} names no time zone", "write it in UTC, with a Z")
+        raise usage(f"{option} {text} names no time zone", "write it in UTC, with a Z")
     seconds = at.astimezone(UTC).replace(microsecond=0).timestamp()
     return Instant(int(seconds) * 10**9 + at.microsecond * 1_000 + 999)
 

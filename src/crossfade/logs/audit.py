@@ -8,7 +8,7 @@ from typing import Final
 
 from crossfade.core.values import Sequence, Shard
 from crossfade.engine.ports import CorruptLogError, StoredEvent
-from crossfade.logs.codec import GENESIS, verify
+from crossfade.logs.codec import verify
 from crossfade.logs.database import Database
 
 ROWS_CHECKED_AT_START: Final = 1_000
@@ -22,10 +22,11 @@ def check_ends(database: Database) -> None:
     """
     firsts = {Shard(first >> 40): first & (1 << 40) - 1 for first in database.places()}
     for shard in sorted(firsts.keys() | database.heads.keys()):
-        first = firsts.get(shard, 0)
-        if first > 1:
-            raise CorruptLogError(f"shard {shard}: sequence 1 is missing, the first is {first}")
-        after = max(0, database.head(shard).sequence - ROWS_CHECKED_AT_START)
+        base = database.base(shard).sequence
+        first = database.first_sequence(shard) if base else firsts.get(shard, 0)
+        if first > base + 1:
+            raise CorruptLogError(f"shard {shard}: sequence {base + 1} is missing, the first is {first}")
+        after = max(base, database.head(shard).sequence - ROWS_CHECKED_AT_START)
         bad = first_bad(database, shard, Sequence(after))
         if bad is not None:
             raise CorruptLogError(f"shard {shard}: sequence {bad} is missing or false")
@@ -42,7 +43,11 @@ def recover(database: Database) -> None:
 
 
 def first_bad(database: Database, shard: Shard, after: Sequence) -> Sequence | None:
-    """The first sequence beyond ``after`` that is missing or false, up to the head; None if all hold."""
+    """The first sequence beyond ``after`` that is missing or false, up to the head; None if all hold.
+
+    What is archived is not looked at.
+    """
+    after = max(after, database.base(shard).sequence)
     prev = chain_at(database, shard, after)
     if prev is None:
         return after
@@ -101,8 +106,9 @@ def _one_by_one(
 
 
 def chain_at(database: Database, shard: Shard, sequence: Sequence) -> bytes | None:
-    """The chain of one row as it is stored; that of sequence 0 is GENESIS, None if the row cannot be read."""
+    """The chain of one row as it is stored; None if the row cannot be read."""
+    base = database.base(shard)
     try:
-        return GENESIS if sequence == 0 else database.read(shard, Sequence(sequence - 1), 1)[0].chain
+        return base.chain if sequence == base.sequence else database.read(shard, Sequence(sequence - 1), 1)[0].chain
     except CorruptLogError:
         return None

@@ -18,7 +18,7 @@ from typing import Final
 import apsw
 
 from crossfade.core.values import Sequence, Shard
-from crossfade.engine.ports import BackupFailedError, CorruptLogError, Head, StoredEvent
+from crossfade.engine.ports import START, BackupFailedError, CorruptLogError, Head, StoredEvent
 from crossfade.logs.audit import first_bad
 from crossfade.logs.database import Database
 from crossfade.logs.sqlite import SqliteLog, open_sqlite
@@ -173,13 +173,13 @@ async def whole_until(source: SqliteLog, shard: Shard, end: Sequence) -> Sequenc
     return end
 
 
-async def until_instant(source: SqliteLog, shard: Shard, at: int) -> Sequence:
-    """The last sequence of a shard that is not later than ``at``; found by halving, since time never goes back."""
-    low, high = 0, (await source.head(shard)).sequence
+async def until_instant(source: SqliteLog, shard: Shard, at: int, after: Sequence = START) -> Sequence:
+    """The last sequence of a shard that is not later than ``at``, or ``after``; by halving: time never goes back."""
+    low, high = after, (await source.head(shard)).sequence
     while low < high:
         middle = (low + high + 1) // 2
         if (await source.read(shard, Sequence(middle - 1), 1))[0].at <= at:
-            low = middle
+            low = Sequence(middle)
         else:
             high = Sequence(middle - 1)
     return Sequence(low)

@@ -29,6 +29,7 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
+from crossfade.logs.bases import NO_BASE, Base, read_bases, set_base, sweep
 from crossfade.logs.batch import Known, Resolved, resolve
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.keys import UNREACHABLE, Keys
@@ -39,6 +40,7 @@ STREAMS_REMEMBERED_MAX: Final = 100_000
 """Stream versions kept in memory for each shard; one that is not is looked up."""
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
+EMPTY: Final = Head(1, Sequence(0), GENESIS)
 ROWS_PER_STATEMENT_MAX: Final = 512
 ROWS_ROUNDED: Final = 32
 """A statement for more rows takes a multiple of so many: then there are few statements to prepare, and to run."""
@@ -57,6 +59,10 @@ SELECT e.stream, e.version FROM carray(?2) AS named CROSS JOIN events AS e ON e.
 _GREATEST: Final = """
 SELECT stream FROM events WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
 """
+_GREATEST_ARCHIVED: Final = """
+SELECT stream FROM versions WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
+"""
+_ARCHIVED_VERSIONS: Final = "SELECT stream, version FROM versions WHERE shard = ? AND stream IN carray(?)"
 # The place is read from the index, not looked for in it: a longer entry is found as well, but leads elsewhere.
 _UNREACHABLE: Final = """
 SELECT min(sequence) FROM events AS e WHERE place BETWEEN ? AND ? AND place IS NOT (
@@ -91,6 +97,8 @@ class Database:
         self.lost = ""
         """Why nothing can ever be written again: what was acknowledged is not there any more."""
         self.heads: dict[Shard, Head] = {}
+        self.bases: dict[Shard, Base] = {}
+        """Where the shards begin whose first records are archived."""
         self._lock = FolderLock(folder)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.release)
@@ -101,7 +109,23 @@ class Database:
 
     def head(self, shard: Shard) -> Head:
         """The durable end of the shard."""
-        return self.heads.get(shard) or Head(1, Sequence(0), GENESIS)
+        return self.heads.get(shard) or EMPTY
+
+    def base(self, shard: Shard) -> Base:
+        """The last record of the shard that is archived."""
+        return self.bases.get(shard, NO_BASE)
+
+    def cut(self, shard: Shard, base: Base, goes_on: Callable[[str], bool]) -> None:
+        """Forget the records up to ``base``, which are archived, but for the versions of streams that go on.
+
+        No transaction may go on beyond it. Gives the room in the file back, which takes as long as writing the rest.
+        """
+        self._refuse_if_broken()
+        with _reading("the file"):
+            set_base(self._connection, shard, base, goes_on)
+            self.heads = self._opened()
+            self._connection.execute("VACUUM")
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def append(self, work: dict[Shard, list[Tx]]) -> dict[Shard, Resolved]:
         """Store the transactions of several shards in one durable write; all of it, or nothing.
@@ -154,8 +178,14 @@ class Database:
         self._keys.clear()
         with _reading("the table of heads"):
             heads = dict(map(_head, self._connection.execute("SELECT shard, epoch, sequence, chain FROM heads")))
+            self.bases = read_bases(self._connection)
+            for shard, base in self.bases.items():
+                if base.sequence >= heads.get(shard, EMPTY).sequence:
+                    raise CorruptLogError(f"shard {shard}: sequence {base.sequence + 1} is missing")
+                sweep(self._connection, shard, base)
         with _reading("the index of keys"):
-            self._keys.update((shard, Keys(self._connection, shard, head.sequence)) for shard, head in heads.items())
+            for shard, head in heads.items():
+                self._keys[shard] = Keys(self._connection, shard, self.base(shard).sequence, head.sequence)
         return heads
 
     def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
@@ -218,6 +248,14 @@ class Database:
             key = self._connection.execute(UNREACHABLE, (start + first, start + min(last, indexed))).get
         return min((found for found in (stream, key) if found is not None), default=None)
 
+    def first_sequence(self, shard: Shard) -> Sequence:
+        """The sequence of the shard's first record that is not archived, whatever its head says; 0 if it has none."""
+        start, base = place(shard, 0), self.base(shard).sequence
+        with _reading(f"shard {shard}: the first record"):
+            bounds = start + base + 1, place(Shard(shard + 1), 0) - 1
+            first = self._connection.execute("SELECT min(place) FROM events WHERE place BETWEEN ? AND ?", bounds).get
+        return Sequence(0 if first is None else first - start)
+
     def places(self) -> Iterator[int]:
         """The first place of each shard that has events."""
         found, after = None, -1
@@ -250,7 +288,10 @@ class Database:
         versions = self._versions_of(shard)
         unknown = versions.unknown(txs)
         if unknown:
-            versions.known.update(self._connection.execute(_VERSIONS, (shard, apsw.carray(tuple(unknown)))))
+            named = shard, apsw.carray(tuple(unknown))
+            if shard in self.bases:
+                versions.known.update(self._connection.execute(_ARCHIVED_VERSIONS, named))
+            versions.known.update(self._connection.execute(_VERSIONS, named))
         used = self._keys_of(shard).used([tx.key for tx in txs])
         # The versions are changed in place, ahead of the commit: they are forgotten if it fails.
         return resolve(shard, self.head(shard), txs, Known(used, versions.known))
@@ -260,14 +301,15 @@ class Database:
 
             def greatest(beginning: str) -> str:
                 bounds = shard, beginning, f"{beginning[:-1]}0" if beginning else "\U0010ffff"
-                return self._connection.execute(_GREATEST, bounds).get or ""
+                found = (self._connection.execute(sql, bounds).get for sql in (_GREATEST, _GREATEST_ARCHIVED))
+                return max(one or "" for one in found)
 
             self._versions[shard] = Versions(greatest)
         return self._versions[shard]
 
     def _keys_of(self, shard: Shard) -> Keys:
         if shard not in self._keys:
-            self._keys[shard] = Keys(self._connection, shard, self.head(shard).sequence)
+            self._keys[shard] = Keys(self._connection, shard, self.base(shard).sequence, self.head(shard).sequence)
         return self._keys[shard]
 
     def _committed(self, done: list[Resolved]) -> None:

@@ -56,11 +56,12 @@ Slice = list[bytes]
 class Keys:
     """The keys of one shard. Belongs to one connection, whose transactions are not its own."""
 
-    def __init__(self, connection: apsw.Connection, shard: Shard, head: Sequence) -> None:
-        """Read what the table does not know yet. Raises CorruptLogError, and what SQLite raises."""
+    def __init__(self, connection: apsw.Connection, shard: Shard, base: Sequence, head: Sequence) -> None:
+        """Read what the table does not know yet of the records beyond ``base``. Raises CorruptLogError, apsw.Error."""
         self._connection = connection
         self._shard = shard
         self._start = shard << 40
+        self._base = base
         self._fresh: dict[bytes, int] = {}
         """Key → the place of its first record; not on its way into the table yet."""
         self._buckets: list[list[bytes]] = [[] for _ in range(BUCKETS)]
@@ -76,7 +77,7 @@ class Keys:
         self._owed = 0
         self._head = self._through = head
         """The record up to which the table is complete once everything that waits is written."""
-        self.complete = Sequence(self._one(int, "SELECT sequence FROM indexed WHERE shard = ?", shard) or 0)
+        self.complete = max(base, Sequence(self._one(int, "SELECT sequence FROM indexed WHERE shard = ?", shard) or 0))
         """The record up to which it is complete."""
         self._newest = b""
         """No key is greater: whatever is greater was never used."""
@@ -96,7 +97,8 @@ class Keys:
                     found[key] = place
         if ask and self.complete:
             last = self._start + (1 << 40) - 1
-            found.update(self._connection.execute(_FIND, (apsw.carray(tuple(ask)), self._start, last)))
+            bounds = self._start + self._base + 1, last
+            found.update(self._connection.execute(_FIND, (apsw.carray(tuple(ask)), *bounds)))
         return {key: self._sequences(key, place) for key, place in found.items()} if found else {}
 
     def write(self, count: int) -> None:
@@ -131,7 +133,7 @@ class Keys:
             self._write_chunk(min(head, self.complete + RECORDS_PER_CHUNK))
         self._newest = self._one(bytes, "SELECT max(key) FROM keys") or b""
         last, rows = b"", self._connection.execute(_BEHIND, (self._start + self.complete, self._start + head))
-        if self.complete:  # a transaction that goes on behind it is in the table already
+        if self.complete > self._base:  # a transaction that goes on behind it is in the table already
             last = next(rows, (0, b""))[1]
         # Damage may have made another type of a key: whoever reads that record will say so.
         self._stage(((place, key) for place, key in rows if isinstance(key, bytes) and len(key) == KEY_BYTES), last)

@@ -15,6 +15,7 @@ from typing import Final
 import apsw
 
 from crossfade.engine.ports import LogError, LogInUseError
+from crossfade.logs.bases import SCHEMA as _BASES
 
 FILE_NAME: Final = "log.db"
 LOCK_NAME: Final = "log.lock"
@@ -190,6 +191,8 @@ def _create_or_recognise(connection: apsw.Connection) -> None:
         connection.execute(_SCHEMA)
     elif connection.pragma("user_version") == 1 and connection.pragma("application_id") == APPLICATION_ID:
         connection.execute(f"DROP INDEX events_by_key; {_KEYS}")
+    if connection.pragma("user_version") == FORMAT:
+        connection.execute(_BASES)
     connection.execute("COMMIT")
     application_id, version = connection.pragma("application_id"), connection.pragma("user_version")
     if application_id != APPLICATION_ID:
