@@ -30,6 +30,7 @@ from crossfade.engine.views.instants import iso
 from crossfade.inbound.app import build_app
 from crossfade.inbound.asgi import Streams
 from crossfade.inbound.auth import Door
+from crossfade.inbound.collector import CollectorPolicy
 from crossfade.inbound.gate import ConnectionLimits
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
 from crossfade.inbound.mcp.settings import McpSettings
@@ -248,7 +249,8 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
         https=config.public_url.startswith("https:"),
         body_bytes_max=config.body_bytes_max,
     )
-    app = build_app(hub, mcp, settings, clock=clock, streams=streams)
+    collector = CollectorPolicy(clock.monotonic)
+    app = build_app(hub, mcp, settings, clock=clock, streams=streams, pauses=collector.pauses)
 
     async def drain(grace_seconds: float) -> None:
         hub.drain()
@@ -267,6 +269,7 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
         ),
         drain,
         app.front(),
+        collector,
     )
 
 

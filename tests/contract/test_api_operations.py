@@ -7,6 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from crossfade.core.values import Scope
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import UnavailableError, UnknownOutcomeError
+from crossfade.inbound.app import build_app
+from crossfade.inbound.collector import Pauses
 from tests.kit.http import FailingLog, Web
 from tests.kit.hub import run
 
@@ -108,6 +110,19 @@ async def test_the_metrics_tell_what_happened() -> None:
         assert value("agents_present") == 2
         assert value("ready") == 1
         assert value("build_info", version="0.0-test") == 1
+
+
+@run
+async def test_metrics_tell_how_long_the_garbage_collector_stopped_the_hub() -> None:
+    async with Web(open_loopback=True) as web:
+        pauses = Pauses()
+        web.app = build_app(web.hub, None, web.settings, clock=web.clock, streams=web.streams, pauses=pauses)
+        for length_ms in (0.4, 3.0, 1.0):
+            pauses.add(length_ms)
+        found = samples((await web.get("/metrics")).text)
+        assert found["crossfade_gc_pause_longest_seconds", ()] == 0.003
+        assert found["crossfade_gc_pause_seconds_bucket", (("le", "0.002"),)] == 2
+        assert found["crossfade_gc_pause_seconds_count", ()] == 3
 
 
 @run

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import itertools
 import os
 import signal
 import socket
@@ -13,11 +14,24 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from crossfade.config import Config
 from crossfade.inbound.asgi import Ending, EventStream, Receive, Scope, Send, Streams, disconnected, json_response
-from crossfade.inbound.collector import FREEZE_EVERY, THRESHOLDS
+from crossfade.inbound.collector import FREEZE_EVERY, THRESHOLDS, CollectorPolicy
+from crossfade.inbound.gate import ConnectionLimits
 from crossfade.inbound.listeners import AddressInUseError, ListenError
 from crossfade.inbound.server import Server, ServerSettings
-from tests.kit.http_server import HEAD, Echo, code, connected, exchange, fewer_connections, run, serving, status
+from tests.kit.http_server import (
+    HEAD,
+    Echo,
+    Fronted,
+    code,
+    connected,
+    exchange,
+    fewer_connections,
+    run,
+    serving,
+    status,
+)
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -438,13 +452,19 @@ def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
         streams = Streams()
         app = Held(streams)
 
-        async def visit(server: Server, request: bytes) -> None:
+        async def visit(server: Server, *requests: bytes) -> None:
             async with connected(server) as client:
-                await client.send(request)
-                await client.until(b"\r\n\r\n")
+                for request in requests:
+                    await client.send(request)
+                    await client.until(b"\r\n\r\n")
             await fewer_connections(server, 0)
 
-        async with serving(Echo()) as echo, serving(app, streams.drain) as held:
+        front = Fronted()
+        async with (
+            serving(Echo()) as echo,
+            serving(app, streams.drain) as held,
+            serving(Echo(), front=front) as fronted,
+        ):
             gc.collect()
             gc.disable()
             try:
@@ -452,6 +472,7 @@ def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
                     await visit(echo, b"POST / " + HEAD + b"Content-Length: 1\r\n\r\nx")
                     await visit(echo, b"nonsense\r\n\r\n")
                     await visit(held, b"GET / " + HEAD + b"\r\n")
+                    await visit(fronted, *[b"POST /mcp " + HEAD + b"Content-Length: 1\r\n\r\nx"] * 3)
                 app.opened.clear()
                 gc.set_debug(gc.DEBUG_SAVEALL)
                 gc.collect()
@@ -461,6 +482,7 @@ def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
                 gc.garbage.clear()
                 gc.enable()
         assert ours == []
+        assert front.served == 40
 
     run(scenario())
 
@@ -631,6 +653,35 @@ def test_of_two_processes_started_together_on_one_port_one_serves() -> None:
         assert (serving_one.returncode, outcomes[1 - refused][1]) == (0, b"")
 
     run(scenario())
+
+
+def test_a_pass_of_the_collector_visits_no_more_however_much_a_hub_holds_and_every_pause_is_told() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count(), len(gc.callbacks)
+    clock = itertools.count(0, 3_000_000)
+    policy = CollectorPolicy(lambda: next(clock))
+    policy.start()
+    passes, sizes = [], []
+    gc.callbacks.append(lambda phase, info: passes.append(info["generation"]) if phase == "start" else None)
+    try:
+        held = []
+        for _ in range(30):
+            held.append([[number] for number in range(THRESHOLDS[0])])
+            sizes.append(sum(len(gc.get_objects(generation)) for generation in range(3)))
+    finally:
+        gc.callbacks.pop()
+        policy.stop()
+    assert max(sizes) <= THRESHOLDS[0] * (THRESHOLDS[1] + 3)
+    assert {0, 1} == set(passes)
+    assert (policy.pauses.by_length_ms.count, policy.pauses.longest_ms) == (len(passes), 3.0)
+    del held
+    gc.collect()
+    assert (gc.get_threshold(), gc.get_freeze_count(), len(gc.callbacks)) == before
+
+
+def test_by_default_a_hub_holds_18_000_connections_and_drops_idle_ones_in_5_seconds_under_pressure() -> None:
+    bounds = ConnectionLimits()
+    assert (bounds.connections_max, bounds.keep_alive_pressed_seconds) == (18_000, 5.0)
+    assert Config().connections_max == bounds.connections_max
 
 
 def test_the_collector_is_told_off_while_a_server_owns_the_process_and_back_afterwards() -> None:

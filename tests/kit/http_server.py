@@ -22,6 +22,7 @@ from crossfade.inbound.asgi import (
 from crossfade.inbound.front import Front
 from crossfade.inbound.gate import ConnectionLimits
 from crossfade.inbound.protocol import BoundedProtocol
+from crossfade.inbound.replies import Reply
 from crossfade.inbound.server import OnDrain, Server, ServerSettings
 
 T = TypeVar("T")
@@ -132,6 +133,22 @@ class Echo:
         self.headers = list(scope["headers"])
         self.ends.append("answered")
         await json_response(send, 200, body)
+
+
+class Fronted:
+    """A front that answers with the body, and counts."""
+
+    target = b"/mcp"
+    served = 0
+
+    def remember(self, scope: Scope) -> object | None:
+        """Every head."""
+        return self
+
+    async def serve(self, head: object, body: bytes, reply: Reply) -> None:
+        """The body."""
+        self.served += 1
+        await reply.whole(200, body)
 
 
 def status(answer: bytes) -> int:

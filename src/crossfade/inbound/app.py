@@ -15,6 +15,7 @@ from crossfade.inbound.api.dispatch import Api
 from crossfade.inbound.api.table import ROUTES
 from crossfade.inbound.asgi import App, Receive, Scope, Send, Streams, json_response
 from crossfade.inbound.auth import Door
+from crossfade.inbound.collector import Pauses
 from crossfade.inbound.console import build_console
 from crossfade.inbound.front import Front
 from crossfade.inbound.health import Health
@@ -98,10 +99,12 @@ class _McpFront:
         return self._mcp.remember(scope) if self._door.check(scope) is None else None
 
 
-def build_app(hub: Hub, mcp: App | None, settings: AppSettings, *, clock: Clock, streams: Streams) -> Application:
+def build_app(
+    hub: Hub, mcp: App | None, settings: AppSettings, *, clock: Clock, streams: Streams, pauses: Pauses | None = None
+) -> Application:
     """Put the application together; ``mcp`` is the endpoint at /mcp, None for none.
 
-    ``streams`` is what the server drains when it stops.
+    ``streams`` is what the server drains when it stops, ``pauses`` what its garbage collector made.
     """
     health = Health(hub, streams)
     document = msgspec.json.encode(openapi.document(settings.version, ROUTES, PLAIN))
@@ -112,7 +115,7 @@ def build_app(hub: Hub, mcp: App | None, settings: AppSettings, *, clock: Clock,
     plain: dict[str, App] = {
         "/livez": _get(health.live),
         "/readyz": _get(health.ready),
-        "/metrics": _get(MetricsEndpoint(hub, settings, streams)),
+        "/metrics": _get(MetricsEndpoint(hub, settings, streams, pauses or Pauses())),
         "/openapi.json": _get(describe),
         "/v1/stream": EventEndpoint(hub, settings, streams),
     }

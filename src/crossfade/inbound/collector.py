@@ -1,26 +1,52 @@
-"""When the garbage collector runs in a process that holds thousands of connections.
+"""When the garbage collector runs in a process that holds thousands of connections, and how long it stops it.
 
 A full collection visits every object: with default settings it paused the loop for 32 ms at 1,500
-streams and 239 ms at 9,700. What a connection is made of lives long and is freed by reference
-counts, so it is moved out of the collector's sight as connections grow. The price: a cycle among
-frozen objects is never freed, so whoever closes a connection breaks its cycles.
+streams and 239 ms at 9,700. What a hub holds lives long and is freed by reference counts, so whatever
+has survived is moved out of the collector's sight, as connections grow and after each collection of the
+middle generation. A pass then visits what came since, however much there is (docs/adr/0023). The price: a cycle
+among frozen objects is never freed, so whoever closes a connection breaks its cycles.
 
 Not here: anything that collects on a timer, which would pause a busy hub at the wrong moment.
 """
 
 import gc
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
+
+from crossfade.engine.measures import Histogram
 
 FREEZE_EVERY: Final = 500
 """Connections accepted between two freezes."""
-THRESHOLDS: Final = (50_000, 20, 1_000)
-"""Allocations before a young collection, and how many of those before an older one."""
+THRESHOLDS: Final = (20_000, 5, 1_000_000)
+"""Objects more than before until a young collection, how many of those until one of the middle, and of those
+until a full one, of which there is none."""
+PAUSE_EDGES_MS: Final[tuple[float, ...]] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""Upper edges in milliseconds, inclusive."""
+_NANOSECONDS: Final = 1_000_000
+"""In a millisecond."""
+
+
+class Pauses:
+    """How long the collector stopped everything else, each time; since the process was the server's own."""
+
+    def __init__(self) -> None:
+        self.by_length_ms = Histogram(PAUSE_EDGES_MS)
+        self.longest_ms = 0.0
+
+    def add(self, length_ms: float) -> None:
+        """Count one."""
+        self.by_length_ms.add(length_ms)
+        self.longest_ms = max(self.longest_ms, length_ms)
 
 
 class CollectorPolicy:
     """The policy while a server runs. Affects the whole process; ``stop`` puts everything back."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], int] | None = None) -> None:
+        """``monotonic``: nanoseconds of a clock, without which no pause is measured."""
+        self.pauses = Pauses()
+        self._monotonic = monotonic
+        self._began = 0
         self._before: tuple[int, int, int] | None = None
 
     def start(self) -> None:
@@ -29,6 +55,7 @@ class CollectorPolicy:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
+        gc.callbacks.append(self._collected)
 
     def admitted(self, count: int) -> None:
         """Note that connection number ``count`` was accepted."""
@@ -38,6 +65,18 @@ class CollectorPolicy:
     def stop(self) -> None:
         """Return to what was before ``start``."""
         if self._before is not None:
+            gc.callbacks.remove(self._collected)
             gc.unfreeze()
             gc.set_threshold(*self._before)
             self._before = None
+
+    def _collected(self, phase: str, info: dict[str, Any]) -> None:
+        """Called by the collector before and after each pass."""
+        now = 0 if self._monotonic is None else self._monotonic()
+        if phase == "start":
+            self._began = now
+            return
+        if self._monotonic is not None:
+            self.pauses.add((now - self._began) / _NANOSECONDS)
+        if info["generation"] > 0:
+            gc.freeze()

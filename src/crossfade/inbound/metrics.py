@@ -24,6 +24,7 @@ from crossfade.engine.measures import Histogram, Measures
 from crossfade.inbound import auth, errors
 from crossfade.inbound.api.routes import OPERATE
 from crossfade.inbound.asgi import Receive, Scope, Send, Streams
+from crossfade.inbound.collector import Pauses
 from crossfade.inbound.settings import AppSettings
 
 WAKE_LEVEL: Final[Mapping[str, str]] = {
@@ -39,10 +40,11 @@ WAKE_LEVEL: Final[Mapping[str, str]] = {
 class HubCollector(Collector):
     """Turns the hub's measures into metric families whenever somebody asks."""
 
-    def __init__(self, hub: Hub, streams: Streams, version: str) -> None:
+    def __init__(self, hub: Hub, streams: Streams, version: str, pauses: Pauses) -> None:
         self._hub = hub
         self._streams = streams
         self._version = version
+        self._pauses = pauses
 
     def collect(self) -> Iterator[Metric]:
         """Every family, with the values of now."""
@@ -58,6 +60,7 @@ class HubCollector(Collector):
         yield _gauge("ready", "1 if the log takes writes.", int(self._hub.ready))
         text = "Records that no signed checkpoint covers yet; more than some thousand: see to the checkpoint folder."
         yield _gauge("log_unwitnessed_records", text, self._hub.keeping.unwitnessed_records)
+        yield from _collector(self._pauses)
         info = GaugeMetricFamily("crossfade_build_info", "1; the release is the label.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
@@ -126,6 +129,13 @@ def _rollout(hub: Hub) -> Iterator[Metric]:
     yield agents
 
 
+def _collector(pauses: Pauses) -> Iterator[Metric]:
+    family = HistogramMetricFamily("crossfade_gc_pause_seconds", "Passes of the garbage collector: all else stops.")
+    _observe(family, [], pauses.by_length_ms, 1_000)
+    yield family
+    yield _gauge("gc_pause_longest_seconds", "The longest of them since the start.", pauses.longest_ms / 1_000)
+
+
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"crossfade_{name}", text, value=value)
 
@@ -154,11 +164,11 @@ def _observe(family: HistogramMetricFamily, labels: list[str], histogram: Histog
 class MetricsEndpoint:
     """GET /metrics; needs an operator's token unless the hub is a development hub."""
 
-    def __init__(self, hub: Hub, settings: AppSettings, streams: Streams) -> None:
+    def __init__(self, hub: Hub, settings: AppSettings, streams: Streams, pauses: Pauses) -> None:
         self._hub = hub
         self._settings = settings
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(HubCollector(hub, streams, settings.version))
+        self._registry.register(HubCollector(hub, streams, settings.version, pauses))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All families as text."""

@@ -66,15 +66,23 @@ class Server:
     """One server. ``start``, then ``wait``; or ``serve`` for both. ``stop`` from anywhere on the loop."""
 
     def __init__(
-        self, app: App, settings: ServerSettings, on_drain: OnDrain | None = None, front: Front | None = None
+        self,
+        app: App,
+        settings: ServerSettings,
+        on_drain: OnDrain | None = None,
+        front: Front | None = None,
+        collector: CollectorPolicy | None = None,
     ) -> None:
-        """``front`` answers, in the place of ``app``, what it can answer without ASGI."""
+        """``front`` answers, in the place of ``app``, what it can answer without ASGI.
+
+        ``collector`` is started and stopped with a server that owns its process.
+        """
         self.settings = settings
         self.gate = Gate(settings.limits)
         self.gate.front = front
         self.started = asyncio.Event()
         """Set when connections are accepted."""
-        self._collector = CollectorPolicy()
+        self._collector = collector or CollectorPolicy()
         self._runner = _Runner(_configuration(app, settings, self.gate), self, on_drain)
         self._listeners: Listeners | None = None
         self._task: asyncio.Task[None] | None = None
