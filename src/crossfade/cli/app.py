@@ -27,7 +27,7 @@ GROUPS: Final = {
     "signoff": "Consent of specialists: ls, show, request, withdraw, stop; they give it with `answer`.",
     "certificate": "What was signed, and the proof: ls, get, show, verify, key.",
     "baseline": "The polling lane before anything moves: start, show, stop.",
-    "log": "The record of everything: head, tail, show, verify, export, backup, restore.",
+    "log": "The record of everything: head, tail, show, verify, export, backup, restore, archive.",
     "config": "Settings: show, check, schema.",
 }
 
@@ -107,6 +107,7 @@ COMMANDS: Final = (
     Command("log verify", "log_files:verify", "Check that the log is what was written, and tells a possible story."),
     Command("log backup", "log_backup:backup", "Copy the log, also while the hub serves, and verify the copy."),
     Command("log restore", "log_backup:restore", "Make a hub's folder from a copy, whole or up to a point in time."),
+    Command("log archive", "log_archive:archive", "Move the oldest records of a stopped hub's log into files."),
     Command("log export", "log_files:export", "Write the whole log to a file that anybody can check."),
     Command("connect", "connecting:connect", "Connect a client: print what to run or write, or write it."),
     Command("config show", "configuring:show", "Show every setting and where it comes from."),
