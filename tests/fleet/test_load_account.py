@@ -6,7 +6,7 @@ import pytest
 
 from crossfade.fleet.journal import Entry, Step
 from crossfade.fleet.load.account import Findings, Tally, findings
-from crossfade.fleet.load.ledger import BUCKETS, Ledger, bucket_files, bucket_of
+from crossfade.fleet.load.journals import BUCKETS, Journals, bucket_files, bucket_of
 from crossfade.fleet.load.profile import Phase
 from crossfade.fleet.load.report import missed
 from crossfade.fleet.reconcile import reconcile
@@ -67,8 +67,8 @@ def test_two_accepted_answers_are_doubled_even_in_a_run_that_was_cut() -> None:
     assert (found.doubled, found.unfinished) == (1, 0)
 
 
-def test_the_ledger_writes_what_the_account_and_the_plain_reconciliation_read(tmp_path: Path) -> None:
-    first, second = Ledger(tmp_path, 0), Ledger(tmp_path, 1)
+def test_the_journals_writes_what_the_account_and_the_plain_reconciliation_read(tmp_path: Path) -> None:
+    first, second = Journals(tmp_path, 0), Journals(tmp_path, 1)
     ids = [f"q_{number}{letter}" for number, letter in enumerate("0123456789abcdefghjkmnpqrstvwxyz")]
     for question in ids:
         first.asked("a", question, "b", 0)

@@ -11,7 +11,7 @@ import pytest
 from crossfade.fleet.journal import Entry, Step, read_journal
 from crossfade.fleet.load.crew import Crew
 from crossfade.fleet.load.frames import Caller
-from crossfade.fleet.load.ledger import Ledger
+from crossfade.fleet.load.journals import Journals
 from crossfade.fleet.load.line import Line, Place
 from crossfade.fleet.load.member import Listener, Member, Poller
 from crossfade.fleet.load.profile import Phase, Profile
@@ -41,7 +41,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         profile = Profile(agents=2, phases=(Phase("steady", 1, 1),))
         self.folder = folder
-        self.crew = Crew(Place("127.0.0.1", 1, ()), profile, "run", Ledger(folder, 0), 0)
+        self.crew = Crew(Place("127.0.0.1", 1, ()), profile, "run", Journals(folder, 0), 0)
         self.ends: list[tuple[str, str, bytes, str]] = []
         self.crew.on_end = lambda *told: self.ends.append(told)
 
@@ -51,7 +51,7 @@ class World:
         return line
 
     def entries(self) -> list[Entry]:
-        self.crew.ledger.close()
+        self.crew.journals.close()
         found = [entry for file in self.folder.glob("*.jsonl") for entry in read_journal(file)]
         return sorted(found, key=lambda entry: entry.at_ns)
 
@@ -65,7 +65,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     asyncio.set_event_loop(loop)
     made = loop.run_until_complete(make())
     yield made
-    made.crew.ledger.close()
+    made.crew.journals.close()
     loop.close()
     asyncio.set_event_loop(None)
 

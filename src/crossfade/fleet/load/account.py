@@ -18,7 +18,7 @@ import msgspec
 
 from crossfade.core.histograms import Histogram
 from crossfade.fleet.journal import Entry, Step, read_journal
-from crossfade.fleet.load.ledger import BUCKETS, bucket_files
+from crossfade.fleet.load.journals import BUCKETS, bucket_files
 from crossfade.fleet.load.profile import Phase
 from crossfade.fleet.reconcile import Account, Fault, reconcile
 

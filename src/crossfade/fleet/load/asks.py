@@ -152,7 +152,7 @@ class Asking:
         ask.question_id = question_id
         self._unsent -= 1
         self.acknowledged += 1
-        self._crew.ledger.asked(ask.caller.name, question_id, ask.peer, ask.due_ns)
+        self._crew.journals.asked(ask.caller.name, question_id, ask.peer, ask.due_ns)
         if question_id in self._early:
             self._early.discard(question_id)
         else:
@@ -176,5 +176,5 @@ class Asking:
     def _end(self, question_id: str, status: str, content: bytes, channel: str) -> None:
         ask = self._open.pop(question_id, None)
         name = ask.caller.name if ask is not None else "?"
-        self._crew.ledger.ended(name, question_id, status, content, channel)
+        self._crew.journals.ended(name, question_id, status, content, channel)
         self.answered += status == "answered"

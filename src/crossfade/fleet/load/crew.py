@@ -8,7 +8,7 @@ from typing import Final
 from crossfade.core.histograms import Histogram
 from crossfade.fleet.dice import Dice
 from crossfade.fleet.host import monotonic_ns
-from crossfade.fleet.load.ledger import Ledger
+from crossfade.fleet.load.journals import Journals
 from crossfade.fleet.load.line import Place, Traffic
 from crossfade.fleet.load.pool import Pool
 from crossfade.fleet.load.profile import Profile
@@ -29,12 +29,12 @@ def _nobody(question_id: str, status: str, content: bytes, channel: str) -> None
 class Crew:
     """The surroundings of the agents."""
 
-    def __init__(self, place: Place, profile: Profile, run: str, ledger: Ledger, lines: int) -> None:
+    def __init__(self, place: Place, profile: Profile, run: str, journals: Journals, lines: int) -> None:
         self.place = place
         self.profile = profile
         self.model = profile.model
         self.run = run
-        self.ledger = ledger
+        self.journals = journals
         self.dice = Dice(profile.seed)
         self.loop = asyncio.get_running_loop()
         self.carried = Traffic()

@@ -113,11 +113,11 @@ class Member:
 
     def _receive(self, question_id: str, asker: str, channel: str, lane: str) -> None:
         self.crew.answering += 1
-        self.crew.ledger.received(self.caller.name, question_id, asker, channel, lane)
+        self.crew.journals.received(self.caller.name, question_id, asker, channel, lane)
 
     def _settle(self, question_id: str, status: str, content: bytes, own_seconds: float) -> None:
         self.crew.answering -= 1
-        self.crew.ledger.answered(self.caller.name, question_id, status, content.decode(), own_seconds)
+        self.crew.journals.answered(self.caller.name, question_id, status, content.decode(), own_seconds)
 
 
 Answer = tuple[str, bytes, bytes, float]
@@ -129,10 +129,11 @@ class Poller(Member):
 
     __slots__ = ("_answer", "_arguments", "_native", "_queue", "_request", "_tool", "_wait_seconds")
 
-    def __init__(self, crew: Crew, caller: Caller, tool: bytes, wait_seconds: int) -> None:
+    def __init__(self, crew: Crew, caller: Caller, tool: bytes, wait_seconds: int, first_seconds: int = 0) -> None:
+        """``first_seconds``: patience of the first wait, if another: waits of a fleet do not end in step."""
         super().__init__(crew, caller)
         self._tool = tool
-        self._wait_seconds = wait_seconds
+        self._wait_seconds = first_seconds or wait_seconds
         self._arguments = b""
         self._queue: deque[str] = deque()
         self._answer: Answer | None = None
@@ -141,6 +142,7 @@ class Poller(Member):
         """Native answers given in this wait: question → content, seconds."""
         self._request = b""
         self._wait(send=False)
+        self._wait_seconds = wait_seconds
 
     def resume(self) -> None:
         """Send what is under way, again if need be; nothing while the agent is busy with itself."""

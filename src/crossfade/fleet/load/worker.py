@@ -22,7 +22,7 @@ from crossfade.fleet.host import cpu_seconds, monotonic_ns
 from crossfade.fleet.load.asks import Asking
 from crossfade.fleet.load.crew import Crew
 from crossfade.fleet.load.frames import Caller
-from crossfade.fleet.load.ledger import Ledger
+from crossfade.fleet.load.journals import Journals
 from crossfade.fleet.load.line import Place
 from crossfade.fleet.load.member import Listener, Member, Poller
 from crossfade.fleet.load.orders import ORDERS, Finish, Go, Halt, Last, Order, State
@@ -63,7 +63,7 @@ class LoadProcess:
         self.order = order
         mixed = msgspec.structs.replace(profile, seed=profile.seed * 1_000_003 + order.process)
         place = Place(order.host, order.port, order.sources)
-        self.crew = Crew(place, mixed, order.run, Ledger(Path(order.folder), order.process), order.lines)
+        self.crew = Crew(place, mixed, order.run, Journals(Path(order.folder), order.process), order.lines)
         self.shape = Shape(profile)
         indices = own(profile, order.process, order.processes)
         names = names_of(profile, order.run)
@@ -87,8 +87,10 @@ class LoadProcess:
         if on_elicitation and carrier is Carrier.STREAM:
             return Listener(self.crew, caller)
         if on_elicitation and carrier is Carrier.ATTEND:
-            return Poller(self.crew, caller, b"attend", model.attend_wait_seconds)
-        return Poller(self.crew, caller, b"wait_for_messages", model.poll_timeout_seconds)
+            seconds, tool = model.attend_wait_seconds, b"attend"
+        else:
+            seconds, tool = model.poll_timeout_seconds, b"wait_for_messages"
+        return Poller(self.crew, caller, tool, seconds, 1 + self.crew.dice.word() % seconds)
 
     async def attach(self) -> None:
         """Connect every agent, a bounded number at a time."""
@@ -126,7 +128,7 @@ class LoadProcess:
             due=asking.due,
             acknowledged=asking.acknowledged,
             answered=asking.answered,
-            received=crew.ledger.received_count,
+            received=crew.journals.received_count,
             open=asking.open,
             unacknowledged=asking.unacknowledged,
             answering=crew.answering,
@@ -153,7 +155,7 @@ class LoadProcess:
         self.crew.pool.close()
         for member in self.members:
             member.stop()
-        self.crew.ledger.close()
+        self.crew.journals.close()
         return Last(
             counts=dict(self.crew.counts),
             faults=dict(self.crew.faults),
@@ -177,7 +179,7 @@ async def _reports(process: LoadProcess) -> None:
     for turn in itertools.count():
         _say(process.state())
         if turn % STATES_PER_FLUSH == 0:
-            process.crew.ledger.flush()
+            process.crew.journals.flush()
         await asyncio.sleep(STATE_SECONDS)
 
 

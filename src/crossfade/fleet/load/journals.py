@@ -26,7 +26,7 @@ def bucket_files(folder: Path, bucket: int) -> list[Path]:
     return sorted(folder.glob(f"*-{bucket:02}.jsonl"))
 
 
-class Ledger:
+class Journals:
     """Where one process writes."""
 
     def __init__(self, folder: Path, process: int) -> None:
