@@ -89,8 +89,8 @@ def test_a_block_counts_when_it_is_over_and_a_look_in_its_middle_changes_nothing
         watched.take(count)
         left_alone.take(count)
         if index % 20 == 19:
-            watched.judgement()
-    assert watched.judgement() == left_alone.judgement() == judge(PROMOTION, counts)
+            watched.ruling()
+    assert watched.ruling() == left_alone.ruling() == judge(PROMOTION, counts)
     half = judge(PROMOTION, counts[: 20 * 15])
     assert half.blocks == 1
     assert half.log_evidence == judge(PROMOTION, counts[: 20 * 10]).log_evidence
@@ -423,7 +423,7 @@ def test_a_gate_that_is_watched_can_be_kept_and_taken_up_again(spec):
     for count in counts[700:]:
         watch.take(count)
         again.take(count)
-    assert again.judgement() == watch.judgement() == judge(spec, counts)
+    assert again.ruling() == watch.ruling() == judge(spec, counts)
 
 
 @pytest.mark.parametrize("spec", [PROMOTION, TRIGGER, AB, SPLIT])

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from crossfade.cli.exits import CommandError, Exit, usage
 from crossfade.cli.options import PLAIN, Options
 from crossfade.cli.output import Output, Row
-from crossfade.core.gates import Judgement, Kind, Spec, Verdict, judge
+from crossfade.core.gates import Ruling, Kind, Spec, Verdict, judge
 from crossfade.core.gates.said import errored
 from crossfade.runsheets.counts import Counts, CountsError, load_counts
 from crossfade.runsheets.gate_files import load_gates
@@ -67,41 +67,41 @@ def _counts(path: str) -> Counts | Problem:
         return fault.problem
 
 
-def say(judgement: Judgement, options: Options) -> int:
-    """Print a judgement; its exit code."""
+def say(ruling: Ruling, options: Options) -> int:
+    """Print a ruling; its exit code."""
     output = Output(options)
-    output.one(row_of(judgement) if options.machine else _short(judgement))
-    if not options.machine and judgement.verdict is Verdict.ERRORED:
-        raise CommandError(f"gate.{judgement.reason}", judgement.explanation, FORMAT_HINT)
-    return EXITS[judgement.verdict]
+    output.one(row_of(ruling) if options.machine else _short(ruling))
+    if not options.machine and ruling.verdict is Verdict.ERRORED:
+        raise CommandError(f"gate.{ruling.reason}", ruling.explanation, FORMAT_HINT)
+    return EXITS[ruling.verdict]
 
 
-def row_of(judgement: Judgement) -> Row:
+def row_of(ruling: Ruling) -> Row:
     """All fields, as programs read them."""
     from crossfade.engine.views.instants import iso
 
-    row = msgspec.to_builtins(judgement)
-    return {**row, "at": None if judgement.at is None else iso(judgement.at)}
+    row = msgspec.to_builtins(ruling)
+    return {**row, "at": None if ruling.at is None else iso(ruling.at)}
 
 
-def _short(judgement: Judgement) -> Row:
+def _short(ruling: Ruling) -> Row:
     """What fits on half a screen."""
-    row = row_of(judgement)
+    row = row_of(ruling)
     fields: tuple[str, ...] = ("name", "verdict", "reason", "explanation")
-    if judgement.verdict is not Verdict.ERRORED:
+    if ruling.verdict is not Verdict.ERRORED:
         fields += ("evidence", "threshold", "needed", "n", "bad", "guarantee")
     figures = {name: f"{row[name]:.3g}" for name in ("evidence", "threshold") if row[name] is not None}
     return {name: value for name in fields if (value := {**row, **figures}[name]) not in (None, "")}
 
 
 def _refused(name: str, spec: Spec | None, reason: str, problems: list[Problem], options: Options) -> int:
-    """A file that is not what it has to be: an errored judgement that names the place."""
+    """A file that is not what it has to be: an errored ruling that names the place."""
     first, more = problems[0], len(problems) - 1
     what = str(msgspec.structs.replace(first, hint="")) + (f" (and {more} more)" if more else "")
     told = errored(f"{what}; {first.hint}" if first.hint else what)
     kind = spec.kind if spec else None
-    judgement = Judgement(name=name, kind=kind, verdict=Verdict.ERRORED, reason=reason, explanation=told)
-    Output(options).one(row_of(judgement) if options.machine else _short(judgement))
+    ruling = Ruling(name=name, kind=kind, verdict=Verdict.ERRORED, reason=reason, explanation=told)
+    Output(options).one(row_of(ruling) if options.machine else _short(ruling))
     if not options.machine:
         raise CommandError(f"gate.{reason}", what, first.hint or FORMAT_HINT)
     return Exit.ERRORED

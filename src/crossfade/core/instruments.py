@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from crossfade.core.gates import Count, Exposure, Judgement, Judging, Kind, Spec, judging
+from crossfade.core.gates import Count, Exposure, Ruling, Judging, Kind, Spec, judging
 from crossfade.core.gates.comparison import Comparison
 from crossfade.core.gates.judging import Seen
 from crossfade.core.gates.promotion import Promotion
@@ -49,7 +49,7 @@ class Instrument:
         self.limit = limit
         self.read: Read = _requests if limit is None else stream_of(metric, limit)
         made = judging(spec)
-        if isinstance(made, Judgement):
+        if isinstance(made, Ruling):
             raise ValueError(made.explanation)  # noqa: TRY004 - the value of the spec is wrong, not its type
         self.judging = made
         self._said: Said | None = None
@@ -68,7 +68,7 @@ class Instrument:
         """The verdict; judged anew only when there is new evidence, unless ``fresh``."""
         mark = _evidence_mark(self.judging.fold)
         if fresh or self._said is None or mark is None or mark != self._mark:
-            self._said, self._mark = said_of(self, self.judging.judgement()), mark
+            self._said, self._mark = said_of(self, self.judging.ruling()), mark
         return self._said
 
     def dump(self) -> bytes:
@@ -97,8 +97,8 @@ def _requests(one: Slice) -> tuple[int, int]:
     return one.requests, 0
 
 
-def said_of(instrument: Instrument, told: Judgement) -> Said:
-    """A judgement in the words of the log."""
+def said_of(instrument: Instrument, told: Ruling) -> Said:
+    """A ruling in the words of the log."""
     what = meaning(instrument.metric, instrument.limit)
     return Said(
         name=instrument.name, kind=str(told.kind or ""), verdict=told.verdict.value, reason=told.reason,

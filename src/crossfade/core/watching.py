@@ -100,7 +100,7 @@ class Watch:
         counts = [(one, Exposure(one.exposure.value)) for one in block.slices]
         for trigger in self.triggers:
             trigger.take(counts, block.from_at)
-            trigger.judging.judgement()
+            trigger.judging.ruling()
         self.checks += 1
         if self.baked_from and block.from_at >= self.baked_from:
             missing = block.from_at - max(self.until_at, self.baked_from)

@@ -176,7 +176,7 @@ def _run(spec: Spec, traffic: Traffic, rate: Rate, dice: Dice) -> tuple[Verdict,
             if verdict is not None:
                 return verdict, count.at / SECOND / 3600
         watch.take(count)
-    told = watch.judgement()
+    told = watch.ruling()
     at = told.at if isinstance(watch.fold, Trigger) and told.at is not None else watch.seen.last and watch.seen.last.at
     since = traffic.days * DAY / 2 if told.verdict is Verdict.FAILED and isinstance(watch.fold, Trigger) else 0.0
     return told.verdict, max(0.0, (at or 0) / SECOND - since) / 3600

@@ -1,7 +1,7 @@
 """Gates: what they ask for, the evidence of each kind, and verdicts that stay true while everybody looks.
 
 ``judge(spec, counts)`` is the way in for a series that is complete; ``judging(spec)`` for one that grows:
-``take(count)`` each, ``judgement(now)`` at any time.
+``take(count)`` each, ``ruling(now)`` at any time.
 """
 
 from crossfade.core.gates.judging import Judging, errored, instant_of, instants_wrong, judge, judging
@@ -9,7 +9,7 @@ from crossfade.core.gates.specs import (
     Count,
     Exposure,
     Gates,
-    Judgement,
+    Ruling,
     Kind,
     SharePhase,
     Spec,
@@ -23,7 +23,7 @@ __all__ = [
     "Count",
     "Exposure",
     "Gates",
-    "Judgement",
+    "Ruling",
     "Judging",
     "Kind",
     "SharePhase",

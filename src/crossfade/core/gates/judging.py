@@ -4,7 +4,7 @@ Rules
 -----
 1. No data never passes: nothing measured, a gap, a clock that went back, counts that cannot be are ``errored``.
 2. Counts come in the order of time; those of one instant in any order.
-3. The same counts give the same judgement, whenever and however often they are judged in between.
+3. The same counts give the same ruling, whenever and however often they are judged in between.
 """
 
 import math
@@ -18,7 +18,7 @@ from crossfade.core.gates import said
 from crossfade.core.gates.comparison import PROVES_BETTER, PROVES_WORSE, Comparison, comparison
 from crossfade.core.gates.promotion import Promotion, ends_at, promotion
 from crossfade.core.gates.sample_ratio import SampleRatio, sample_ratio
-from crossfade.core.gates.specs import Count, Exposure, Judgement, Kind, Spec, SpecSlip, Verdict, slips
+from crossfade.core.gates.specs import Count, Exposure, Ruling, Kind, Spec, SpecSlip, Verdict, slips
 from crossfade.core.gates.trigger import Trigger, trigger
 from crossfade.core.values import SECOND, Instant
 
@@ -93,7 +93,7 @@ class Judging(msgspec.Struct, kw_only=True):
         if not self.seen.wrong:
             self.fold.take(count)
 
-    def judgement(self, now: Instant | None = None) -> Judgement:
+    def ruling(self, now: Instant | None = None) -> Ruling:
         """The verdict; ``now`` tells a hub that watches itself whether its measurements are stale.
 
         What was counted so far of the last instant is taken as all of it.
@@ -143,7 +143,7 @@ class Judging(msgspec.Struct, kw_only=True):
         return self.spec.max_gap_seconds or max(GAP_SECONDS, GAP_SPACINGS * self.seen.spacing_seconds)
 
 
-def judging(spec: Spec, *, exposed: int = 0) -> Judging | Judgement:
+def judging(spec: Spec, *, exposed: int = 0) -> Judging | Ruling:
     """The gate, ready to watch, or what is wrong with its spec.
 
     ``exposed``: clusters that are known to be exposed, whether or not they are seen in the counts yet.
@@ -162,20 +162,20 @@ def judging(spec: Spec, *, exposed: int = 0) -> Judging | Judgement:
             return Judging(spec=spec, fold=sample_ratio(spec, list(phases(spec))))
 
 
-def judge(spec: Spec, counts: Iterable[Count], *, exposed: int = 0, now: Instant | None = None) -> Judgement:
+def judge(spec: Spec, counts: Iterable[Count], *, exposed: int = 0, now: Instant | None = None) -> Ruling:
     """The verdict of a gate on counts in the order of time."""
     watch = judging(spec, exposed=exposed)
-    if isinstance(watch, Judgement):
+    if isinstance(watch, Ruling):
         return watch
     for count in counts:
         watch.take(count)
-    return watch.judgement(now)
+    return watch.ruling(now)
 
 
-def errored(spec: Spec, reason: str, why: str) -> Judgement:
+def errored(spec: Spec, reason: str, why: str) -> Ruling:
     """A gate that cannot say anything, and must not let anything pass."""
     told = said.errored(why)
-    return Judgement(name=spec.name, kind=spec.kind, verdict=Verdict.ERRORED, reason=reason, explanation=told)
+    return Ruling(name=spec.name, kind=spec.kind, verdict=Verdict.ERRORED, reason=reason, explanation=told)
 
 
 def phases(spec: Spec) -> Iterator[tuple[Instant, float]]:
@@ -224,7 +224,7 @@ def _capped(log: float) -> float:
     return math.exp(log) if log < math.log(EVIDENCE_MAX) else EVIDENCE_MAX
 
 
-def _of_promotion(fold: Promotion, seen: Seen) -> Judgement:
+def _of_promotion(fold: Promotion, seen: Seen) -> Ruling:
     spec, told = fold.spec, fold.evidence()
     wanted = -math.log(spec.alpha)
     passed, failed = told.below >= wanted, told.above >= wanted
@@ -235,7 +235,7 @@ def _of_promotion(fold: Promotion, seen: Seen) -> Judgement:
     )
     log = told.above if failed else told.below
     needed = told.needed(wanted) if reason == "not_enough" else None
-    result = Judgement(
+    result = Ruling(
         name=spec.name, kind=spec.kind, verdict=verdict, reason=reason, evidence=_capped(log), log_evidence=log,
         threshold=_capped(wanted), needed=needed, eta_seconds=_eta(needed, fold.n, seen), n=fold.n, bad=fold.bad,
         rate=fold.bad / fold.n if fold.n else None, interval=told.interval, clusters=len(fold.clusters),
@@ -244,7 +244,7 @@ def _of_promotion(fold: Promotion, seen: Seen) -> Judgement:
     return _told(result, said.promotion(spec, result), said.promotion_guarantee(spec))
 
 
-def _of_trigger(fold: Trigger, seen: Seen) -> Judgement:
+def _of_trigger(fold: Trigger, seen: Seen) -> Ruling:
     spec, fired = fold.spec, fold.fired_at is not None
     log = fold.peak if fired else fold.detector.log_m()
     quiet = Verdict.PASSED if fold.n and not fold.holds else Verdict.INCONCLUSIVE
@@ -253,7 +253,7 @@ def _of_trigger(fold: Trigger, seen: Seen) -> Judgement:
     reason = ("too_few_clusters" if few else "fired") if fired else (
         fold.holds or ("quiet" if fold.n else "no_traffic")
     )  # fmt: skip
-    result = Judgement(
+    result = Ruling(
         name=spec.name, kind=spec.kind, verdict=verdict, reason=reason, evidence=_capped(log), log_evidence=log,
         threshold=_capped(fold.level), n=fold.n, bad=fold.bad, rate=fold.bad / fold.n if fold.n else None,
         clusters=len(fold.clusters), blocks=fold.steps, named=fold.named, at=fold.fired_at,
@@ -261,7 +261,7 @@ def _of_trigger(fold: Trigger, seen: Seen) -> Judgement:
     return _told(result, said.trigger(spec, result, fold.breadth), said.trigger_guarantee(spec, seen.spacing_seconds))
 
 
-def _of_comparison(fold: Comparison, seen: Seen) -> Judgement:
+def _of_comparison(fold: Comparison, seen: Seen) -> Ruling:
     spec, wanted = fold.spec, -math.log(fold.spec.alpha)
     whole = {"better": fold.log_e(PROVES_BETTER), "worse": fold.log_e(PROVES_WORSE)}
     better = fold.log_e(PROVES_BETTER, clip=True)
@@ -280,7 +280,7 @@ def _of_comparison(fold: Comparison, seen: Seen) -> Judgement:
     side = next((side for side, alone in narrow.items() if alone and reason == "narrow"), "")
     log, n = worse if verdict is Verdict.FAILED else better, sum(fold.n)
     needed = fold.needed(wanted) if reason == "not_enough" else None
-    result = Judgement(
+    result = Ruling(
         name=spec.name, kind=spec.kind, verdict=verdict, reason=reason, evidence=_capped(log), log_evidence=log,
         threshold=_capped(wanted), needed=needed, eta_seconds=_eta(needed, n, seen), n=fold.n[0], bad=fold.bad[0],
         rate=fold.bad[0] / fold.n[0] if fold.n[0] else None, interval=fold.interval(),
@@ -290,7 +290,7 @@ def _of_comparison(fold: Comparison, seen: Seen) -> Judgement:
     return _told(result, said.comparison(spec, result, fold.n, fold.bad), said.comparison_guarantee(spec))
 
 
-def _of_sample_ratio(fold: SampleRatio, seen: Seen) -> Judgement:
+def _of_sample_ratio(fold: SampleRatio, seen: Seen) -> Ruling:
     spec, phase = fold.spec, fold.worst
     if phase is None:
         return errored(spec, "not_measured", "no cluster was seen in a phase that leaves anything to chance")
@@ -299,7 +299,7 @@ def _of_sample_ratio(fold: SampleRatio, seen: Seen) -> Judgement:
     verdict = Verdict.FAILED if fired else Verdict.INCONCLUSIVE if needed else Verdict.PASSED
     shown = phase if fired else latest
     on_new, units = shown.counted
-    result = Judgement(
+    result = Ruling(
         name=spec.name, kind=spec.kind, verdict=verdict,
         reason={Verdict.FAILED: "fired", Verdict.PASSED: "quiet"}.get(verdict, "too_few_units"),
         evidence=_capped(shown.evidence), log_evidence=shown.evidence, threshold=_capped(fold.level), needed=needed,
@@ -313,5 +313,5 @@ def _eta(needed: int | None, n: int, seen: Seen) -> float | None:
     return None if needed is None or not n else needed / n * seen.seconds
 
 
-def _told(result: Judgement, explanation: str, guarantee: str) -> Judgement:
+def _told(result: Ruling, explanation: str, guarantee: str) -> Ruling:
     return msgspec.structs.replace(result, explanation=explanation, guarantee=guarantee)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from crossfade.core.gates.sample_ratio import Phase
-from crossfade.core.gates.specs import Count, Judgement, Spec, Verdict
+from crossfade.core.gates.specs import Count, Ruling, Spec, Verdict
 from crossfade.core.values import SECOND, Instant
 
 SPANS: Final = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -42,16 +42,16 @@ def _subject(spec: Spec) -> str:
     return f"{spec.metric or 'the rate of bad events'} of {spec.exposure.value}"
 
 
-def _observed(result: Judgement) -> str:
+def _observed(result: Ruling) -> str:
     return f"{result.bad:,} bad of {result.n:,} ({percent(result.rate)}), {result.clusters:,} clusters"
 
 
-def _between(result: Judgement) -> str:
+def _between(result: Ruling) -> str:
     low, high = result.interval or (None, None)
     return f"The true rate lies between {percent(low)} and {percent(high)}." if high is not None else ""
 
 
-def more(result: Judgement) -> str:
+def more(result: Ruling) -> str:
     """What is needed for a verdict."""
     if result.needed is None:
         return "At the rate observed so far it will never be proven."
@@ -59,7 +59,7 @@ def more(result: Judgement) -> str:
     return f"Needs about {result.needed:,} more observations at this rate{eta}."
 
 
-def promotion(spec: Spec, result: Judgement) -> str:
+def promotion(spec: Spec, result: Ruling) -> str:
     """A promotion's verdict."""
     what, bound = _subject(spec), percent(spec.max_rate)
     told = {
@@ -78,7 +78,7 @@ def promotion(spec: Spec, result: Judgement) -> str:
     return f"{told} {_between(result)}".strip()
 
 
-def _open_block(spec: Spec, result: Judgement) -> str:
+def _open_block(spec: Spec, result: Ruling) -> str:
     if result.needed is None and spec.block_seconds and not result.blocks:
         return f"The first block of {time(spec.block_seconds)} is not over yet."
     return ""
@@ -98,7 +98,7 @@ def promotion_guarantee(spec: Spec) -> str:
     )
 
 
-def trigger(spec: Spec, result: Judgement, breadth: int) -> str:
+def trigger(spec: Spec, result: Ruling, breadth: int) -> str:
     """A trigger's verdict."""
     what, line, who = _subject(spec), percent(spec.max_rate), ", ".join(result.named)
     return {
@@ -123,11 +123,11 @@ def trigger(spec: Spec, result: Judgement, breadth: int) -> str:
     }[result.reason]
 
 
-def _when(result: Judgement) -> str:
+def _when(result: Ruling) -> str:
     return f"At {instant(result.at)}: " if result.at is not None else ""
 
 
-def _times(result: Judgement) -> str:
+def _times(result: Ruling) -> str:
     assert result.threshold, "a verdict has a threshold"
     return f"{result.evidence:.3g}, and {result.threshold:.3g} is enough"
 
@@ -143,7 +143,7 @@ def trigger_guarantee(spec: Spec, spacing_seconds: float) -> str:
     )
 
 
-def comparison(spec: Spec, result: Judgement, n: list[int], bad: list[int]) -> str:
+def comparison(spec: Spec, result: Ruling, n: list[int], bad: list[int]) -> str:
     """An A/B's verdict."""
     rates = [percent(b / a) if a else "nothing" for a, b in zip(n, bad, strict=True)]
     seen = f"new {bad[0]:,} of {n[0]:,} ({rates[0]}), old {bad[1]:,} of {n[1]:,} ({rates[1]}) in the same instants"
@@ -172,7 +172,7 @@ def comparison_guarantee(spec: Spec) -> str:
     )
 
 
-def sample_ratio(result: Judgement, phase: Phase) -> str:
+def sample_ratio(result: Ruling, phase: Phase) -> str:
     """A sample ratio's verdict."""
     on_new, units = phase.counted
     unit = "clusters" if phase.by_cluster else "observations"

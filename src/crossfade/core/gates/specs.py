@@ -126,7 +126,7 @@ class Gates(Part, frozen=True, kw_only=True):
     gates: tuple[Spec, ...]
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """What a gate says, and on what grounds."""
 
     name: str
