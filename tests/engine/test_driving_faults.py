@@ -7,12 +7,19 @@ import msgspec
 import pytest
 
 from crossfade.core import plans, stages
+from crossfade.core.signoff_events import Stopped
+from crossfade.core.signoffs import State as Signoff
 from crossfade.core.stage_events import Status
 from crossfade.core.values import SECOND
+from crossfade.engine import saving
+from crossfade.engine.driving import Driving
 from crossfade.engine.ports import UnavailableError
+from crossfade.engine.projector import Views
+from crossfade.engine.streams import Streams
+from crossfade.engine.views.signoffs import Entry
 from tests.engine.test_driving import HURT, ended, held, lane
-from tests.kit.hub import ROOT, ok, refused, run
-from tests.kit.plans import PLAN, CutLog, Driven, Rates, baking
+from tests.kit.hub import ROOT, World, ok, refused, run
+from tests.kit.plans import PLAN, CutLog, Driven, Rates, baking, read_plan
 
 SMALL = PLAN.replace("  - {share: 50%}\n", "").replace("bake_seconds: 120", "bake_seconds: 60")
 
@@ -246,8 +253,6 @@ async def test_of_plans_that_are_accepted_at_once_one_drives() -> None:
 @run
 async def test_two_drivers_do_each_thing_once() -> None:
     it = await baking(stage=1)
-    from crossfade.engine.driving import Driving
-
     first = it.hub.plans.driving
     second = Driving(it.hub._c, it.hub._migration, it.hub.measuring, first._facts)
     it.hub._projector.listeners.append(second.react)
@@ -357,10 +362,6 @@ async def test_the_same_log_gives_the_same_verdicts_whenever_it_is_folded() -> N
 @run
 async def test_an_emergency_stop_by_security_takes_everybody_back_however_few_are_exposed() -> None:
     it = await baking(stage=1)
-    from crossfade.core.signoff_events import Stopped
-    from crossfade.core.signoffs import State as Signoff
-    from crossfade.engine.views.signoffs import Entry
-
     stop = Stopped(by="sec", role="security", given_at=it.clock.now(), comment="a key leaked")  # type: ignore[arg-type]
     entry = Entry("s_1", Signoff(stop=stop), it.clock.now())
     it.hub._c.views.signoffs.entries["s_1"] = entry
@@ -379,3 +380,46 @@ def test_the_lanes_of_a_test_fleet_are_both_there() -> None:
         await it.die()
 
     check()
+
+
+# --- with what the hub itself counts ------------------------------------------------------------------------
+
+
+@run
+async def test_a_snapshot_in_the_middle_of_a_stage_gives_the_same_plan_and_the_same_evidence() -> None:
+    it = await baking(stage=2)
+    await it.clock.advance(130)
+    hub = it.hub
+    content = saving.dump(hub._streams, hub._views, {}, it.clock.now())
+    views = Views()
+    saving.fill(msgspec.msgpack.decode(content, type=saving.Saved), Streams(hub._log, 10), views)
+    assert views.plan.state == it.state
+    facts = hub.plans.facts.of(it.state.plan, it.state.accepted_at)
+    assert views.plan.watch is not None
+    assert views.plan.watch.reading(facts, fresh=True) == hub.plans.driving.reading(fresh=True)
+    await it.die()
+
+
+@pytest.mark.requirement("P9")
+@run
+async def test_a_plan_is_judged_on_the_questions_that_agents_really_ask() -> None:
+    async with World() as world:
+        world.hub.plans.read = read_plan
+        agents = [await world.join(f"a{number}", label=f"team-{number // 2}") for number in range(12)]
+        plan = PLAN.replace("  - {share: 50%}\n  - {share: 100%}\n", "").replace("share: 25%", "share: 50%")
+        ok(await world.hub.plans.accept(ROOT, plan))
+        await world.clock.advance(1)
+        assert world.hub.rollout().share == 0.5
+        for _ in range(12):
+            for asker, addressee in zip(agents[::2], agents[1::2], strict=True):
+                asked = await world.ask(asker, addressee.name)
+                await world.poll(addressee)
+                ok(await world.answer(addressee, asked.question_id))
+                await world.hub.measuring.request(asker.name, world.hub.question(asker, asked.question_id))
+            await world.clock.advance(10)
+        gates = {gate.name: gate for gate in ok(world.hub.plans.plan()).gates}
+        assert gates["gate.errors"].n >= 12
+        assert gates["gate.p50"].n >= 12
+        assert (gates["gate.p50"].bad, gates["gate.errors"].bad) == (0, 0)
+        assert gates["trigger.errors"].verdict == "passed"
+        assert gates["gate.loss"].verdict == "passed"
