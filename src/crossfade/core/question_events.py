@@ -33,7 +33,7 @@ Offers = tuple[tuple[Channel, Instant], ...]
 """Channels on which a question was shown, and when; those that no event of their own tells of yet."""
 
 
-class Asked(Event, frozen=True, kw_only=True):
+class Asked(Event, frozen=True, kw_only=True, gc=False):
     asker: AgentName
     """Whose question it is."""
     addressee: AgentName
@@ -60,19 +60,19 @@ class Asked(Event, frozen=True, kw_only=True):
     """The asker's own JSON object, handed through unread."""
 
 
-class Offered(Event, frozen=True, kw_only=True):
+class Offered(Event, frozen=True, kw_only=True, gc=False):
     channel: Channel
     """The channel on which the question was first shown."""
     shown_at: Instant = Instant(0)
     """When; at the record's own instant if 0."""
 
 
-class Seen(Event, frozen=True, kw_only=True):
+class Seen(Event, frozen=True, kw_only=True, gc=False):
     channel: Channel
     """The channel whose use proves that the addressee has it in front of them."""
 
 
-class Answered(Event, frozen=True, kw_only=True):
+class Answered(Event, frozen=True, kw_only=True, gc=False):
     by: AgentName
     """The addressee."""
     content: msgspec.Raw
@@ -83,7 +83,7 @@ class Answered(Event, frozen=True, kw_only=True):
     """Where it was shown so shortly before that this event tells of it."""
 
 
-class Declined(Event, frozen=True, kw_only=True):
+class Declined(Event, frozen=True, kw_only=True, gc=False):
     by: AgentName
     """The addressee."""
     channel: Channel
@@ -94,26 +94,26 @@ class Declined(Event, frozen=True, kw_only=True):
     """Where it was shown so shortly before that this event tells of it."""
 
 
-class Dismissed(Event, frozen=True, kw_only=True):
+class Dismissed(Event, frozen=True, kw_only=True, gc=False):
     channel: Channel
     """The channel that did not bring an end."""
     reason: Dismissal
     """Why."""
 
 
-class Requeued(Event, frozen=True, kw_only=True):
+class Requeued(Event, frozen=True, kw_only=True, gc=False):
     reason: str
     """Why the rollout took the lane back, e.g. ``kill``."""
 
 
-class Withdrawn(Event, frozen=True, kw_only=True):
+class Withdrawn(Event, frozen=True, kw_only=True, gc=False):
     by: AgentName
     """The asker."""
     reason: str = ""
     """Free text for the addressee."""
 
 
-class Expired(Event, frozen=True, kw_only=True):
+class Expired(Event, frozen=True, kw_only=True, gc=False):
     """The deadline passed without an end."""
 
 

@@ -85,7 +85,7 @@ class Status(StrEnum):
 # --- commands ---------------------------------------------------------------------------------------
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     asker: AgentName
     addressee: AgentName
     message: str
@@ -101,47 +101,47 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
+class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     channel: Channel
     shown_at: Instant = Instant(0)
 
 
-class See(msgspec.Struct, frozen=True, kw_only=True):
+class See(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     channel: Channel
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by: AgentName
     content: msgspec.Raw
     channel: Channel
     offers: Offers = ()
 
 
-class Decline(msgspec.Struct, frozen=True, kw_only=True):
+class Decline(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by: AgentName
     channel: Channel
     reason: str = ""
     offers: Offers = ()
 
 
-class Dismiss(msgspec.Struct, frozen=True, kw_only=True):
+class Dismiss(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by: AgentName
     channel: Channel
     reason: Dismissal
 
 
-class Requeue(msgspec.Struct, frozen=True, kw_only=True):
+class Requeue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Issued when the rollout takes lanes back: the question is offered again on polling."""
 
     reason: str
 
 
-class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
+class Withdraw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by: AgentName
     reason: str = ""
 
 
-class Expire(msgspec.Struct, frozen=True, kw_only=True):
+class Expire(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Issued by the timers, never by an identity."""
 
 
@@ -162,7 +162,7 @@ NEXT: Final[Mapping[tuple[Status, type[Event]], Status]] = {
 """The whole machine. The diagram in docs/explanation is drawn from this table."""
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A question as its history says."""
 
     status: Status = Status.ABSENT

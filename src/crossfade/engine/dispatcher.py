@@ -30,7 +30,7 @@ from crossfade.engine.ports import (
 from crossfade.engine.streams import Slot, Streams, decider_of, shard_of
 
 
-class Applied(msgspec.Struct, frozen=True):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """Accepted: the events are durable. ``first`` > ``last`` when there was nothing new to record."""
 
     first: Sequence

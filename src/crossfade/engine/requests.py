@@ -17,7 +17,7 @@ Delivery = Literal["queued", "offered", "seen", "answered"]
 # --- requests ---------------------------------------------------------------------------------------
 
 
-class AskRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AskRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     to: str
     message: str
     schema: msgspec.Raw | None = None
@@ -30,7 +30,7 @@ class AskRequest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AnswerRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     question_id: str
     action: Literal["accept", "decline"] = "accept"
     content: msgspec.Raw | None = None
@@ -58,7 +58,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class ReceiveRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiveRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Wait for what is addressed to the caller."""
 
     channel: Channel
@@ -73,7 +73,7 @@ class ReceiveRequest(msgspec.Struct, frozen=True, kw_only=True):
 # --- views ------------------------------------------------------------------------------------------
 
 
-class QuestionView(msgspec.Struct, frozen=True, kw_only=True, rename={"asker": "from", "addressee": "to"}):
+class QuestionView(msgspec.Struct, frozen=True, kw_only=True, rename={"asker": "from", "addressee": "to"}, gc=False):
     question_id: str
     status: str
     """open, answered, declined, withdrawn or expired."""
@@ -101,7 +101,7 @@ class QuestionView(msgspec.Struct, frozen=True, kw_only=True, rename={"asker": "
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}, omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}, omit_defaults=True, gc=False):
     """Something in a mailbox, as text: the element of ``wait_for_messages``."""
 
     sequence: int
@@ -119,7 +119,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"},
     """For kinds ``question`` and ``answer``."""
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
+class Batch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a wait brought."""
 
     items: tuple[Item, ...] = ()

@@ -89,11 +89,16 @@ async def read(receive: Receive, body_bytes: int) -> bytes:
     try:
         return await read_body(receive, body_bytes)
     except BodyTooLargeError:
-        raise too_large(body_bytes) from None
+        raise _too_large(body_bytes) from None
 
 
-def too_large(body_bytes: int) -> ProtocolError:
-    """What is said to a body of more than ``body_bytes``."""
+def check_size(body: bytes, body_bytes: int) -> None:
+    """Raise ProtocolError for a body of more than ``body_bytes``."""
+    if len(body) > body_bytes:
+        raise _too_large(body_bytes)
+
+
+def _too_large(body_bytes: int) -> ProtocolError:
     return fault(
         413,
         wire.INVALID_REQUEST,

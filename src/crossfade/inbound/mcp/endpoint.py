@@ -7,11 +7,8 @@ Not here: routing (it takes every path it is given), TLS, the server.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from crossfade.core.values import Caller
 from crossfade.engine.ports import Clock, Ids, UnavailableError, UnknownOutcomeError
 from crossfade.inbound.asgi import ClientGoneError, Receive, Scope, Send, Streams
 from crossfade.inbound.mcp import arrival, wire
@@ -63,7 +60,13 @@ class McpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        await self._answered(AsgiReply(scope, receive, send), self._request)
+        reply = AsgiReply(scope, receive, send)
+        try:
+            await self._request(reply)
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001 - as in `serve`
+            await _answer(reply, error)
 
     def remember(self, scope: Scope) -> arrival.Head | None:
         """As in ``Front``."""
@@ -75,23 +78,16 @@ class McpEndpoint:
             return None
         return head
 
-    def serve(self, head: object, body: bytes, reply: Reply) -> Coroutine[Any, Any, None]:
+    async def serve(self, head: object, body: bytes, reply: Reply) -> None:
         """As in ``Front``: what ``__call__`` does, from where the headers have been read."""
         assert isinstance(head, arrival.Head)
-        return self._answered(reply, partial(self._repeated, head, body))
-
-    async def _answered(self, reply: Reply, work: Callable[[Reply], Awaitable[None]]) -> None:
         try:
-            await work(reply)
-        except ProtocolError as error:
+            known = self._identities.known(head.token)
+            arrival.check_size(body, self._settings.body_bytes)
+            arrived = arrival.Arrival(reply, head, wire.decode(body))
+            await self._era(arrived).handle(arrived, known)
+        except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
             await _answer(reply, error)
-        except ClientGoneError:
-            return
-        except (UnavailableError, UnknownOutcomeError):
-            await _answer(reply, _unavailable())
-        except Exception:
-            log.exception("a request could not be served")
-            await _answer(reply, _internal())
 
     async def _request(self, reply: Reply) -> None:
         scope = reply.scope
@@ -100,7 +96,9 @@ class McpEndpoint:
         known = self._identities.known(head.token)
         if scope["method"] == "POST":
             arrival.check_types(scope)
-            await self._post(head, known, await arrival.read(reply.receive, self._settings.body_bytes), reply)
+            body = await arrival.read(reply.receive, self._settings.body_bytes)
+            arrived = arrival.Arrival(reply, head, wire.decode(body))
+            await self._era(arrived).handle(arrived, known)
         elif scope["method"] == "DELETE" and head.routing.get(VERSION, b"").decode("latin-1") not in wire.ENVELOPE:
             await self._handshake.end(head, known)
             await reply.send({"type": "http.response.start", "status": 204, "headers": []})
@@ -108,16 +106,8 @@ class McpEndpoint:
         else:
             raise _wrong_method(scope["method"])
 
-    async def _repeated(self, head: arrival.Head, body: bytes, reply: Reply) -> None:
-        known = self._identities.known(head.token)
-        if len(body) > self._settings.body_bytes:
-            raise arrival.too_large(self._settings.body_bytes)
-        await self._post(head, known, body, reply)
-
-    async def _post(self, head: arrival.Head, known: Caller | None, body: bytes, reply: Reply) -> None:
-        arrived = arrival.Arrival(reply, head, wire.decode(body))
-        era = self._envelope if _self_contained(arrived) else self._handshake
-        await era.handle(arrived, known)
+    def _era(self, arrived: arrival.Arrival) -> Envelope | Handshake:
+        return self._envelope if _self_contained(arrived) else self._handshake
 
     def _check_door(self, scope: Scope) -> None:
         refusal = self._settings.door.check(scope)
@@ -163,6 +153,15 @@ def _internal() -> ProtocolError:
     return ProtocolError(500, wire.INTERNAL_ERROR, FAULT[0], FAULT[1])
 
 
-async def _answer(reply: Reply, error: ProtocolError) -> None:
+async def _answer(reply: Reply, why: Exception) -> None:
+    """Say what is wrong; the catch-all of the edge ends here."""
+    match why:
+        case ProtocolError():
+            error = why
+        case UnavailableError() | UnknownOutcomeError():
+            error = _unavailable()
+        case _:
+            log.error("a request could not be served", exc_info=why)
+            error = _internal()
     body = wire.error(error.request_id, error.code, error.message, error.data)
     await reply.whole(error.status, body, error.headers)

@@ -67,14 +67,16 @@ class Handshake:
             return
         session = self._session(arrival.head)
         peer = await self._peer(session, known, arrival.head)
-        if message.id is UNSET:
+        if message.method == "tools/call" and not isinstance(message.id, wire.Unset):
+            await self._call(arrival, peer, session, wire.encode_id(message.id))
+        elif message.id is UNSET:
             self._notified(session, message)
             await _accepted(arrival)
         elif message.method is UNSET:
             await self._replied(peer, message)
             await _accepted(arrival)
         else:
-            await self._request(arrival, peer, session)
+            await self._request(arrival)
 
     async def end(self, head: Head, known: Caller | None) -> None:
         """DELETE: the client is done with its session. Raises ProtocolError if it has none."""
@@ -157,13 +159,11 @@ class Handshake:
 
     # --- requests
 
-    async def _request(self, arrival: Arrival, peer: Peer, session: Session) -> None:
+    async def _request(self, arrival: Arrival) -> None:
         message = arrival.message
         assert not isinstance(message.id, wire.Unset)
         request_id = wire.encode_id(message.id)
-        if message.method == "tools/call":
-            await self._call(arrival, peer, session, request_id)
-        elif message.method == "tools/list":
+        if message.method == "tools/list":
             body = wire.result(request_id, self._answers.tools_before_2026(self._tools.listed()))
             await arrival.reply.whole(200, body)
         elif message.method == "ping":

@@ -26,7 +26,7 @@ Progress = int | str
 """What a client calls its request when it wants to hear of progress."""
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
+class Peer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who is calling, and what its client said it can do."""
 
     caller: Caller
@@ -43,7 +43,7 @@ class InputRequest(msgspec.Struct, frozen=True):
     """JSON object."""
 
 
-class Complete(msgspec.Struct, frozen=True, kw_only=True):
+class Complete(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The tool is done."""
 
     content: Raw
@@ -86,7 +86,7 @@ Settled = object
 """What ``settle`` made of a reply; only the tool set that returned it looks inside."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call whose arguments were understood."""
 
     tool: str

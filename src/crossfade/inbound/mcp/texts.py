@@ -16,7 +16,7 @@ Raw = msgspec.Raw
 NULL = Raw(b"null")
 
 
-class QuestionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"asker": "from"}):
+class QuestionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"asker": "from"}, gc=False):
     """A question; what an asker knows anyway is left out for it."""
 
     question_id: str
@@ -33,7 +33,7 @@ class QuestionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     deadline: str = ""
 
 
-class MessageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"sender": "from"}):
+class MessageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"sender": "from"}, gc=False):
     """One element of ``messages``."""
 
     sequence: int
@@ -47,7 +47,7 @@ class MessageOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     question: QuestionOut | msgspec.UnsetType = msgspec.UNSET
 
 
-class Elicited(msgspec.Struct, frozen=True, omit_defaults=True):
+class Elicited(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of a question that was asked natively within this call."""
 
     question_id: str
@@ -55,7 +55,7 @@ class Elicited(msgspec.Struct, frozen=True, omit_defaults=True):
     note: str = ""
 
 
-class MessagesOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MessagesOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a wait brought."""
 
     messages: list[MessageOut]

@@ -70,12 +70,12 @@ def fault(status: int, number: int, code: str, message: str, hint: str) -> Proto
     return ProtocolError(status, number, message, {"code": code, "try": hint})
 
 
-class ClientInfo(msgspec.Struct, frozen=True):
+class ClientInfo(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
     version: str = ""
 
 
-class Meta(msgspec.Struct, frozen=True):
+class Meta(msgspec.Struct, frozen=True, gc=False):
     """The ``_meta`` of a request."""
 
     progress_token: int | str | None = msgspec.field(name="progressToken", default=None)
@@ -84,7 +84,7 @@ class Meta(msgspec.Struct, frozen=True):
     client: ClientInfo | None = msgspec.field(name="io.modelcontextprotocol/clientInfo", default=None)
 
 
-class Params(msgspec.Struct, frozen=True):
+class Params(msgspec.Struct, frozen=True, gc=False):
     """Every parameter that any method we serve has."""
 
     meta: Meta | Unset = msgspec.field(name="_meta", default=UNSET)
@@ -99,7 +99,7 @@ class Params(msgspec.Struct, frozen=True):
     cursor: str | Unset = UNSET
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A request (method, id), a notification (method), or a response (id, result or error)."""
 
     jsonrpc: Literal["2.0"]
