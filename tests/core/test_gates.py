@@ -1,12 +1,15 @@
 """Gates: what each kind says of what happens to a service, and what nobody can make them say."""
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfade.core.gates import Count, Exposure, Gates, Judging, Kind, Spec, contradictions, judge, judging, slips
-from crossfade.core.values import SECOND
+from crossfade.core.gates.comparison import PROVES_BETTER, PROVES_WORSE, comparison
+from crossfade.core.values import SECOND, Instant
 from tests.kit.gates import always, names, seconds_of, together, traffic
 
 pytestmark = pytest.mark.requirement("P17")
@@ -129,6 +132,13 @@ def test_a_healthy_service_is_quiet_and_a_broken_one_fires_within_a_minute_and_a
         assert "Go back" in fired.explanation
 
 
+def test_the_level_is_for_all_looks_of_all_triggers_with_ten_to_spare():
+    told = judge(TRIGGER, traffic(names(3), always(0.0), steps=9))
+    assert told.threshold == pytest.approx(10 * (84 * 1440) * 9 / 0.01)
+    often = msgspec.structs.replace(TRIGGER, check_seconds=10, triggers=1, horizon_seconds=1000, alpha=0.1)
+    assert judge(often, traffic(names(3), always(0.0), steps=9)).threshold == pytest.approx(10 * 100 / 0.1)
+
+
 def test_once_fired_it_stays_fired():
     sick = traffic(names(25), broken_at(600, 0.5), steps=15)
     well = traffic(names(25), always(0.0), steps=300, begin=15)
@@ -225,6 +235,24 @@ def test_equal_sides_pass_with_a_margin_and_a_worse_one_fails(block_seconds):
     assert low < 1.0 < high <= 1.5
     assert verdict(spec, sides(always(0.04), always(0.01), steps=2400)) == ("failed", "proven_worse")
     assert verdict(spec, sides(always(0.01), always(0.01), steps=5)) == ("inconclusive", "not_enough")
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+@pytest.mark.parametrize(("bursts", "size"), [(1, 1), (1, 30), (6, 1), (6, 3), (9, 40), (3, 5000)])
+def test_the_mean_evidence_of_equal_sides_is_at_most_one_however_many_bursts_a_unit_holds(bursts, size, margin):
+    """All bursts of a side in one unit; every way in which they can fall on two sides, exactly."""
+    share = (1 + margin) / (2 + margin)
+    means = dict.fromkeys((PROVES_BETTER, PROVES_WORSE), 0.0)
+    for on_new in range(bursts + 1):
+        fold = comparison(msgspec.structs.replace(AB, margin=margin))
+        for side, many in ((Exposure.NEW, on_new), (Exposure.OLD, bursts - on_new)):
+            fold.take(Count(Instant(0), "c", side, 10**6, many * size))
+        fold.close(Instant(3600 * SECOND))
+        chance = math.comb(bursts, on_new) * share**on_new * (1 - share) ** (bursts - on_new)
+        for proves in means:
+            means[proves] += chance * math.exp(fold.log_e(proves))
+    assert max(means.values()) <= 1.0
+    assert bursts > 1 or min(means.values()) > 0.6, "and not by giving everything away"
 
 
 @pytest.mark.parametrize("block_seconds", [0, 600])
@@ -366,7 +394,7 @@ ROWS = st.lists(
 
 @settings(max_examples=60)
 @given(ROWS, st.sampled_from([PROMOTION, COUNTED, TRIGGER, AB, SPLIT]))
-def test_whatever_is_counted_has_a_judgement_that_can_be_written_down(rows, spec):
+def test_whatever_is_counted_has_a_ruling_that_can_be_written_down(rows, spec):
     counts = [Count(at * 60 * SECOND, name, side, n, int(n * part)) for at, name, side, n, part in sorted(rows)]
     told = judge(spec, counts)
     assert told.explanation

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from crossfade.cli.exits import CommandError, Exit, usage
 from crossfade.cli.options import PLAIN, Options
 from crossfade.cli.output import Output, Row
-from crossfade.core.gates import Ruling, Kind, Spec, Verdict, judge
+from crossfade.core.gates import Kind, Ruling, Spec, Verdict, judge
 from crossfade.core.gates.said import errored
 from crossfade.runsheets.counts import Counts, CountsError, load_counts
 from crossfade.runsheets.gate_files import load_gates

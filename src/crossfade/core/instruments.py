@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from crossfade.core.gates import Count, Exposure, Ruling, Judging, Kind, Spec, judging
+from crossfade.core.gates import Count, Exposure, Judging, Kind, Ruling, Spec, judging
 from crossfade.core.gates.comparison import Comparison
 from crossfade.core.gates.judging import Seen
 from crossfade.core.gates.promotion import Promotion

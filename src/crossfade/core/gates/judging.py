@@ -18,7 +18,7 @@ from crossfade.core.gates import said
 from crossfade.core.gates.comparison import PROVES_BETTER, PROVES_WORSE, Comparison, comparison
 from crossfade.core.gates.promotion import Promotion, ends_at, promotion
 from crossfade.core.gates.sample_ratio import SampleRatio, sample_ratio
-from crossfade.core.gates.specs import Count, Exposure, Ruling, Kind, Spec, SpecSlip, Verdict, slips
+from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, Spec, SpecSlip, Verdict, slips
 from crossfade.core.gates.trigger import Trigger, trigger
 from crossfade.core.values import SECOND, Instant
 
