@@ -1,0 +1,210 @@
+"""The fold of measurements into verdicts: which counts count for what, when evidence begins anew, what is kept."""
+
+import random
+
+import msgspec
+import pytest
+
+from crossfade.core import watching
+from crossfade.core.measurement_events import BlockRecorded, Slice
+from crossfade.core.plans import Gate, Plan, Stage, Trigger, resolved
+from crossfade.core.question_events import Exposure
+from crossfade.core.stage_events import Cause, Said
+from crossfade.core.values import SECOND, Instant
+from crossfade.core.watching import Watch
+
+START = Instant(1_800_000_000 * SECOND)
+PLAN = resolved(
+    Plan(
+        plan=1,
+        name="p",
+        stages=(Stage(share=0.5), Stage(share=1.0)),
+        block_seconds=60,
+        programme_seconds=86_400,
+        gates={
+            "p50": Gate(metric="latency_p50_ms", max=50),
+            "errors": Gate(metric="error_rate", max=0.2),
+            "up": Gate(metric="availability", min=0.99),
+            "loss": Gate(metric="data_loss", max=0),
+        },
+        triggers={
+            "errors": Trigger(metric="error_rate", investigate=0.25, roll_back=0.5),
+            "loss": Trigger(metric="data_loss", roll_back=0),
+        },
+    )
+)
+NEW, OLD, MIXED = Exposure.NEW, Exposure.OLD, Exposure.MIXED
+
+
+def block(
+    number: int, *, bad: dict[Exposure, float] | None = None, clusters: int = 8, down: float = 0.0, idle: bool = False
+) -> BlockRecorded:
+    """Ten seconds; each exposure has its clusters, of whose requests a part failed."""
+    failed = bad or {}
+    slices = [
+        Slice(
+            cluster=f"{exposure}-{place}", exposure=exposure, asked=10, delivered=10, timed=10,
+            over=(1, 0, 0, 0, 0, 0), requests=20, faults=round(20 * failed.get(exposure, 0.0)),
+        )
+        for exposure in (NEW, OLD, MIXED)
+        for place in range(clusters)
+    ]  # fmt: skip
+    return BlockRecorded(
+        from_at=Instant(START + number * 10 * SECOND), until_at=Instant(START + (number + 1) * 10 * SECOND),
+        slices=() if idle else tuple(slices), down_seconds=down,
+    )  # fmt: skip
+
+
+def begun(threshold: float = 0.5) -> Watch:
+    watch = Watch(1, PLAN)
+    watch.begin_bake(START, threshold, 8)
+    return watch
+
+
+def verdicts(watch: Watch, *facts: Said) -> dict[str, str]:
+    reading = watch.reading(facts, fresh=True)
+    return {said.name: said.verdict for said in (*reading.proofs, *reading.others)}
+
+
+LOST = Said(name="data_loss", kind="exact", verdict="failed", reason="found", metric="data_loss", bad=1)
+KEPT = Said(name="data_loss", kind="exact", verdict="passed", reason="none", metric="data_loss")
+
+
+def test_a_healthy_stage_is_proven_by_its_own_clusters_and_blocks() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number))
+    told = verdicts(watch, KEPT)
+    assert {told[name] for name in ("gate.p50", "gate.errors", "gate.up", "gate.loss", "ab.error_rate")} == {"passed"}
+    assert watch.reading().baked_seconds == 600
+
+
+def test_mixed_conversations_are_nobody_s_evidence() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number, bad={MIXED: 1.0}))
+    told = verdicts(watch, KEPT)
+    assert told["gate.errors"] == "passed"
+    assert told["trigger.errors"] == "passed"
+
+
+def test_what_nobody_measures_never_passes() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number))
+    assert verdicts(watch)["gate.loss"] == "errored"
+
+
+def test_one_loss_rolls_back_however_few_clusters_there_are() -> None:
+    watch = begun()
+    watch.take(block(0, clusters=1))
+    fired = watch.reading((LOST,)).fired
+    assert fired is not None
+    assert fired.name == "trigger.loss"
+
+
+def test_a_trigger_of_a_broken_lane_fires_and_one_that_asks_for_a_look_does_not() -> None:
+    watch = begun()
+    for number in range(3):
+        watch.take(block(number, bad={NEW: 1.0}))
+    reading = watch.reading((KEPT,))
+    assert reading.fired is not None
+    assert reading.fired.name == "trigger.errors"
+    looked = begun()
+    for number in range(60):
+        looked.take(block(number, bad={NEW: 0.4}))
+    reading = looked.reading((KEPT,))
+    assert reading.fired is None
+    assert {worry.cause for worry in reading.worries} == {Cause.INVESTIGATE}
+
+
+def test_both_lanes_hurt_alike_are_a_worry_and_no_rollback() -> None:
+    watch = begun()
+    for number in range(10):
+        watch.take(block(number, bad={NEW: 1.0, OLD: 1.0}))
+    reading = watch.reading((KEPT,))
+    assert reading.fired is None
+    assert Cause.SHARED in {worry.cause for worry in reading.worries}
+
+
+def test_a_stage_begins_with_no_evidence_and_triggers_go_on() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number))
+    watch.begin_bake(Instant(START + 600 * SECOND), 1.0, 16)
+    told = verdicts(watch, KEPT)
+    assert told["gate.errors"] == "errored", "nothing was counted of this stage"
+    assert "ab.error_rate" not in told, "there is no polling lane to compare with"
+    assert watch.triggers[0].said().n > 0
+    watch.take(block(59))
+    assert watch.reading().baked_seconds == 0, "a block that began before the stage is not its own"
+
+
+def test_time_without_measurements_is_down_and_does_not_bake() -> None:
+    watch = begun()
+    watch.take(block(0))
+    watch.take(block(30, down=4.0))
+    assert watch.baked_seconds == 16
+    assert watch.down_seconds == 294
+    told = {said.name: said for said in watch.reading((KEPT,)).proofs}
+    assert told["gate.up"].verdict == "failed"
+    assert (told["gate.up"].eta_seconds or 0) > 10_000, "time heals it"
+
+
+def test_idle_blocks_bake_and_prove_nothing() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number, idle=True))
+    told = verdicts(watch, KEPT)
+    assert watch.baked_seconds == 600
+    assert {told[name] for name in ("gate.p50", "gate.errors", "ab.error_rate", "trigger.errors")} == {"inconclusive"}
+
+
+def test_whoever_has_looked_begins_anew_what_they_looked_at_and_nothing_else() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number, bad={NEW: 0.4}))
+    n = watch.triggers[0].said().n
+    watch.relieve(Cause.INVESTIGATE, Instant(START + 600 * SECOND))
+    assert not [worry for worry in watch.reading((KEPT,)).worries if worry.cause is Cause.INVESTIGATE]
+    assert watch.triggers[0].said().n == n, "the trigger that goes back remembers"
+    assert watch.reading((KEPT,), fresh=True).proofs[1].verdict == "failed", "so does the gate"
+    watch.relieve(Cause.GATES, Instant(START + 600 * SECOND))
+    assert watch.baked_seconds == 0
+    assert verdicts(watch, KEPT)["gate.errors"] == "errored"
+
+
+def test_a_fault_of_a_fold_is_kept_as_a_word_and_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = begun()
+    monkeypatch.setattr(watch.gates[0], "read", lambda _: 1 / 0)
+    watch.take(block(0))
+    watch.take(block(1))
+    assert watch.reading().fault == "ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_watch_put_away_anywhere_says_the_same_as_one_that_was_not(seed: int) -> None:
+    dice = random.Random(seed)
+    blocks = [block(number, bad={NEW: dice.random() / 3, OLD: dice.random() / 3}) for number in range(40)]
+    whole, cut = begun(), begun()
+    place = dice.randrange(1, 39)
+    for one in blocks[:place]:
+        whole.take(one)
+        cut.take(one)
+    again = Watch(1, PLAN)
+    again.fill(msgspec.msgpack.decode(msgspec.msgpack.encode(cut.dump()), type=watching.Saved))
+    for one in blocks[place:]:
+        whole.take(one)
+        again.take(one)
+        assert again.reading((KEPT,)).fired == whole.reading((KEPT,)).fired
+    assert again.reading((KEPT,), fresh=True) == whole.reading((KEPT,), fresh=True)
+
+
+def test_asking_in_between_changes_nothing() -> None:
+    asked, silent = begun(), begun()
+    for number in range(40):
+        one = block(number, bad={NEW: 0.1})
+        asked.take(one)
+        silent.take(one)
+        asked.reading((KEPT,), fresh=True)
+    assert asked.reading((KEPT,), fresh=True) == silent.reading((KEPT,), fresh=True)
