@@ -1,16 +1,16 @@
 """Change core by machine, one small change at a time, and count which of them the tests notice.
 
-Usage: mutation.py [FILE…] [--again] [--report] [--children N]
+Usage: mutation.py [FILE…] [--again] [--report] [--seconds N] [--children N]
 
     mutation.py                everything that has no verdict yet; stopped and started again it goes on
-    mutation.py runs clusters  these files of core afresh
+    mutation.py runs clusters  of these files of core only
     mutation.py --again        what survived or had no test once more: after writing tests
     mutation.py --report       only the table
 
-Works in a copy of the tree below var/, so that nothing here is changed. mutmut makes the changes and runs, for each,
-the tests that reach the changed function; which tests, and which lines are left alone, is [tool.mutmut] in
-pyproject.toml. The score is killed / (killed + survived + without a test). A change that makes the tests run out of
-time is noticed, and counts as killed; what a person found to be no change at all (an equivalent) counts as survived.
+Works in a copy of the tree below var/, so that nothing here is changed. mutmut prepares the changes and finds out which
+tests reach which function; mutation_loop.py runs those. Which tests count, and which lines are left alone, is
+[tool.mutmut] in pyproject.toml. The score is killed / (killed + survived + without a test). A change under which the
+tests run out of time is noticed, so it counts as killed; one that changes nothing (an equivalent) counts as survived.
 """
 
 import argparse
@@ -26,7 +26,9 @@ ROOT: Final = Path(__file__).parent.parent
 COPY: Final = ROOT / "var/mutation"
 CORE: Final = Path("src/crossfade/core")
 TAKEN: Final = ("src", "tests", "docs", "pyproject.toml")
-KILLED: Final = frozenset({1, 3, 24, -24, 36, 152, 255})
+CHEAP: Final = "crossfade.core.values.x_stream_of__mutmut_*"
+"""Asking mutmut for these few makes it prepare everything."""
+KILLED: Final = frozenset({1, 3, 24, -24, -9, 36, 152, 255})
 """pytest's exit status after a failure, and those of a process that ran out of time."""
 SURVIVED: Final = 0
 WITHOUT: Final = frozenset({5, 33})
@@ -44,11 +46,16 @@ def refresh() -> None:
         if not there.is_file() or there.read_bytes() != here.read_bytes():
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(here, there)
-    for folder in (COPY / "src", COPY / "tests", COPY / "mutants/tests"):
-        base = COPY / "mutants" if folder.is_relative_to(COPY / "mutants") else COPY
-        for path in folder.rglob("*.py"):
+    for base in (COPY, COPY / "mutants"):
+        for path in (*(base / "src").rglob("*.py"), *(base / "tests").rglob("*.py")):
             if str(path.relative_to(base)) not in names:
                 path.unlink()
+
+
+def prepare() -> int:
+    """Let mutmut write every change into the copy, and find out which tests reach what; its exit status."""
+    program = str(Path(sys.executable).parent / "mutmut")
+    return subprocess.run([program, "run", "--max-children", "1", CHEAP], cwd=COPY, check=False).returncode
 
 
 def verdicts() -> dict[str, dict[str, int | None]]:
@@ -108,11 +115,12 @@ def report() -> str:
 
 
 def main() -> int:
-    """Run, report; exit status of mutmut."""
+    """Prepare, run, report; exit status 0 if the tests themselves ran."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", metavar="FILE", help="files of core without .py, e.g. runs review/facts")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--seconds", type=float, default=86_400)
     parser.add_argument("--children", type=int, default=2)
     options = parser.parse_args()
     status = 0
@@ -120,12 +128,13 @@ def main() -> int:
         refresh()
         if options.again:
             forget()
-        wanted = [f"crossfade.core.{name.removesuffix('.py').replace('/', '.')}.x*" for name in options.files]
-        program = str(Path(sys.executable).parent / "mutmut")
-        command = [program, "run", "--max-children", str(options.children), *wanted]
-        status = subprocess.run(["nice", "-n", "10", *command], cwd=COPY, check=False).returncode
+        status = prepare()
+    if not options.report and status == 0:
+        loop = [sys.executable, str(Path(__file__).parent / "mutation_loop.py")]
+        arguments = [str(options.seconds), str(options.children), *options.files]
+        status = subprocess.run(["nice", "-n", "10", *loop, *arguments], cwd=COPY, check=False).returncode
     print(report())
-    return status
+    return 0 if status in (0, 5) else status
 
 
 if __name__ == "__main__":

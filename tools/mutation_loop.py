@@ -1,0 +1,153 @@
+"""Run the tests against each change that mutmut prepared; started by mutation.py inside its copy of the tree.
+
+Usage: mutation_loop.py SECONDS CHILDREN [FILE…]
+
+mutmut itself starts pytest anew for every change, which costs ten times what the tests of core take. Here the tests
+are collected once; each change is a child forked from there, which runs the tests that reach the changed function, the
+shortest first, until one fails. Which tests reach what is mutmut's own account, and verdicts go where it keeps its own.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from mutmut.mutation.trampoline import set_mutant_under_test
+from mutmut.utils.format_utils import mangled_name_from_mutant_name
+
+CORE: Final = "src/crossfade/core"
+WITHOUT_TESTS: Final = 33
+SAVED_EVERY: Final = 50
+
+
+class Ledger:
+    """The verdicts on disk: exit status of the tests by mutant, None if they did not run yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = {path: json.loads(path.read_text("utf-8")) for path in sorted(folder.rglob("*.py.meta"))}
+        self._changed: set[Path] = set()
+        self._count = 0
+
+    def open(self, wanted: list[str]) -> list[tuple[Path, str]]:
+        """What has no verdict, of some files or of all."""
+        return [
+            (path, mutant)
+            for path, data in self.files.items()
+            if not wanted or str(path.relative_to(self.folder)).removesuffix(".py.meta") in wanted
+            for mutant, status in data["exit_code_by_key"].items()
+            if status is None
+        ]
+
+    def put(self, path: Path, mutant: str, status: int) -> None:
+        """Keep a verdict; every so many are written down."""
+        self.files[path]["exit_code_by_key"][mutant] = status
+        self._changed.add(path)
+        self._count += 1
+        if self._count % SAVED_EVERY == 0:
+            self.save()
+
+    def save(self) -> None:
+        """Write down what is new."""
+        for path in self._changed:
+            path.write_text(json.dumps(self.files[path], indent=4), "utf-8")
+        self._changed.clear()
+        print(f"\r{self._count} verdicts", end="", flush=True)
+
+
+class Loop:
+    """Takes the place of pytest's own loop over the tests."""
+
+    def __init__(self, ledger: Ledger, seconds: float, children: int, wanted: list[str]) -> None:
+        self.ledger = ledger
+        self.over = False
+        self.children = children
+        self.wanted = wanted
+        self.running: dict[int, tuple[Path, str]] = {}
+        signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _ring(self, _number: int, _frame: object) -> None:
+        self.over = True
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try every change that has no verdict, the cheapest first."""
+        stats = json.loads(Path("mutmut-stats.json").read_text("utf-8"))
+        took: dict[str, float] = defaultdict(float, stats["duration_by_test"])
+        reach = stats["tests_by_mangled_function_name"]
+        items = {item.nodeid: item for item in session.items}
+        plan = []
+        for path, mutant in self.ledger.open(self.wanted):
+            names = [name for name in reach.get(mangled_name_from_mutant_name(mutant), ()) if name in items]
+            names.sort(key=lambda name: took[name])
+            plan.append((sum(took[name] for name in names), path, mutant, [items[name] for name in names]))
+        plan.sort(key=lambda entry: entry[0])
+        print(f"{len(plan)} changes without a verdict, {len(items)} tests")
+        gc.collect()
+        gc.freeze()
+        for cost, path, mutant, chosen in plan:
+            if self.over:
+                break
+            self._try(session, cost, (path, mutant), chosen)
+        while self.running:
+            self._reap()
+        self.ledger.save()
+        print()
+        return True
+
+    def _try(self, session: pytest.Session, cost: float, change: tuple[Path, str], chosen: list[Any]) -> None:
+        if not chosen:
+            self.ledger.put(*change, WITHOUT_TESTS)
+            return
+        while len(self.running) >= self.children:
+            self._reap()
+        child = os.fork()
+        if child:
+            self.running[child] = change
+            return
+        status = 3
+        try:
+            status = _judged(session, cost, change[1], chosen)
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        child, status = os.wait()
+        self.ledger.put(*self.running.pop(child), os.waitstatus_to_exitcode(status))
+
+
+def _judged(session: pytest.Session, cost: float, mutant: str, chosen: list[Any]) -> int:
+    """In the child: 1 if a test fails under the change, 0 if none does; killed by the system if it never ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    seconds = 20 + int(30 * cost)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    set_mutant_under_test(mutant)
+    for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return 1
+    return 0
+
+
+def main() -> int:
+    """Run; pytest's exit status."""
+    seconds, children, *wanted = sys.argv[1:]
+    settings = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    os.chdir("mutants")
+    sys.path[:0] = [str(Path("src").resolve()), str(Path.cwd())]
+    loop = Loop(Ledger(Path(CORE).resolve()), float(seconds), int(children), wanted)
+    chosen = [*settings["pytest_add_cli_args"], *settings["pytest_add_cli_args_test_selection"]]
+    return int(pytest.main(["--rootdir=.", "-q", "-s", "--tb=no", *chosen], plugins=[loop]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
