@@ -2,7 +2,7 @@
 
 Rules
 -----
-1. A call that waits gets its headers out after ``hold_after_seconds``, a twentieth of a second (clients give
+1. A call that waits gets its headers out after ``hold_after_seconds``, a quarter of a second (clients give
    up on silence, not on waiting), pings while it is silent, and progress if the client asked. A call that is
    done by then is answered as JSON in one write: a stream costs as much as the call itself.
 2. A held call costs no task: the connection's own task runs it, and whoever must end it early (the client

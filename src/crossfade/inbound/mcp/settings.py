@@ -21,7 +21,7 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """On 2025 revisions: from the start of a call until it stops waiting for its elicitations."""
     reply_patient_seconds: float = 240.0
     """The same for a client that shows dialogs to a person or asked for progress."""
-    hold_after_seconds: float = 0.05
+    hold_after_seconds: float = 0.25
     """A waiting call that is not done by then gets its headers, and is a stream from then on."""
     progress_seconds: float = 20.0
     """Between progress notifications on a held call, if the client asked for them."""
