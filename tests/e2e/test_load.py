@@ -175,13 +175,13 @@ def test_a_storm_brings_every_agent_back_and_loses_nothing(tmp_path: Path) -> No
     code, report, _ = loaded(tmp_path, *words, "--json")
     assert code == Exit.OK
     assert report["storm"]["agents"] == 200
-    assert report["storm"]["reattach_ms"]["max"] is not None or report["storm"]["reattach_ms"]["p99"] > 0
+    assert report["storm"]["reattach_ms"]["max"] >= report["storm"]["reattach_ms"]["p50"] > 0
     assert report["connections"] >= 400
 
 
 @pytest.mark.slow
 def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
-    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "15", "--json")
+    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "42", "--json")
     code, report, _ = loaded(tmp_path, *words)
     assert code == Exit.OK
     assert report["leak"]["low"] <= report["leak"]["per_hour"] <= report["leak"]["high"]

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from crossfade.core.histograms import Histogram
 from crossfade.fleet.dice import Dice
 from crossfade.fleet.host import monotonic_ns
+from crossfade.fleet.load.account import Tally
 from crossfade.fleet.load.journals import Journals
 from crossfade.fleet.load.line import Place, Traffic
 from crossfade.fleet.load.pool import Pool
@@ -49,11 +49,11 @@ class Crew:
         """Requests by what they are: wait, answer, ask, look, stream, acknowledge; ``empty`` waits; ``lost`` lines."""
         self.faults: Counter[str] = Counter()
         self.stopping = False
-        self.lateness = Histogram()
+        self.lateness = Tally()
         """How much later than due asks were sent, in ms: what the load itself adds to every latency."""
         self.storm_ns = 0
         """When every connection was dropped; 0: not yet."""
-        self.reattached = Histogram()
+        self.reattached = Tally()
         """From the storm until each agent was held again, in ms."""
 
     @property

@@ -17,7 +17,7 @@ END_SECONDS: Final = 5.0
 """From its last word to its end."""
 NOTHING: Final = State(
     attached=0, due=0, acknowledged=0, answered=0, received=0, open=0, unacknowledged=0, answering=0, waiting=0,
-    finished=False, cpu_seconds=0.0, bytes_in=0, bytes_out=0, requests=0, failed=0, at_ns=0,
+    finished=False, cpu_seconds=0.0, bytes_in=0, bytes_out=0, requests=0, empty=0, failed=0, at_ns=0,
 )  # fmt: skip
 
 

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from crossfade.core.histograms import Histogram, merged, read
+from crossfade.core.histograms import merged, read
 from crossfade.fleet.host import monotonic_ns
+from crossfade.fleet.load.account import Tally
 from crossfade.fleet.load.crowd import LoadChild
-from crossfade.fleet.load.orders import Last
+from crossfade.fleet.load.orders import Histogrammed, Last
 from crossfade.fleet.load.report import Sample
 from crossfade.fleet.load.target import Target
 from crossfade.fleet.load.vitals import Vitals
@@ -22,13 +23,14 @@ SAMPLES_MAX: Final = 20_000
 class Mark:
     """What had been used at one moment."""
 
-    __slots__ = ("at_ns", "bytes_in", "bytes_out", "clients", "hub", "requests")
+    __slots__ = ("at_ns", "bytes_in", "bytes_out", "clients", "empty", "hub", "requests")
 
     def __init__(self, hub: Vitals | None, children: Sequence[LoadChild]) -> None:
         self.at_ns = monotonic_ns()
         self.hub = hub
         self.clients = [child.state.cpu_seconds for child in children]
         self.requests = sum(child.state.requests for child in children)
+        self.empty = sum(child.state.empty for child in children)
         self.bytes_in = sum(child.state.bytes_in for child in children)
         self.bytes_out = sum(child.state.bytes_out for child in children)
 
@@ -168,13 +170,19 @@ class Gauge:
         """What was refused, of all processes."""
         return sum((Counter(last.faults) for last in self.lasts), Counter())
 
-    def lateness(self) -> Histogram:
+    def lateness(self) -> Tally:
         """How late asks were sent."""
-        return merged(read(last.lateness) for last in self.lasts)
+        return _together([last.lateness for last in self.lasts])
 
-    def reattached(self) -> Histogram:
+    def reattached(self) -> Tally:
         """How long after the storm agents were held again."""
-        return merged(read(last.reattached) for last in self.lasts)
+        return _together([last.reattached for last in self.lasts])
+
+
+def _together(sent: Sequence[Histogrammed]) -> Tally:
+    whole = Tally(merged(read(one.compact) for one in sent))
+    whole.largest = max((one.largest for one in sent if one.largest is not None), default=None)
+    return whole
 
 
 def hub_cores(before: Mark | None, after: Mark | None) -> float | None:

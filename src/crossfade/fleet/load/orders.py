@@ -66,9 +66,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True, tag="state"):
     bytes_in: int
     bytes_out: int
     requests: int
+    empty: int
+    """Waits that brought nothing."""
     failed: int
     """Connections in a row that could not be made."""
     at_ns: int
+
+
+class Histogrammed(msgspec.Struct, frozen=True, array_like=True):
+    """A tally on its way."""
+
+    compact: tuple[str, tuple[tuple[int, int], ...]]
+    largest: float | None
 
 
 class Last(msgspec.Struct, frozen=True, kw_only=True, tag="last"):
@@ -76,8 +85,8 @@ class Last(msgspec.Struct, frozen=True, kw_only=True, tag="last"):
 
     counts: dict[str, int]
     faults: dict[str, int]
-    lateness: tuple[str, tuple[tuple[int, int], ...]]
-    reattached: tuple[str, tuple[tuple[int, int], ...]]
+    lateness: Histogrammed
+    reattached: Histogrammed
     connections: int
     state: State
 

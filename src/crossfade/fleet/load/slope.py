@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 STRETCHES_MAX: Final = 120
-STRETCHES_MIN: Final = 10
+STRETCHES_MIN: Final = 30
 BANDWIDTH: Final = 0.25
 """Share of the series over which neighbours may be alike."""
 CRITICAL: Final = 3.52
@@ -38,7 +38,7 @@ class Slope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slope(points: Sequence[tuple[float, float]]) -> Slope | None:
-    """Slope of (seconds, value); None with fewer than ten points."""
+    """Slope of (seconds, value); None with fewer than thirty points."""
     means = _stretches(points)
     count = len(means)
     if count < STRETCHES_MIN:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from crossfade.core.histograms import Histogram
-from crossfade.fleet.load.account import SECOND_NS, Findings, Lane, Tally, Times
+from crossfade.fleet.load.account import SECOND_NS, Findings, Lane
 from crossfade.fleet.load.gauge import Gauge, Mark, client_cores, hub_cores, hub_waited
 from crossfade.fleet.load.profile import Phase, Profile
 from crossfade.fleet.load.report import LaneReport, LoadReport, SecondRow, Storm, missed
@@ -57,7 +57,7 @@ def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, re
         repeats=found.repeats,
         unfinished=found.unfinished,
         unacknowledged=gauge.unacknowledged,
-        lateness_ms=_of(gauge.lateness()),
+        lateness_ms=gauge.lateness().times(),
         lanes=tuple(_lane(name, lane) for name, lane in sorted(found.lanes.items())),
         phases=_phases(profile.phases, found.phases),
         targets_met=not missed(found.whole.answer.times()),
@@ -77,10 +77,11 @@ def _costs(gauge: Gauge, delivered: int) -> dict[str, object]:
     """What it took, in all and for each delivery, from the first question to the last end."""
     begin, drained = gauge.marks.get("begin"), gauge.marks.get("drained") or gauge.last_mark()
     counts = gauge.counts()
-    requests = bytes_in = bytes_out = took_ns = 0
+    requests = bytes_in = bytes_out = took_ns = empty = 0
     if begin is not None and drained is not None:
         took_ns = drained.at_ns - begin.at_ns
         requests = drained.requests - begin.requests
+        empty = drained.empty - begin.empty
         bytes_in, bytes_out = drained.bytes_in - begin.bytes_in, drained.bytes_out - begin.bytes_out
     cores = hub_cores(begin, drained)
     return {
@@ -90,7 +91,7 @@ def _costs(gauge: Gauge, delivered: int) -> dict[str, object]:
         "requests_per_delivery": _per(requests, delivered, 3),
         "bytes_per_delivery": _per(bytes_in + bytes_out, delivered, 1),
         "hub_cpu_ms_per_delivery": None if cores is None else _per(cores * took_ns / 1e6, delivered, 4),
-        "empty_polls": counts["empty"],
+        "empty_polls": empty,
         "connections": sum(last.connections for last in gauge.lasts),
         "repeated_requests": counts["repeated"],
         "kinds": {kind: counts[kind] for kind in KINDS if counts[kind]},
@@ -113,7 +114,7 @@ def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float], waited: 
         said.append(
             f"a load process used {max(clients):.0%} of a core: it may be what was measured; give more --processes"
         )
-    late = gauge.lateness().quantile(0.99)
+    late = gauge.lateness().histogram.quantile(0.99)
     if late is not None and late > LATE_MS:
         said.append(f"1 % of the asks were sent more than {late:.0f} ms late, by the load itself")
     if gauge.waited:
@@ -136,10 +137,10 @@ def _leak(profile: Profile, gauge: Gauge) -> Slope | None:
 
 
 def _storm(profile: Profile, gauge: Gauge) -> Storm | None:
-    histogram = gauge.reattached()
     if not profile.storm_at_seconds:
         return None
-    return Storm(agents=histogram.n, reattach_ms=_of(histogram))
+    times = gauge.reattached().times()
+    return Storm(agents=times.n, reattach_ms=times)
 
 
 def _phases(phases: Sequence[Phase], lanes: Sequence[Lane]) -> tuple[LaneReport, ...]:
@@ -176,10 +177,6 @@ CURVE: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999,
 def _curve(histogram: Histogram) -> tuple[tuple[float, float], ...]:
     found = ((part, histogram.quantile(part)) for part in CURVE)
     return tuple((part, round(value, 3)) for part, value in found if value is not None)
-
-
-def _of(histogram: Histogram) -> Times:
-    return Tally(histogram).times()
 
 
 def _rounded(value: float | None) -> float | None:

@@ -19,13 +19,14 @@ import uvloop
 
 from crossfade.fleet.dice import Dice
 from crossfade.fleet.host import cpu_seconds, monotonic_ns
+from crossfade.fleet.load.account import Tally
 from crossfade.fleet.load.asks import Asking
 from crossfade.fleet.load.crew import Crew
 from crossfade.fleet.load.frames import Caller
 from crossfade.fleet.load.journals import Journals
 from crossfade.fleet.load.line import Place
 from crossfade.fleet.load.member import Listener, Member, Poller
-from crossfade.fleet.load.orders import ORDERS, Finish, Go, Halt, Last, Order, State
+from crossfade.fleet.load.orders import ORDERS, Finish, Go, Halt, Histogrammed, Last, Order, State
 from crossfade.fleet.load.profile import Carrier, Profile
 from crossfade.fleet.load.schedule import Shape, arrivals
 
@@ -138,6 +139,7 @@ class LoadProcess:
             bytes_in=carried.bytes_in + pooled.bytes_in,
             bytes_out=carried.bytes_out + pooled.bytes_out,
             requests=crew.requests,
+            empty=crew.counts["empty"],
             failed=max(carried.failed, pooled.failed),
             at_ns=monotonic_ns(),
         )
@@ -159,8 +161,8 @@ class LoadProcess:
         return Last(
             counts=dict(self.crew.counts),
             faults=dict(self.crew.faults),
-            lateness=self.crew.lateness.compact(),
-            reattached=self.crew.reattached.compact(),
+            lateness=_sent(self.crew.lateness),
+            reattached=_sent(self.crew.reattached),
             connections=self.crew.carried.connections + self.crew.pool.traffic.connections,
             state=state,
         )
@@ -169,6 +171,10 @@ class LoadProcess:
 def _what(context: dict[str, Any]) -> str:
     """What went wrong in a callback of the load itself; it is shown as a fault of the run."""
     return repr(context.get("exception") or context.get("message"))[:300]
+
+
+def _sent(tally: Tally) -> Histogrammed:
+    return Histogrammed(tally.histogram.compact(), tally.largest)
 
 
 def _say(report: State | Last) -> None:
