@@ -228,8 +228,8 @@ def figures() -> Iterator[tuple[str, Work]]:
     for burst in (1.0, 5.0, 25.0):
         for only in ("both sides equal", "1.25 times", "3.75 times"):
             name = f"A/B by cluster and hour, bursts of {burst:g}, {only}"
-            yield name, lambda runs, burst=burst, only=only: bursty_sides(min(runs, 500), burst, only)
-    yield "one noisy cluster among 12", lambda runs: noisy_cluster(min(runs, 200))
+            yield name, lambda runs, burst=burst, only=only: bursty_sides(min(runs, 200), burst, only)
+    yield "one noisy cluster among 12", lambda runs: noisy_cluster(min(runs, 50))
     yield "A6 a ramp as it should be", ramp
     for meant, real in ((0.25, 0.25), (0.25, 0.2), (0.05, 0.04), (0.5, 0.45)):
         yield f"A6 {real:.0%} instead of {meant:.0%}", partial(split, meant=meant, real=real)
