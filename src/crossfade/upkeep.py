@@ -18,7 +18,7 @@ from crossfade.engine.projector import Projector, Views
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import LEAVING, Streams, recorded
 from crossfade.engine.witnessing import hold
-from crossfade.logs.archive import RECORDS_PER_SEGMENT, Top, write_segment
+from crossfade.logs.archive import RECORDS_PER_SEGMENT, Stretch, Top, write_segment
 from crossfade.logs.backup import adopt, back_up, open_copy, until_instant, whole_until
 from crossfade.logs.bases import Base
 from crossfade.logs.database import Database
@@ -230,11 +230,9 @@ async def _segments(config: Config, log: SqliteLog, start: Base, end: Sequence, 
         last = rows[-1]
         own = line(Checkpoint(SPACE, head.epoch, last.sequence, last.chain, HostClock().now()), signer)
         inside = [text for sequence, text in notes if after < sequence <= last.sequence]
-        top = Top(
-            shard=SPACE, epoch=head.epoch, after=after, after_chain=prev.hex(), sequence=last.sequence,
-            chain=last.chain.hex(), public_key=signer.public.pem().decode(),
-            checkpoints=[*inside, own.decode().rstrip("\n")],
-        )  # fmt: skip
+        stretch = Stretch(SPACE, head.epoch, after, prev.hex(), last.sequence, last.chain.hex())
+        notes_inside = [*inside, own.decode().rstrip("\n")]
+        top = Top(shards=(stretch,), public_key=signer.public.pem().decode(), checkpoints=notes_inside)
         files.append(await asyncio.to_thread(write_segment, folder, top, rows))
         after, prev = last.sequence, last.chain
     return files

@@ -1,31 +1,30 @@
-"""Check a hub's log without the hub: an export, or the data folder of a hub that is not running.
+"""Check a hub's log without the hub: an export, an archive, or the folder of a hub that is not running.
 
-Stands alone on purpose: it shares no line with the server, so a mistake there is not repeated here; this one file
-and Python 3.11 are enough (``cryptography`` for signatures only). It writes nothing. What a log is held to is in
-docs/explanation/log.md: chain, signed checkpoints, one end for each question, nothing before its cause, cursors
-that pass nothing undelivered, time that does not go back, no key used twice.
+It shares no line with the server, so none of its mistakes, and writes nothing; ``cryptography`` is for signatures only.
+What a log and its archive are held to is in docs/explanation/log.md. This one file and Python 3.11 are enough.
 """
 
+import gzip
 import json
 import shutil
 import sqlite3
 import struct
 import sys
 import tempfile
+import zlib
 from base64 import b64decode
 from collections import namedtuple
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from fcntl import LOCK_NB, LOCK_SH, flock
 from hashlib import sha256
+from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-EXPORT, NOTE, FINDINGS_MAX = "crossfade-export/1", "crossfade-checkpoint/1", 100
-COLUMNS = "stream, version, type, at, actor, cause, key, payload, chain"
+EXPORT, SEGMENT, NOTE, FINDINGS_MAX = "crossfade-export/1", "crossfade-segment/1", "crossfade-checkpoint/1", 100
 BY = {"answered": "addressee", "declined": "addressee", "withdrawn": "asker"}
-
-
 Row = namedtuple("Row", "shard sequence stream version type at actor cause key payload chain")
 Finding = namedtuple("Finding", "shard sequence what")
 
@@ -35,23 +34,34 @@ class Log:
 
     def __init__(self, path: Path, checkpoints: Path | None, stack: ExitStack) -> None:
         """Raises BlockingIOError while a hub has the folder, OSError and ValueError if it is no log."""
-        self.notes: list[tuple[int, int, bytes, bytes, bytes]] = []  # shard, sequence, chain, signed bytes, signature
-        if path.is_file():
-            self._open_export(stack.enter_context(path.open(encoding="utf-8")))
+        self.notes: dict[tuple[int, int], bytes] = {}  # shard, sequence → chain
+        self.signed: list[tuple[int, int, bytes, bytes]] = []  # shard, sequence, signed bytes, signature
+        self.public_pem, self.rows = b"", iter(tuple[Row]())
+        self.heads, self.begins = dict[int, Any](), dict[int, Any]()  # sequence, chain: the last row, before the first
+        if path.is_file() or any(path.glob("shard-*.gz")):
+            file = stack.enter_context(path.open(encoding="utf-8")) if path.is_file() else None
+            rows = self._lines(file, EXPORT) if file else self._archived(path, 1, sys.maxsize)
+            self.rows = chain([*islice(rows, 1)], rows)
         else:
             self._open_folder(path, checkpoints or path / "checkpoints", stack)
 
-    def _open_export(self, lines: Iterable[str]) -> None:
-        objects = map(json.loads, lines)
-        first = next(objects, None)
-        if not isinstance(first, dict) or first.get("format") != EXPORT:
-            raise ValueError(f"its first line does not say {EXPORT}")
-        self.public_pem: bytes | None = (first["public_key"] or "").encode() or None
-        ends = first["shards"]
-        self.heads: dict[int, Any] = {end["shard"]: (end["sequence"], bytes.fromhex(end["chain"])) for end in ends}
-        for line in first["checkpoints"]:
-            self._note(line)
-        self.rows: Iterator[Row] = map(_exported, objects)
+    def _lines(self, lines: Any, kind: str) -> Iterator[Row]:
+        first = json.loads(next(lines, "null"))
+        if not isinstance(first, dict) or first.get("format") != kind:
+            raise ValueError(f"its first line does not say {kind}")
+        self.public_pem = self.public_pem or (first["public_key"] or "").encode()
+        for end in first["shards"]:
+            last = end["sequence"], bytes.fromhex(end["chain"])
+            self.heads[end["shard"]] = max(self.heads.get(end["shard"], last), last)
+        self._note(first["checkpoints"])
+        yield from map(_exported, map(json.loads, lines))
+
+    def _archived(self, folder: Path, shard: int, through: int) -> Iterator[Row]:
+        paths = {tuple(map(int, one.name.split(".")[1].split("-"))): one for one in folder.glob(f"shard-{shard}.*.gz")}
+        span: Any = (0, 0)
+        while span := max((one for one in paths if one[0] == span[1] + 1 and one[1] <= through), default=None):
+            with gzip.open(paths[span], "rt", encoding="utf-8") as lines:
+                yield from self._lines(lines, SEGMENT)
 
     def _open_folder(self, folder: Path, checkpoints: Path, stack: ExitStack) -> None:
         file, ahead, lock, public = (folder / name for name in ("log.db", "log.db-wal", "log.lock", "signing.pub"))
@@ -59,26 +69,26 @@ class Log:
             flock(stack.enter_context(lock.open("rb")), LOCK_SH | LOCK_NB)
         name = f"file:{file}?mode=ro&immutable=1"
         if ahead.exists() and ahead.stat().st_size:  # what a crash left there would be passed over: read a copy
-            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-verify-")))
-            for one in (file, ahead):
-                shutil.copyfile(one, copy / one.name)
-            name = f"file:{copy / file.name}"
-        database = sqlite3.connect(name, uri=True)
-        stack.callback(database.close)
+            copy = stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-verify-"))
+            name = f"file:{[shutil.copy(one, copy) for one in (ahead, file)][1]}"
+        database = stack.enter_context(closing(sqlite3.connect(name, uri=True)))
         self.heads = {row[0]: row[1:] for row in database.execute("SELECT shard, sequence, chain FROM heads")}
         for path in sorted(checkpoints.glob("shard-*.checkpoints")):
-            for line in path.read_text(errors="replace").splitlines(keepends=True):
-                if line.endswith("\n"):  # else a power cut tore it: it was never confirmed
-                    self._note(line)
-        self.public_pem = public.read_bytes() if public.exists() else None
-        self.rows = map(Row._make, database.execute(f"SELECT shard, sequence, {COLUMNS} FROM events ORDER BY place"))
+            self._note(path.read_text(errors="replace").split("\n")[:-1])  # a torn one was never confirmed
+        self.public_pem = public.read_bytes() if public.exists() else b""
+        self.rows = map(Row._make, database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place"))
+        bases = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'bases'").fetchone()
+        for shard, *begin, where in database.execute("SELECT * FROM bases").fetchall() if bases else ():
+            self.rows = chain(self._archived(Path(where), shard, begin[0]), self.rows)
+            if not any(Path(where).glob(f"shard-{shard}.*.gz")):  # it is elsewhere: the rest is one chain all the same
+                self.begins[shard] = tuple(begin)
 
-    def _note(self, line: str) -> None:
-        words = line.strip().split(" ")
-        if len(words) != 8 or words[0] != NOTE:
-            raise ValueError(f"not a checkpoint: {line[:60]!r}")
-        signed = line.strip().rpartition(" ")[0].encode()
-        self.notes.append((int(words[2]), int(words[4]), bytes.fromhex(words[5]), signed, b64decode(words[7])))
+    def _note(self, lines: Iterable[str]) -> None:
+        for words in (line.strip().split(" ") for line in lines):
+            if len(words) != 8 or words[0] != NOTE:
+                raise ValueError(f"not a checkpoint: {' '.join(words)[:60]!r}")
+            self.notes[int(words[2]), int(words[4])] = bytes.fromhex(words[5])
+            self.signed.append((int(words[2]), int(words[4]), " ".join(words[:7]).encode(), b64decode(words[7])))
 
 
 def _exported(one: dict[str, Any]) -> Row:
@@ -91,31 +101,32 @@ class Verdict:
     """What was looked at, and what was found."""
 
     def __init__(self, log: Log) -> None:
-        self.records, self.checkpoints = dict.fromkeys(log.heads, 0), len(log.notes)
         self.signatures: int | None = None  # how many hold; None if there is nothing to check them with
-        self.findings: list[Finding] = list(self._signatures(log))
+        self.findings: list[Finding] = []
         shards: dict[int, Shard] = {}
         for row in log.rows:
             shard = shards.get(row.shard) or shards.setdefault(row.shard, Shard(row.shard, log))
             if len(self.findings) < FINDINGS_MAX:
                 self.findings += shard.take(row)
-        for number in sorted({*log.heads, *shards, *(note[0] for note in log.notes)}):
+        self.findings += self._signatures(log)
+        self.records, self.checkpoints = dict.fromkeys(log.heads, 0), len(log.signed)
+        for number in sorted({*log.heads, *shards, *(shard for shard, _ in log.notes)}):
             shard = shards.get(number) or Shard(number, log)
             self.records[number] = shard.last
             self.findings += shard.end()
 
     def _signatures(self, log: Log) -> Iterator[Finding]:
-        try:
-            from cryptography.exceptions import InvalidSignature
-            from cryptography.hazmat.primitives.serialization import load_pem_public_key
-        except ImportError:
+        if not log.public_pem or find_spec("cryptography") is None:
             return
-        key: Any = load_pem_public_key(log.public_pem) if log.public_pem else None
-        self.signatures = 0 if key else None
-        for shard, sequence, _, signed, signature in log.notes if key else ():
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        key: Any = load_pem_public_key(log.public_pem)
+        self.signatures = 0
+        for shard, sequence, signed, signature in log.signed:
             try:
                 key.verify(signature, signed)
-                self.signatures = (self.signatures or 0) + 1
+                self.signatures += 1
             except InvalidSignature:
                 yield Finding(shard, sequence, "its checkpoint is not signed with this key")
 
@@ -124,36 +135,29 @@ class Shard:
     """One shard, row by row: its chain, and what its events may be in their order."""
 
     def __init__(self, number: int, log: Log) -> None:
-        self.number, self.last, self.chain, self.good, self.broken = number, 0, bytes(32), 0, False
-        self.head = log.heads.get(number, (0, bytes(32)))
-        self.notes = {note[1]: note[2] for note in log.notes if note[0] == number}
-        self.versions: dict[str, int] = {}
-        self.cursors: dict[str, int] = {}
-        self.keys: set[bytes] = set()
-        self.key, self.at = b"", 0
-        self.open: dict[str, dict[str, Any]] = {}
-        self.undelivered: dict[str, dict[str, int]] = {}  # addressee → open, polling, never offered → its sequence
+        self.number, self.log, self.good, self.broken, self.whole = number, log, 0, False, number not in log.begins
+        self.last, self.chain = log.begins.get(number, (0, bytes(32)))
+        self.versions, self.cursors, self.keys = dict[str, int](), dict[str, int](), set[bytes]()
+        self.key, self.at, self.open = b"", 0, dict[str, dict[str, Any]]()
+        self.undelivered = dict[str, dict[str, int]]()  # addressee → open, polling, never offered → its sequence
 
     def take(self, row: Row) -> Iterator[Finding]:
         """The next row; nothing is looked at any more after the chain has broken."""
-        if self.broken:
-            return
-        wrong = self._chain(row)
-        self.broken = wrong is not None
-        if wrong is not None:
+        if wrong := self._chain(row) if not self.broken else None:
+            self.broken = True
             yield wrong
-            return
-        self.last, self.chain = row.sequence, row.chain
-        for what in self._events(row):
-            yield Finding(self.number, row.sequence, what)
+        elif not self.broken:
+            self.last, self.chain = row.sequence, row.chain
+            yield from (Finding(self.number, row.sequence, what) for what in self._events(row))
 
     def end(self) -> Iterator[Finding]:
         """What is missing after the last row."""
-        reached = max(self.head[0], *self.notes, 0)
+        head = self.log.heads.get(self.number, (0, bytes(32)))
+        reached = max(head[0], *(sequence for shard, sequence in self.log.notes if shard == self.number), 0)
         if not self.broken and reached > self.last:
             yield Finding(self.number, self.last + 1, f"missing: the log had reached {reached}")
-        elif not self.broken and self.head != (self.last, self.chain):
-            yield Finding(self.number, min(self.last, self.head[0]) + 1, "the head is not that of the last record")
+        elif not self.broken and head != (self.last, self.chain):
+            yield Finding(self.number, min(self.last, head[0]) + 1, "the head is not that of the last record")
 
     def _chain(self, row: Row) -> Finding | None:
         if row.sequence != self.last + 1:
@@ -166,14 +170,13 @@ class Shard:
             true = b""  # a column is not even of its type
         if true != row.chain:
             return Finding(self.number, row.sequence, "false: its hash is not that of its contents and what was before")
-        if self.notes.get(row.sequence, true) != true:
-            what = f"made anew, from here or later up to {row.sequence}: this is not the log of the checkpoint"
-            return Finding(self.number, self.good + 1, what)
-        self.good = row.sequence if row.sequence in self.notes else self.good
+        if self.log.notes.get((self.number, row.sequence), true) != true:
+            return Finding(self.number, self.good + 1, f"made anew, up to {row.sequence}: not the checkpoint's log")
+        self.good = row.sequence if (self.number, row.sequence) in self.log.notes else self.good
         return None
 
     def _events(self, row: Row) -> Iterator[str]:
-        version = self.versions[row.stream] = self.versions.get(row.stream, 0) + 1
+        self.versions[row.stream] = version = self.versions.get(row.stream, 0 if self.whole else row.version - 1) + 1
         if row.version != version:
             yield f"version {row.version} of {row.stream}, where {version} should be"
         if row.at < self.at:
@@ -186,7 +189,7 @@ class Shard:
         if kind in {"question", "message", "mailbox"}:
             content: dict[str, Any] = json.loads(row.payload)
             cause = {"q_": "question/", "m_": "message/"}.get(content.get("reply_to", "")[:2])
-            if cause and cause + content["reply_to"] not in self.versions:
+            if self.whole and cause and cause + content["reply_to"] not in self.versions:
                 yield f"before its cause: {content['reply_to']} is not in the log yet"
             rules = {"question": self._question, "mailbox": self._cursor}.get(kind)
             yield from rules(row, event, content) if rules else ()
@@ -195,28 +198,26 @@ class Shard:
         asked = content if event == "asked" else self.open.get(row.stream)
         if asked is None or (event == "asked" and row.version > 1):
             yield f"{event} after its end, or twice" if row.version > 1 else f"{event} before it was asked"
-            return
-        if event == "asked":
+        elif event == "asked":
             self.open[row.stream] = content
             if content["lane"] == "polling":
                 self.undelivered.setdefault(content["addressee"], {})[row.stream] = row.sequence
-            return
-        self.undelivered.get(asked["addressee"], {}).pop(row.stream, None)
-        if event in BY or event == "expired":
-            del self.open[row.stream]
-            if (row.at < asked["deadline"]) is (event == "expired"):
-                yield f"{event} on the wrong side of its deadline"
-        if event in BY and content["by"] != asked[BY[event]]:
-            yield f"{event} by {content['by']}, who is not its {BY[event]}"
+        else:
+            self.undelivered.get(asked["addressee"], {}).pop(row.stream, None)
+            if event in BY or event == "expired":
+                del self.open[row.stream]
+                if (row.at < asked["deadline"]) is (event == "expired"):
+                    yield f"{event} on the wrong side of its deadline"
+            if event in BY and content["by"] != asked[BY[event]]:
+                yield f"{event} by {content['by']}, who is not its {BY[event]}"
 
     def _cursor(self, row: Row, _: str, content: dict[str, Any]) -> Iterator[str]:
         owner, through = row.stream[8:], content["through"]
         if not self.cursors.get(owner, 0) < through < row.sequence:
             yield "a cursor that goes back, or beyond the end of the log"
         self.cursors[owner] = through
-        for stream, sequence in self.undelivered.get(owner, {}).items():
-            if sequence <= through:
-                yield f"a cursor that passes {stream}, which was never delivered"
+        passed = [stream for stream, sequence in self.undelivered.get(owner, {}).items() if sequence <= through]
+        yield from (f"a cursor that passes {stream}, which was never delivered" for stream in passed)
 
 
 def verify(path: Path, checkpoints: Path | None = None) -> Verdict:
@@ -224,24 +225,23 @@ def verify(path: Path, checkpoints: Path | None = None) -> Verdict:
     with ExitStack() as stack:
         try:
             return Verdict(Log(path, checkpoints, stack))
-        except (KeyError, TypeError, AttributeError, sqlite3.Error) as fault:
+        except (KeyError, TypeError, AttributeError, EOFError, zlib.error, sqlite3.Error) as fault:
             raise ValueError(f"{path} is damaged: {fault}") from fault
 
 
 def main() -> int:
-    """``crossfade-verify [EXPORT | FOLDER [CHECKPOINTS]]``; 0 all holds, 6 it does not, 2 no log, 11 a hub uses it."""
+    """``crossfade-verify [EXPORT | ARCHIVE | FOLDER [CHECKPOINTS]]``; 0 all holds, 6 it does not, 2 no log, 11 used."""
     if {"-h", "--help"} & {*sys.argv}:
         return print("usage:", main.__doc__) or 0
     try:
         found = verify(*map(Path, sys.argv[1:3] or ["."]))
     except (OSError, ValueError) as fault:
         busy = isinstance(fault, BlockingIOError)
-        print(f"error: {'a hub is using it' if busy else fault}\ntry: an export, a copy, or a hub that is stopped")
+        print(f"error: {'a hub is using it' if busy else fault}\ntry: an export, an archive, or a hub that is stopped")
         return 11 if busy else 2
-    print(*(f"shard {shard}: {records} records" for shard, records in found.records.items()), sep="\n")
-    print(f"{found.checkpoints} checkpoints, {found.signatures or 'no'} signatures hold")
-    for finding in found.findings:
-        print(f"shard {finding.shard}: sequence {finding.sequence}: {finding.what}")
+    signed = f"{found.checkpoints} checkpoints, {found.signatures or 'no'} signatures hold"
+    print(*(f"shard {shard}: {records} records" for shard, records in found.records.items()), signed, sep="\n")
+    print(*(f"shard {one.shard}: sequence {one.sequence}: {one.what}\n" for one in found.findings), sep="", end="")
     return 6 if found.findings else 0
 
 

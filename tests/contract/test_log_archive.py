@@ -6,6 +6,7 @@ import gzip
 import random
 from importlib.metadata import version
 
+import msgspec
 import pytest
 
 from crossfade import upkeep
@@ -26,15 +27,17 @@ from crossfade.engine.ports import (
 from crossfade.engine.projector import Views
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams
-from crossfade.logs import archive, bases, keys
+from crossfade.logs import archive, bases, codec, keys
 from crossfade.logs.audit import first_bad
 from crossfade.logs.bases import Base
 from crossfade.logs.database import Database
+from crossfade.logs.export import record_lines
 from crossfade.logs.sqlite import open_sqlite
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.signing import signing_key
 from crossfade.outbound.snapshots import FolderShelf
 from crossfade.upkeep import Place, archive_log, back_up_log, restore_log
+from crossfade_verify import verify
 from tests.kit.clock import FakeClock
 from tests.kit.hub import World, ok
 from tests.kit.logs import everything, run, tamper
@@ -384,3 +387,61 @@ def test_a_power_cut_at_any_operation_of_the_cut_leaves_all_of_it_or_none(tmp_pa
             assert isinstance(result[1], Duplicate | Conflict)
             database.close()
     assert seen == {"done", "cut off", 0, 40}
+
+
+# --- the verifier that shares nothing with the server ----------------------------------------------------------
+
+
+def test_archive_and_rest_verify_as_one_chain_and_each_alone(folder, to):
+    async def check():
+        rows, _ = await used(folder)
+        _, end, _ = await archive_log(config(folder), before_day(10), to)
+        _, end, _ = await archive_log(config(folder), before_day(20), to)
+        return rows, end
+
+    rows, end = asyncio.run(check())
+    whole = verify(folder)
+    assert (whole.findings, whole.records[SPACE]) == ([], len(rows))
+    alone = verify(to)
+    assert (alone.findings, alone.records) == ([], {SPACE: end})
+    assert alone.signatures == alone.checkpoints >= end // 25
+    to.rename(to.with_name("elsewhere"))
+    rest = verify(folder)
+    assert (rest.findings, rest.records[SPACE]) == ([], len(rows))
+
+
+@pytest.mark.parametrize("how", ["gone", "forged", "actor"])
+def test_the_verifier_names_what_is_false_in_an_archive(folder, to, how):
+    async def check():
+        await used(folder)
+        _, _, files = await archive_log(config(folder), before_day(20), to)
+        return files
+
+    files = asyncio.run(check())
+    if how == "gone":
+        files[1].unlink()
+    elif how == "actor":
+        files[1].write_bytes(
+            gzip.compress(gzip.decompress(files[1].read_bytes()).replace(b'"actor":"', b'"actor":"x', 1))
+        )
+    else:  # all of it made anew with true hashes: only the checkpoints tell
+        forge(files)
+    for path in (folder, to):
+        findings = verify(path).findings
+        if how == "gone" and path == to:
+            assert verify(path).records == {SPACE: 25}, "an archive that ends early is a shorter one"
+        else:
+            assert findings
+            assert findings[0].sequence == (26 if how != "forged" else 1)
+
+
+def forge(files):
+    prev = bytes(32)
+    for path in files:
+        top, rows = archive.read_segment(path)
+        lines = []
+        for row in rows:
+            columns = (*msgspec.structs.astuple(row)[:5], "eve", *msgspec.structs.astuple(row)[6:9])
+            prev = codec.link(SPACE, prev, columns)
+            lines += record_lines(SPACE, [msgspec.structs.replace(row, actor="eve", chain=prev)])
+        path.write_bytes(gzip.compress(msgspec.json.encode(top) + b"\n" + b"".join(lines)))

@@ -28,10 +28,9 @@ FORMAT: Final = "crossfade-segment/1"
 RECORDS_PER_SEGMENT: Final = 10_000
 
 
-class Top(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of a segment."""
+class Stretch(msgspec.Struct, frozen=True):
+    """Where a segment begins and ends."""
 
-    format: str = FORMAT
     shard: int
     epoch: int
     after: int
@@ -40,6 +39,13 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     """Of its last record."""
     chain: str
+
+
+class Top(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a segment; as an export's, of one shard."""
+
+    format: str = FORMAT
+    shards: tuple[Stretch]
     public_key: str
     """PEM; what the checkpoints are checked with."""
     checkpoints: list[str]
@@ -87,9 +93,10 @@ class Archive:
     def _segment(self, after: Sequence) -> tuple[Sequence, list[StoredEvent]]:
         path = self._path(after)
         top, rows = read_segment(path)
-        if top.shard != self._shard or not rows or rows[0].sequence > after + 1 or rows[-1].sequence <= after:
+        [stretch] = top.shards
+        if stretch.shard != self._shard or not rows or rows[0].sequence > after + 1 or rows[-1].sequence <= after:
             raise CorruptLogError(f"shard {self._shard}: sequence {after + 1} is not in {path}")
-        return Sequence(top.after), rows
+        return Sequence(rows[0].sequence - 1), rows
 
     def _path(self, after: Sequence) -> Path:
         for path, first, last in stretches(self._folder, self._shard):
@@ -112,8 +119,9 @@ def stretches(folder: Path, shard: Shard) -> Iterator[tuple[Path, int, int]]:
 def write_segment(folder: Path, top: Top, rows: Seq[StoredEvent]) -> Path:
     """Put one away, durably, and hold it to the rows. Raises OSError, and CorruptLogError if it does not read back."""
     make_folder(folder)
-    path = folder / f"shard-{top.shard}.{top.after + 1:012d}-{top.sequence:012d}.jsonl.gz"
-    lines = (msgspec.json.encode(top) + b"\n", *record_lines(Shard(top.shard), rows))
+    [stretch] = top.shards
+    path = folder / f"shard-{stretch.shard}.{stretch.after + 1:012d}-{stretch.sequence:012d}.jsonl.gz"
+    lines = (msgspec.json.encode(top) + b"\n", *record_lines(Shard(stretch.shard), rows))
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         file.write(gzip.compress(b"".join(lines), 6, mtime=0))
