@@ -423,3 +423,24 @@ async def test_a_plan_is_judged_on_the_questions_that_agents_really_ask() -> Non
         assert (gates["gate.p50"].bad, gates["gate.errors"].bad) == (0, 0)
         assert gates["trigger.errors"].verdict == "passed"
         assert gates["gate.loss"].verdict == "passed"
+
+
+@pytest.mark.requirement("P14")
+@run
+async def test_a_rollback_that_a_crash_cut_short_is_finished_at_the_start_with_nothing_measured() -> None:
+    it = await baking(stage=1)
+    it.fleet.new = HURT["errors"]
+    await it.die()
+    log = CutLog(it.log, 1, stored=True)  # the decision is stored, the share 0 is not
+    await it.begin(log)  # type: ignore[arg-type]
+    for _ in range(40):
+        await it.clock.advance(1)
+        if log.cut:
+            break
+    await it.die()
+    it.fleet.broken = True
+    await it.begin()
+    assert (it.state.status, it.hub._c.views.programme.rollout.share) == (Status.ROLLING_BACK, 0.25)
+    await it.clock.advance(0)
+    assert (it.state.status, it.share, it.hub.rollout().agents_on_elicitation) == (Status.ROLLED_BACK, 0.0, 0)
+    await it.die()

@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 
 from crossfade.core.instruments import gate_instrument
+from crossfade.core.measurements import Exposure, slice_of
 from crossfade.core.runsheets import Gate, Slo, Target
 from crossfade.engine.phase_checks import PhaseChecks
 from crossfade.engine.run_ports import CheckCall
@@ -111,4 +112,17 @@ async def test_a_runsheet_and_a_plan_judge_the_same_counts_alike() -> None:
     theirs = gate_instrument("x", "error_rate", 0.05, alpha=0.01, block_seconds=3_600)
     said = phase_checks(it)._fed(theirs).said()
     assert (mine["n"], mine["bad"], mine["log_evidence"]) == (said.n, said.bad, said.log_evidence)
+    await it.die()
+
+
+@run
+async def test_an_hour_that_is_not_over_is_not_counted_yet() -> None:
+    it, run_id = await canary(Gate(id="agents", slo="agents"))
+    await it.clock.advance(1.5 * 3_600)
+    kept = it.hub._c.views.measurements.kept
+    assert kept.stage is not None
+    over = sorted(kept.cells.hours)[:-1]
+    rows = [row for hour in over for row in kept.cells.hours[hour]["new"].values()]
+    requests = sum(slice_of("", Exposure.NEW, row).requests for row in rows)
+    assert phase_checks(it).judge("slo.errors", CheckCall(run_id=run_id)).numbers["n"] == requests > 0
     await it.die()
