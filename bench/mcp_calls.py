@@ -56,7 +56,7 @@ def frame(work, index, tool, arguments, number=1):
             "io.modelcontextprotocol/clientCapabilities": {},
         }
         lines += ["Mcp-Method: tools/call", f"Mcp-Name: {tool}"]
-    elif work.sessions:
+    elif work.sessions and work.sessions[index]:
         lines.append(f"Mcp-Session-Id: {work.sessions[index]}")
     body = msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
     head = "\r\n".join([f"POST {work.path} HTTP/1.1", f"Host: 127.0.0.1:{work.port}", *lines])

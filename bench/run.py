@@ -1,4 +1,4 @@
-"""The paired runner: the hub, the same tools on the official SDK, a bare echo; rounds interleaved in one run.
+"""The paired runner: the hub, the same tools on the official SDK, two bare echoes; rounds interleaved in one run.
 
     python bench/run.py [--rounds 5] [--seconds 1.5] [--connections 32] [--pairs 32]
 
@@ -55,7 +55,7 @@ class Target:
             given = {"to": names[-1], "message": "Ship?", "schema": SHAPE, "key": f"first-{name}", "wait_seconds": 0}
             outcome = await wire.call("ask", given)
             self.questions.append(json.loads(bytes(outcome.content))["question_id"])
-            self.sessions.append(wire._session.decode())
+            self.sessions.append((wire._session or b"").decode())
             wire.close()
 
 
@@ -111,28 +111,27 @@ async def start_ours(hub, names):
     return Target("ours", hub.port, hub.pid, tokens)
 
 
-async def start_reference(folder, names, children):
+async def start_reference(folder, names, children, more=()):
     tokens = [secrets.token_urlsafe(32) for _ in names]
     (folder / "tokens.json").write_text(json.dumps(dict(zip(tokens, names, strict=True))))
     port = free_port()
-    options = ("--port", str(port), "--data", str(folder / "reference"), "--tokens", str(folder / "tokens.json"))
+    options = ("--port", str(port), "--data", str(folder / "reference"), "--tokens", str(folder / "tokens.json"), *more)
     child = await asyncio.create_subprocess_exec(sys.executable, str(HERE / "sdk_reference.py"), *options)
     children.append(child)
     await reachable(port)
     return Target("sdk", port, child.pid, tokens)
 
 
-async def start_echo(children):
+async def start_echo(children, name="echo", path="/", options=()):
     port = free_port()
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "http_echo.py"), "--port", str(port), stdout=asyncio.subprocess.DEVNULL
-    )
+    command = (sys.executable, str(HERE / "http_echo.py"), "--port", str(port), *options)
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     children.append(child)
     await reachable(port)
-    return Target("echo", port, child.pid, ["none"], path="/")
+    return Target(name, port, child.pid, ["none"], path=path)
 
 
-async def rounds(targets, echo, chosen, names):
+async def rounds(targets, echoes, chosen, names):
     """Row name → one measurement a round."""
     found = {}
     for number in range(chosen.rounds):
@@ -142,9 +141,9 @@ async def rounds(targets, echo, chosen, names):
                 for target in order:
                     one = await load(target, kind, revision, chosen, names)
                     found.setdefault((kind, str(revision), target.name), []).append(one)
-        found.setdefault(("calls", "any", "echo"), []).append(
-            await load(echo, "calls", Revision.STATELESS, chosen, names)
-        )
+        for echo in echoes:
+            one = await load(echo, "calls", Revision.STATELESS, chosen, names)
+            found.setdefault(("calls", "any", echo.name), []).append(one)
         print(f"round {number + 1} of {chosen.rounds} done", file=sys.stderr, flush=True)
     return found
 
@@ -173,9 +172,10 @@ def report(found):
         what = "`question`" if kind == "calls" else "ask → answer"
         print(f"| {what}, ours / SDK, {revision} | {ratio(ours, sdk, 'per_s')} | {ratio(sdk, ours, 'cpu_us')} |")
         if kind == "calls":
-            echo = found["calls", "any", "echo"]
-            by_rate, by_cpu = ratio(ours, echo, "per_s"), ratio(echo, ours, "cpu_us")
-            print(f"| {what}, ours / bare echo, {revision} | {by_rate} | {by_cpu} |")
+            for name in ("echo", "echo on the front"):
+                echo = found["calls", "any", name]
+                by_rate, by_cpu = ratio(ours, echo, "per_s"), ratio(echo, ours, "cpu_us")
+                print(f"| {what}, ours / bare {name}, {revision} | {by_rate} | {by_cpu} |")
 
 
 async def main():
@@ -193,13 +193,17 @@ async def main():
         try:
             ours = await start_ours(hub, names)
             sdk = await start_reference(Path(place), names, children)
-            echo = await start_echo(children)
+            echoes = [
+                await start_echo(children),
+                await start_echo(children, "echo on the front", "/mcp", ("--front",)),
+            ]
             for target in (ours, sdk):
                 await target.prepare(names)
-            echo.tokens, echo.questions = ours.tokens, ours.questions
-            for target in (ours, sdk, echo):
+            for echo in echoes:
+                echo.tokens, echo.questions = ours.tokens, ours.questions
+            for target in (ours, sdk, *echoes):
                 target.pin(0)
-            report(await rounds([ours, sdk], echo, chosen, names))
+            report(await rounds([ours, sdk], echoes, chosen, names))
         finally:
             await hub.stop()
             for child in children:

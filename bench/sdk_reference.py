@@ -2,7 +2,8 @@
 
 Best means, as measured: the low-level ``Server`` (no pydantic wrapping of functions), ``get_tool_input_schema``
 given (else every call on 2026-07-28 builds the whole tool list again), JSON replies, uvloop and httptools,
-no access log. Under it lies the project's own SQLite log with its group commit, so what is compared is
+no access log; sessions on 2025-11-25, which cost it less than ``--stateless`` does there (bench/RESULTS.md; 2026-07-28
+has none either way). Under it lies the project's own SQLite log with its group commit, so what is compared is
 the endpoint and not the disk. It keeps less than the hub does (no delivery states, no deadlines, no lanes,
 no limits): two events a round trip, asked and answered.
 
@@ -217,6 +218,7 @@ def main():
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tokens", type=Path, required=True)
+    parser.add_argument("--stateless", action="store_true")
     chosen = parser.parse_args()
     logging.getLogger("mcp").setLevel(logging.ERROR)
     log = open_sqlite(chosen.data)
@@ -228,7 +230,7 @@ def main():
         on_call_tool=tools.call,
         get_tool_input_schema=SCHEMAS.get,
     )
-    app = server.streamable_http_app(json_response=True, stateless_http=False)
+    app = server.streamable_http_app(json_response=True, stateless_http=chosen.stateless)
     server.session_manager.max_sessions = None
     os.environ.setdefault("OTEL_SDK_DISABLED", "true")
     settings = {"log_level": "warning", "access_log": False, "loop": "uvloop", "http": "httptools", "backlog": 4096}
