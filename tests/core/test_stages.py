@@ -226,6 +226,17 @@ def test_a_hold_says_when_it_is_expected_to_settle() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause not in stages.STICKY])
+def test_a_hold_whose_cause_is_gone_is_settled_by_itself(cause: Cause) -> None:
+    [held] = stages.decide(MACHINE.after(*BAKING), Hold(cause=cause, reason="x"), NOW)  # type: ignore[misc]
+    reading = GRADES["measured"]
+    state = noted(stages.evolve(MACHINE.after(*BAKING), held), reading)  # type: ignore[arg-type]
+    move = next_move(state, reading, GROUNDS["as it was"], TIMES["soon"])
+    assert isinstance(move, GoOn)
+    assert move.cause is cause
+    assert move.reason
+
+
 def test_verdicts_that_changed_are_noted_before_anything_is_decided_on_them() -> None:
     reading = GRADES["baked, proven"]
     move = next_move(MACHINE.after(*BAKING), reading, GROUNDS["as it was"], TIMES["soon"])

@@ -223,6 +223,8 @@ _SETTLED: Final = {
     Cause.OPERATOR: "the rollout is not held any more",
     Cause.REFUSED: "the rollout can take the share now",
     Cause.ERRORED: "the measurements can be judged again",
+    Cause.SHARED: "neither lane is hurt any more",
+    Cause.NARROW: "the noisy clusters are quiet",
 }
 
 
