@@ -38,6 +38,13 @@ def test_bad_events_have_their_rate_whatever_their_bursts(burst):
     assert spread == pytest.approx(2 * burst - 1, rel=0.3), "geometric bursts spread by 2·mean - 1"
 
 
+def test_a_burst_that_does_not_fit_goes_on_in_the_next_count():
+    made = traffic(rate=0.3, burst=20.0, per_second=0.01, days=20.0)
+    found = list(counts(SPEC, made, scenarios(SPEC, made)["at the rate given"], Dice(1)))
+    assert sum(one.bad for one in found) / sum(one.n for one in found) == pytest.approx(0.3, rel=0.15)
+    assert all(one.bad <= one.n for one in found)
+
+
 def test_the_same_seed_is_the_same_traffic_and_counts_are_foretold():
     made = traffic(days=1.0, runs=2)
     assert list(simulate(SPEC, made)) == list(simulate(SPEC, made))

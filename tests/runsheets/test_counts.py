@@ -2,7 +2,7 @@
 
 import pytest
 
-from crossfade.core.gates import Exposure, Kind, Spec
+from crossfade.core.gates import Exposure, Kind, SharePhase, Spec
 from crossfade.runsheets.counts import CountsError, load_counts, parse_counts
 from crossfade.runsheets.gate_files import parse_gates
 
@@ -108,6 +108,12 @@ def test_bytes_that_are_not_text_are_refused_with_their_line(tmp_path):
 PROMOTION = "name: e\nkind: promotion\nmax_rate: 0.1%\n"
 
 
+def specs(text):
+    found = parse_gates(text.encode(), "g.yaml")
+    assert isinstance(found, tuple), found
+    return found
+
+
 def problems(text):
     found = parse_gates(text.encode(), "g.yaml")
     assert isinstance(found, list), found
@@ -115,15 +121,14 @@ def problems(text):
 
 
 def test_a_spec_is_read_strictly():
-    assert parse_gates(PROMOTION.encode()) == (Spec(name="e", kind=Kind.PROMOTION, max_rate=0.001),)
+    assert specs(PROMOTION) == (Spec(name="e", kind=Kind.PROMOTION, max_rate=0.001),)
     phases = "name: s\nkind: sample-ratio\nexpected_share:\n"
     phases += "- {at: 2026-01-05, share: 5%}\n- {at: 2026-01-12, share: 0.25}\n"
-    (spec,) = parse_gates(phases.encode())
-    assert [(phase.at, phase.share) for phase in spec.expected_share] == [("2026-01-05", 0.05), ("2026-01-12", 0.25)]
-    (spec,) = parse_gates(b"name: s\nkind: sample-ratio\nexpected_share: 25%\n")
-    assert spec.expected_share == 0.25
-    two = b"gates:\n- {name: a, kind: promotion, max_rate: 0.1}\n- {name: b, kind: trigger, max_rate: 0.2}\n"
-    assert [one.name for one in parse_gates(two)] == ["a", "b"]
+    expected = (SharePhase(at="2026-01-05", share=0.05), SharePhase(at="2026-01-12", share=0.25))
+    assert specs(phases)[0].expected_share == expected
+    assert specs("name: s\nkind: sample-ratio\nexpected_share: 25%\n")[0].expected_share == 0.25
+    two = "gates:\n- {name: a, kind: promotion, max_rate: 0.1}\n- {name: b, kind: trigger, max_rate: 0.2}\n"
+    assert [one.name for one in specs(two)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def _sizes() -> list[tuple[int, float]]:
 
 def delays(runs: int, after: float, hours: float, seed: int = 2, traffic: float = 25.0) -> Figures:
     """A2: seconds from the change to the alarm; threshold 5 %, 0.05 % before."""
-    rng = np.random.default_rng(seed)
+    runs, rng = min(runs, 500) if hours > 24 else runs, np.random.default_rng(seed)
     m, line, before = np.zeros((runs, len(vectors.CHANGED))), 0.05, round(hours * 3600 / STEP)
     early, at = 0, np.full(runs, np.inf)
     for step in range(before + 2_000):
@@ -107,7 +107,7 @@ def certified(runs: int, true: float, seed: int = 5, looks: int = 4_000) -> Figu
 
 def certified_by_unit(runs: int, true: float, burst: float, seed: int = 6, hours: int = 120) -> Figures:
     """The price of evidence by cluster and hour: hours until 0.1 % is proven; 500 clusters, 25 messages a second."""
-    rng = np.random.default_rng(seed)
+    runs, rng = min(runs, 200), np.random.default_rng(seed)
     shares, _ = vectors.bursty_shares(rng, (runs, hours, 500), 180, true, burst)
     proven = vectors.bets_log_e(shares, 0.001) >= ENOUGH
     at = np.where(proven.any(-1), proven.argmax(-1) + 1.0, np.inf)
@@ -157,6 +157,7 @@ def false_promotions_uneven(runs: int, seed: int = 8, hours: int = 72) -> Figure
 def bursty_sides(runs: int, burst: float, only: str, seed: int = 11) -> Figures:
     """A/B by cluster and hour, by the product itself: 12 clusters and 10 messages a second on each side, 0.2 % bad in
     bursts, three days, margin 25 %, a look whenever a tenth of the time has been added."""
+    runs = min(runs, 200)
     spec = Spec(name="ab", kind=Kind.AB, margin=0.25, block_seconds=3600)
     traffic = Traffic(rate=0.002, clusters=12, per_second=10, burst=burst, days=3, runs=runs, seed=seed)
     (told,) = simulate(spec, traffic, only)
@@ -165,6 +166,7 @@ def bursty_sides(runs: int, burst: float, only: str, seed: int = 11) -> Figures:
 
 def noisy_cluster(runs: int, seed: int = 12) -> Figures:
     """One cluster all bad among 12, by the product itself: six hours, looks each minute; it must never fire."""
+    runs = min(runs, 50)
     spec = Spec(name="t", kind=Kind.TRIGGER, max_rate=0.05)
     traffic = Traffic(rate=0.0005, clusters=12, per_second=10, burst=1, days=0.25, runs=runs, seed=seed)
     (told,) = simulate(spec, traffic, "one cluster")
@@ -218,18 +220,18 @@ def figures() -> Iterator[tuple[str, Work]]:
         yield f"A4 independent, true rate {true:.2%}", partial(certified, true=true)
     for burst in (1.0, 25.0):
         name = f"price of blocks: true rate 0.05 %, bursts of {burst:g}"
-        yield name, lambda runs, burst=burst: certified_by_unit(min(runs, 200), 0.0005, burst)
+        yield name, partial(certified_by_unit, true=0.0005, burst=burst)
     for hours in (0.0, 72.0):
         for after in (0.1, 0.5):
             name = f"A2 errors to {after:.0%} at hour {hours:g}"
-            yield name, lambda runs, after=after, hours=hours: delays(min(runs, 500) if hours else runs, after, hours)
+            yield name, partial(delays, after=after, hours=hours)
     for share in (0.05, 0.5):
         yield f"A5 shared outage, share {share:.0%}", partial(shared_outage, share=share)
     for burst in (1.0, 5.0, 25.0):
         for only in ("both sides equal", "1.25 times", "3.75 times"):
             name = f"A/B by cluster and hour, bursts of {burst:g}, {only}"
-            yield name, lambda runs, burst=burst, only=only: bursty_sides(min(runs, 200), burst, only)
-    yield "one noisy cluster among 12", lambda runs: noisy_cluster(min(runs, 50))
+            yield name, partial(bursty_sides, burst=burst, only=only)
+    yield "one noisy cluster among 12", noisy_cluster
     yield "A6 a ramp as it should be", ramp
     for meant, real in ((0.25, 0.25), (0.25, 0.2), (0.05, 0.04), (0.5, 0.45)):
         yield f"A6 {real:.0%} instead of {meant:.0%}", partial(split, meant=meant, real=real)
