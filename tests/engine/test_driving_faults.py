@@ -15,6 +15,7 @@ from crossfade.engine import saving
 from crossfade.engine.driving import Driving
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.projector import Views
+from crossfade.engine.requests import AnswerRequest
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.signoffs import Entry
 from tests.engine.test_driving import HURT, ended, held, lane
@@ -444,3 +445,30 @@ async def test_a_rollback_that_a_crash_cut_short_is_finished_at_the_start_with_n
     await it.clock.advance(0)
     assert (it.state.status, it.share, it.hub.rollout().agents_on_elicitation) == (Status.ROLLED_BACK, 0.0, 0)
     await it.die()
+
+
+@pytest.mark.requirement("P14")
+@run
+async def test_what_a_hostile_agent_says_and_does_is_no_evidence_against_the_lane() -> None:
+    async with World() as world:
+        world.hub.plans.read = read_plan
+        agents = [await world.join(f"a{number}", label=f"team-{number // 2}") for number in range(12)]
+        plan = PLAN.replace("  - {share: 25%}\n  - {share: 50%}\n", "")
+        ok(await world.hub.plans.accept(ROOT, plan))
+        await world.clock.advance(1)
+        assert world.hub.rollout().share == 1.0
+        for _ in range(6):
+            for hostile in agents[1::2]:
+                asked = await world.ask(agents[0], hostile.name)
+                await world.poll(hostile)
+                wrong = AnswerRequest(question_id=asked.question_id, content=msgspec.Raw(b'{"verdict":"error 500"}'))
+                for _ in range(20):
+                    assert refused(await world.hub.measuring.request(hostile.name, world.hub.answer(hostile, wrong)))
+                decline = AnswerRequest(question_id=asked.question_id, action="decline", reason="the hub is broken")
+                ok(await world.hub.measuring.request(hostile.name, world.hub.answer(hostile, decline)))
+            await world.clock.advance(10)
+        view = ok(world.hub.plans.plan())
+        gates = {gate.name: gate for gate in view.gates}
+        assert gates["trigger.errors"].n > 500
+        assert {gate.bad for name, gate in gates.items() if name.startswith(("trigger.", "gate."))} == {0}
+        assert (view.status, world.hub.rollout().share) == ("baking", 1.0)

@@ -86,6 +86,7 @@ def status(
     output.one({name: value for name, value in found.items() if name not in ("nodes", "passed_by")})
     nodes = found["nodes"]
     output.table([_row(one, NODES) for one in nodes] if isinstance(nodes, list) else [], NODES)
+    _explained(output, nodes if isinstance(nodes, list) else [])
     _passed_by(output, found)
     return Exit.OK
 
@@ -106,6 +107,14 @@ def _watch(run_id: str, output: Output) -> int:
 
     ended = call(output.options, work, patience_seconds=60.0)
     return Exit.OK if ended == "completed" else Exit.ABORTED
+
+
+def _explained(output: Output, nodes: list[Object]) -> None:
+    """The numbers behind what is held."""
+    for one in nodes:
+        evidence = one["evidence"]
+        if one["status"] == "held" and isinstance(evidence, dict) and evidence.get("explanation"):
+            output.note(f"{one['node']}: {evidence['explanation']}")
 
 
 def _passed_by(output: Output, found: Object) -> None:

@@ -229,3 +229,10 @@ def fold_of_ratio(instrument: Instrument) -> SampleRatio:
     fold = instrument.judging.fold
     assert isinstance(fold, SampleRatio), "made so"
     return fold
+
+
+def fold_of_trigger(instrument: Instrument) -> Trigger:
+    """The fold of a detector."""
+    fold = instrument.judging.fold
+    assert isinstance(fold, Trigger), "made so"
+    return fold

@@ -54,7 +54,7 @@ MOVED: Final = frozenset({Status.ENTERING, Status.BAKING})
 """A share may be above 0."""
 STICKY: Final = frozenset({Cause.INVESTIGATE, Cause.SAMPLE_RATIO})
 """What somebody has to look at: such a hold does not settle by itself."""
-ANEW: Final = STICKY | {Cause.GATES, Cause.ERRORED}
+ANEW: Final = STICKY | {Cause.GATES, Cause.ERRORED, Cause.SHARED, Cause.NARROW}
 """What begins anew when somebody has looked."""
 
 

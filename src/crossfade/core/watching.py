@@ -18,12 +18,12 @@ import msgspec
 
 from crossfade.core.gates import Exposure
 from crossfade.core.gates.sample_ratio import Phase
-from crossfade.core.gates.trigger import Trigger
 from crossfade.core.instruments import (
     Instrument,
     beside,
     comparisons_of,
     fold_of_ratio,
+    fold_of_trigger,
     gates_of,
     ratio_of,
     triggers_of,
@@ -81,9 +81,7 @@ class Watch:
         self.compared = threshold < 1.0
         self.gates, self.comparisons = list(gates_of(self.plan)), list(comparisons_of(self.plan))
         for trigger in self.triggers:
-            fold = trigger.judging.fold
-            assert isinstance(fold, Trigger), "made so"
-            fold.exposed = exposed
+            fold_of_trigger(trigger).exposed = exposed
         if self.ratio is not None:
             fold_of_ratio(self.ratio).phases.append(Phase(since=at, share=threshold))
 
@@ -114,11 +112,8 @@ class Watch:
     def relieve(self, cause: Cause, at: Instant) -> None:
         """Somebody has looked: what they looked at begins anew."""
         match cause:
-            case Cause.INVESTIGATE:
-                anew = {one.name: one for one in triggers_of(self.plan)}
-                quiet = [one for one in self.triggers if one.name.endswith(".investigate")]
-                for one in quiet:
-                    self.triggers[self.triggers.index(one)] = anew[one.name]
+            case Cause.INVESTIGATE | Cause.SHARED | Cause.NARROW:
+                self._quieten(cause)
             case Cause.SAMPLE_RATIO if self.ratio is not None:
                 last = fold_of_ratio(self.ratio).phases[-1:]
                 self.ratio = ratio_of(self.plan)
@@ -130,6 +125,15 @@ class Watch:
                 self.gates, self.comparisons = list(gates_of(self.plan)), list(comparisons_of(self.plan))
             case _:
                 pass
+
+    def _quieten(self, cause: Cause) -> None:
+        """New detectors for those that hold for this cause; the others remember."""
+        anew = {one.name: one for one in triggers_of(self.plan)}
+        holding = {worry.said.name for worry in _worries([one.said() for one in self.triggers], None, cause)}
+        for place, one in enumerate(self.triggers):
+            if one.name in holding:
+                fold_of_trigger(anew[one.name]).exposed = fold_of_trigger(one).exposed
+                self.triggers[place] = anew[one.name]
 
     # --- what is read ---------------------------------------------------------------------------------------
 
@@ -219,7 +223,12 @@ def _goes_back(said: Said) -> bool:
     return not said.name.endswith(".investigate")
 
 
-def _worries(told: Sequence[Said], ratio: Said | None) -> Iterator[Worry]:
+def _worries(told: Sequence[Said], ratio: Said | None, only: Cause | None = None) -> Iterator[Worry]:
+    """What somebody has to look at; with ``only``, for that cause alone."""
+    yield from (worry for worry in _all_worries(told, ratio) if only in (None, worry.cause))
+
+
+def _all_worries(told: Sequence[Said], ratio: Said | None) -> Iterator[Worry]:
     for said in told:
         if said.reason in ("shared", "narrow"):
             yield Worry(cause=Cause(said.reason), said=said)
