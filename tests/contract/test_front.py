@@ -269,6 +269,21 @@ def test_a_session_that_was_ended_is_over_although_its_head_is_known() -> None:
     run(scenario())
 
 
+def test_a_body_that_says_something_else_than_its_known_head_is_refused() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        ask = call(ours, "bo", "agents", {})
+        for _ in range(3):
+            assert heads(await ours.say(ask)) == [200]
+            for one, other in ((b'"agents"', b'"attend"'), (b"2026-07-28", b"2025-11-25"), (b"tools/call", b"tools/list")):
+                at = ask.index(b"{")
+                said = await ours.say(ask[:at] + ask[at:].replace(one, other))
+                assert (heads(said), b"header.mismatch" in said) == ([400], True)
+        await ours.stop()
+
+    run(scenario())
+
+
 def test_heads_belong_to_one_connection_and_are_bounded() -> None:
     async def scenario() -> None:
         ours = await Side().start(fronted=True)

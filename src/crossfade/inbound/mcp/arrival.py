@@ -19,7 +19,7 @@ ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-ses
 class Head:
     """What the headers of a request say. The same for every request that repeats them."""
 
-    __slots__ = ("known", "peer", "routing", "takes_stream", "token")
+    __slots__ = ("agreed", "known", "peer", "routing", "takes_stream", "token")
 
     def __init__(self, routing: dict[bytes, bytes], token: str | None, *, takes_stream: bool) -> None:
         self.routing = routing
@@ -27,6 +27,8 @@ class Head:
         self.token = token
         """The bearer token; empty if the Authorization header is none; None without one."""
         self.takes_stream = takes_stream
+        self.agreed: tuple[object, ...] = ()
+        """What the last message said that its era compares with these headers, and found to be so."""
         self.known: Caller | None = None
         self.peer: Peer | None = None
         """Who called last with this head, and from what: an era need not work it out again for the same caller."""

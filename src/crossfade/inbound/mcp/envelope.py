@@ -199,6 +199,9 @@ def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
             "params._meta lacks the protocol version or the client's capabilities.",
             "Send both with every request.",
         )
+    said = (bytes(meta.revision), message.method, message.params.name)
+    if arrival.head.agreed[1:] == said:
+        return meta, str(arrival.head.agreed[0])
     revision = _text(meta.revision)
     headers = arrival.head.routing
     if revision is None or headers.get(VERSION, b"").decode("latin-1").strip() != revision:
@@ -212,6 +215,7 @@ def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
     ):
         raise _mismatch("Mcp-Name", "params.name")
     _supported(revision)
+    arrival.head.agreed = (revision, *said)
     return meta, revision
 
 
