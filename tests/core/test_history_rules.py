@@ -138,3 +138,30 @@ def test_an_unknown_sender_of_a_batch_without_a_reply_is_not_believed() -> None:
     assert found(ONE, unseen) == []
     assert isinstance(histories.check([]).violations, tuple)
     assert Violation.__struct_fields__ == ("rule", "subject", "message", "lines")
+
+
+def test_nothing_ends_before_it_is_asked_and_nothing_expires_before_its_deadline() -> None:
+    late = msgspec.structs.replace(ASKED, called_at=31, returned_at=34)
+    assert [one[0] for one in found(late, YES, SAW)] == ["not_linearizable"]
+    touching = msgspec.structs.replace(ASKED, called_at=30, returned_at=34)
+    assert found(touching, YES, SAW) == []
+    expired = msgspec.structs.replace(SAW, value=histories.EXPIRED)
+    assert found(ASKED, expired) == [], "without a deadline it may expire at once"
+    assert found(msgspec.structs.replace(ASKED, deadline_at=40), expired) == []
+    assert [one[0] for one in found(msgspec.structs.replace(ASKED, deadline_at=41), expired)] == ["not_linearizable"]
+    assert [one[0] for one in found(msgspec.structs.replace(ASKED, called_at=41, returned_at=50), expired)] == [
+        "not_linearizable"
+    ]
+
+
+def test_a_question_whose_asking_was_not_seen_is_judged_by_what_was() -> None:
+    expired = Read(client="ana", called_at=0, returned_at=0, question="q", value=histories.EXPIRED, line=4)
+    assert found(expired) == []
+    assert found(msgspec.structs.replace(SAW, value="open")) == []
+    assert found(YES, SAW) == []
+    assert [one[0] for one in found(SAW)] == ["not_linearizable"]
+
+
+def test_only_questions_that_were_put_are_missed() -> None:
+    silent = Ask(client="ana", called_at=0, to="bo")
+    assert found(silent, ASKED, SETTLED) == found(ASKED, SETTLED)

@@ -159,6 +159,11 @@ def test_an_end_records_the_offers_that_were_not_recorded_on_the_way() -> None:
         assert questions.evolve(state, event).offered == (Channel.NATIVE, Channel.POLL)
 
 
+def test_an_end_that_tells_of_no_offer_leaves_them_as_they_were() -> None:
+    state = MACHINE.after("ask", "offer native", "answer")
+    assert state.offered == (Channel.NATIVE,)
+
+
 def test_an_offer_says_when_it_was_shown() -> None:
     [event] = questions.decide(MACHINE.after("ask"), Offer(channel=Channel.POLL, shown_at=LAST), BEGIN)  # type: ignore[misc]
     assert event == questions.Offered(channel=Channel.POLL, shown_at=LAST)

@@ -161,6 +161,8 @@ def test_a_run_remembers_what_it_was_made_of() -> None:
     moved = after("paused", migrate(LONGER))
     assert (moved.status, moved.runsheet, moved.digest) == (Status.PAUSED, LONGER, create(LONGER).digest)
     assert (moved.review, moved.migrated_from, moved.created_at) == ("production_ready", (DIGEST,), NOW)
+    forced = msgspec.structs.replace(MACHINE.after(*GIVEN["paused"][0]), review="not_ready")
+    assert after(forced, migrate(LONGER)).review == "production_ready"
     back = after(moved, migrate(SHEET))
     assert back.migrated_from == (DIGEST, create(LONGER).digest)
 
@@ -295,10 +297,44 @@ def sealed(source: bytes) -> c.Create:
 
 
 def test_what_cannot_be_read_is_no_runsheet() -> None:
-    assert refused(State(), sealed(b"{")) == (
-        "run.bad_runsheet", "The runsheet cannot be read: Input data was truncated."
-    )  # fmt: skip
+    assert runs.decide(State(), sealed(b"{"), NOW) == Refusal(
+        "run.bad_runsheet", "The runsheet cannot be read: Input data was truncated.", "Run `crossfade runsheet lint`."
+    )
     assert refused(State(), sealed(b'{"runsheet":1}'))[0] == "run.bad_runsheet"
+
+
+def test_a_node_that_a_run_does_not_have_is_quoted_up_to_a_length() -> None:
+    skip = c.Skip(node="n" * 121, by="ana", reason="r", grounds=Grounds.ADMIN)
+    assert refused(MACHINE.after(*TAKEN), skip)[1] == f"The run has no node {'n' * 120!r}."
+
+
+def test_a_sign_off_that_is_held_can_still_be_asked_again_and_finished() -> None:
+    phase = msgspec.structs.replace(SHEET.phases[0], entry_signoffs=(SignOff(roles=(Role.DEVOPS,)),))
+    node = "one/entry/signoff/0"
+    state = started(msgspec.structs.replace(SHEET, phases=(phase,)))
+    state = after(state, c.Begin(epoch=1, node=node, deadline=DEADLINE))
+    held = after(state, c.Hold(epoch=1, node=node, verdict=Verdict.FAILED, reason="stopped"))
+    assert after(held, c.Ask(epoch=1, node=node, items={"signoff": "s_2"}, deadline=LATE)).of(node).asked
+    assert after(held, c.Finish(epoch=1, node=node)).of(node).status is NodeStatus.DONE
+    assert refused(held, c.Begin(epoch=1, node=node, deadline=LATE))[0] == "run.not_due"
+    step = MACHINE.after(*HELD)
+    for command in (c.Finish(epoch=1, node=D), c.Ask(epoch=1, node=D, items={}, deadline=LATE)):
+        assert refused(step, command)[0] == "run.not_due"
+
+
+def test_what_is_held_belongs_to_nobody_where_nobody_is_named() -> None:
+    state = started(msgspec.structs.replace(SHEET, owner=""))
+    [event] = recorded(state, c.Hold(epoch=1, node=D, verdict=Verdict.FAILED, reason="red"))
+    assert isinstance(event, e.Held)
+    assert event.owner == ""
+
+
+def test_evidence_is_kept_as_it_is_up_to_its_greatest_size() -> None:
+    for size, kept in ((runs.EVIDENCE_BYTES_MAX, True), (runs.EVIDENCE_BYTES_MAX + 1, False)):
+        proof = msgspec.Raw(b'"' + b"x" * (size - 2) + b'"')
+        [event] = recorded("begun", c.Finish(epoch=1, node=D, evidence=proof))
+        assert isinstance(event, e.Done)
+        assert (bytes(event.evidence) == bytes(proof)) is kept
 
 
 @pytest.mark.parametrize(("nodes", "accepted"), [(0, False), (1, True), (1_000, True), (1_001, False)])

@@ -139,7 +139,7 @@ def test_a_number_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [("Yes!", True), ("OK.", True), ("1", True), ("no...", False), ("N!", False),
-     ("yesX", None), ("Xyes", None), ("okx", None)],
+     ("yesX", None), ("Xyes", None), ("okx", None), ("yes!X", None), ("noX.", None)],
 )  # fmt: skip
 def test_a_word_means_yes_or_no_whatever_its_case_and_the_mark_after_it(text: str, *, value: bool | None) -> None:
     outcome = shapes.from_text(Shape((Boolean(name="b"),)), text)
