@@ -133,29 +133,45 @@ class Comparison(msgspec.Struct, kw_only=True, tag=True):
                     unit.shares += count.bad * totals[0] / sum(totals)
 
     def _block(self) -> None:
-        scale, known = 1.0 + self.spec.margin_or_default, dict[float, Arms]()
+        scale = 1.0 + self.spec.margin_or_default
+        arms, rows = dict[float, Arms](), dict[tuple[float, int, bool], list[Row]]()
         for key, unit in self.units.items():
-            share = unit.shares / unit.size
-            arms = known.get(share)
-            if arms is None:
-                arms = known[share] = arm_logs(share, 1.0 - share, scale)
-            self._count(key, unit.size, arms)
+            share, new = unit.shares / unit.size, key.startswith("new/")
+            if share not in arms:
+                arms[share] = arm_logs(share, 1.0 - share, scale)
+            alike = (share, unit.size, new)
+            if alike not in rows:
+                rows[alike] = self._said(unit.size, arms[share], new=new)
+            voice = self.voices.setdefault(key, Voice(said=[[0.0] * len(PROVES) for _ in self.sizes]))
+            voice.said = [_sum(*both) for both in zip(voice.said, rows[alike], strict=True)]
+            self._sing(self.new if new else self.old, unit.size, arms[share][0 if new else 1])
         self.units, self.block = {}, None
         self.blocks += 1
 
-    def _count(self, key: str, size: int, arms: Arms) -> None:
-        new = key.startswith("new/")
-        choir, logs = (self.new, arms[0]) if new else (self.old, arms[1])
-        voice = self.voices.setdefault(key, Voice(said=[[0.0] * len(PROVES) for _ in self.sizes]))
+    def _said(self, size: int, arms: Arms, *, new: bool) -> list[Row]:
+        """What a unit says: for each size of bursts and each of PROVES."""
+        own, (on_new, on_old) = arms[0 if new else 1], arms
+        gains = [own[place] - own[NULL] for place in PROVES]
+        if not self.spec.block_seconds:
+            return [[size * gain for gain in gains]]
+        loud = [new is (place > NULL) for place in PROVES]
+        ways = [(on_new[place] - on_new[NULL], on_old[place] - on_old[NULL]) for place in PROVES]
+        found = []
+        for power in (size / full for full in self.sizes):
+            if power >= 1.0:
+                found.append([gain if aloud else power * gain for gain, aloud in zip(gains, loud, strict=True)])
+            else:
+                found.append([
+                    power * gain - log_z(power, on_new[NULL], on_old[NULL], way)
+                    for gain, way in zip(gains, ways, strict=True)
+                ])  # fmt: skip
+        return found
+
+    def _sing(self, choir: Choir, size: int, logs: Sequence[float]) -> None:
         choir.whole = [have + size * log for have, log in zip(choir.whole, logs, strict=True)]
         for index, full in enumerate(self.sizes):
             power = min(1.0, size / full) if self.spec.block_seconds else float(size)
             choir.capped[index] = [have + power * log for have, log in zip(choir.capped[index], logs, strict=True)]
-            row = voice.said[index]
-            for number, place in enumerate(PROVES):
-                loud = new is (place > NULL)
-                gain = (power if loud else size / full) * (logs[place] - logs[NULL])
-                row[number] += gain - (log_z(power, arms, place) if power < 1.0 else 0.0)
 
     def parts(self, proves: Sequence[int], *, clip: bool = False) -> tuple[float, ...]:
         """Logs of all components for the alternatives ``proves``, PROVES_BETTER or PROVES_WORSE.
@@ -229,12 +245,16 @@ def _excess(told: list[float], many: int) -> float:
     return math.fsum(max(0.0, one - bound) for one in ordered[:many])
 
 
-def log_z(power: float, arms: Arms, place: int) -> float:
-    """Log of the mean under the null hypothesis of the likelihood ratio of ``place`` to a power between 0 and 1."""
-    new, old = arms
-    return math.log(
-        math.exp(new[NULL] + power * (new[place] - new[NULL])) + math.exp(old[NULL] + power * (old[place] - old[NULL]))
-    )
+def _sum(left: Row, right: Row) -> Row:
+    return [one + other for one, other in zip(left, right, strict=True)]
+
+
+def log_z(power: float, null_new: float, null_old: float, way: tuple[float, float]) -> float:
+    """Log of the mean under the null hypothesis of a likelihood ratio to a power between 0 and 1.
+
+    ``way`` are the logs of the ratio on the new and on the old side, the others those of the null hypothesis.
+    """
+    return math.log(math.exp(null_new + power * way[0]) + math.exp(null_old + power * way[1]))
 
 
 def arm_logs(new: float, old: float, scale: float) -> Arms:
