@@ -50,7 +50,7 @@ def test_a_copy_made_under_load_has_everything_that_was_acknowledged_before_it_b
         heads = await back_up(log, target)
         writing.cancel()
         assert heads[SPACE].sequence >= before
-        assert len(acked) > 100, "nobody waited for the copy"
+        assert len(acked) > 40, "nobody waited for the copy"
         rows = await everything(log)
         assert heads[SPACE].chain == rows[heads[SPACE].sequence - 1].chain
 
