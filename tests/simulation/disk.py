@@ -73,6 +73,10 @@ class Disk(MemoryLog):
             self.stored(shard, row)
         return done.results
 
+    def heads(self) -> dict[Shard, Sequence]:
+        """Where each shard ends."""
+        return {shard: contents.head.sequence for shard, contents in self._shards.items()}
+
     def rows(self, shard: Shard) -> list[StoredEvent]:
         """Everything in a shard."""
         return self._shards[shard].rows
@@ -88,16 +92,20 @@ class SimLog:
         dice: random.Random,
         crash: Callable[[], None],
         reached: Callable[[str], None],
+        look: Callable[[], None],
     ) -> None:
         self._disk = disk
         self._weather = weather
         self._dice = dice
         self._crash = crash
         self._reached = reached
+        self._look = look
+        """Called before and after every write."""
 
     async def append(self, shard: Shard, txs: Seq[Tx]) -> list[Result]:
         """Store, or fail in one of the ways that the weather allows."""
         weather, dice = self._weather, self._dice
+        self._look()
         await self._pause()
         if dice.random() < weather.unavailable:
             self._reached("a write was refused by the disk")
@@ -118,6 +126,7 @@ class SimLog:
             self._reached("crash between commit and reply")
             self._crash()
         await self._pause()
+        self._look()
         for result in results:
             if isinstance(result, Duplicate):
                 self._reached("a key came twice")

@@ -58,7 +58,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Listener(logging.Handler):
-    """Collects what the engine logs as an error."""
+    """Collects what the hub logs as an error."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -77,7 +77,7 @@ def run_schedule(seed: int, crash_at: int = 0) -> Outcome:
     if crash_at:
         world.only_crash(crash_at)
     listener = Listener()
-    logger = logging.getLogger("crossfade.engine")
+    logger = logging.getLogger("crossfade")
     logger.addHandler(listener)
     propagate, logger.propagate = logger.propagate, False
     gc.disable()
@@ -108,6 +108,8 @@ def _fault(world: World, listener: Listener) -> str:
 
 def _raised(world: World, listener: Listener) -> str:
     """What broke first: the fault of a task explains why the rest did not come about."""
+    if world.ahead:
+        return world.ahead[0]
     for task in world.loop.tasks:
         if task.done() and not task.cancelled():
             fault = task.exception()

@@ -31,6 +31,7 @@ LIMITS = Limits(
     pending_commits_max=200,
     events_per_batch_max=16,
     undo_seconds=600,
+    check_seconds=600,
 )
 
 
@@ -95,9 +96,20 @@ class Life:
         """Calls whose clients wait for a reply."""
         self.context: Context = world.context.copy()
         self.context.run(LIFE.set, number)
-        log = SimLog(world.disk, world.weather, world.faults, world.crash, world.reached)
+        log = SimLog(world.disk, world.weather, world.faults, world.crash, world.reached, self.look)
         self.hub = Hub(log, world.clock, FakeIds(world.faults.getrandbits(32)), LIMITS)
         self.hub._subscriptions = InOrder()  # type: ignore[assignment]
+        self._world = world
+
+    def look(self) -> None:
+        """No view is ahead of the log, whoever may be reading it at this instant."""
+        heads, watch = self._world.disk.heads(), self._world.watch
+        for shard, committer in self.hub._committers.items():
+            if committer.head > heads[shard]:
+                self._world.ahead.append(f"I11: a view of shard {shard} is ahead of the log")
+        for question_id, entry in self.hub._views.questions.items():
+            if not entry.open and question_id not in watch.ends:
+                self._world.ahead.append(f"I1: {question_id} is shown ended, and the log does not know")
 
 
 class World:
@@ -118,6 +130,8 @@ class World:
         self.lives: list[Life] = []
         self.history: list[Line] = []
         self.counts: Counter[str] = Counter()
+        self.ahead: list[str] = []
+        """What views showed before the log had it."""
         self.healed = False
         self.one_crash = False
         self.crashes = 0
