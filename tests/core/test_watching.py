@@ -4,14 +4,17 @@ import random
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crossfade.core import watching
 from crossfade.core.measurement_events import BlockRecorded, Slice
-from crossfade.core.plans import Gate, Plan, Stage, Trigger, resolved
+from crossfade.core.plans import Comparison, Gate, Plan, Stage, Trigger, resolved
 from crossfade.core.question_events import Exposure
 from crossfade.core.stage_events import Cause, Said
 from crossfade.core.values import SECOND, Instant
 from crossfade.core.watching import Watch
+from crossfade.runsheets.plan_files import PlanFile, parse_plan
 
 START = Instant(1_800_000_000 * SECOND)
 PLAN = resolved(
@@ -208,3 +211,49 @@ def test_asking_in_between_changes_nothing() -> None:
         silent.take(one)
         asked.reading((KEPT,), fresh=True)
     assert asked.reading((KEPT,), fresh=True) == silent.reading((KEPT,), fresh=True)
+
+
+def test_a_plan_of_exact_gates_alone_can_be_proven() -> None:
+    gates = {"up": Gate(metric="availability", min=0.99), "loss": Gate(metric="data_loss", max=0)}
+    watch = Watch(1, resolved(msgspec.structs.replace(PLAN, gates=gates, ab=Comparison())))
+    watch.begin_bake(START, 1.0, 8)
+    watch.take(block(0))
+    reading = watch.reading((KEPT,))
+    assert [said.verdict for said in reading.proofs] == ["passed", "passed"]
+
+
+def test_a_release_that_cannot_judge_a_pinned_plan_says_so_and_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strict(_: Plan) -> None:
+        raise ValueError("a later release knows better")
+
+    monkeypatch.setattr(watching, "gates_of", strict)
+    watch = begun()
+    watch.take(block(0))
+    watch.relieve(Cause.GATES, START)
+    reading = watch.reading((KEPT,))
+    assert reading.fault == "ValueError: a later release knows better"
+    assert reading.proofs == ()
+    again = Watch(1, PLAN)
+    again.fill(watch.dump())
+    assert again.reading((KEPT,)).fault == reading.fault
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_every_plan_that_makes_sense_can_be_judged(data: st.DataObject) -> None:
+    shares = data.draw(st.lists(st.integers(1, 100), min_size=1, max_size=6, unique=True).map(sorted))
+    stages = ", ".join(f"{{share: {share}%, bake_seconds: {data.draw(st.integers(0, 9))}}}" for share in shares)
+    numbers = {
+        "check_seconds": st.integers(1, 60), "block_seconds": st.integers(60, 86_400), "breadth": st.integers(1, 100),
+        "alpha": st.sampled_from(["1%", "20%", "0.000001%"]), "programme_seconds": st.integers(100, 10**7),
+    }  # fmt: skip
+    lines = [f"{name}: {data.draw(kind)}" for name, kind in numbers.items()]
+    ab = data.draw(st.sampled_from(["{required: no}", "{margin: 0}", "{margin: 10, metrics: [delivery_rate]}"]))
+    ratio = data.draw(st.sampled_from(["{required: no}", "{alpha: 20%}"]))
+    text = "\n".join(["plan: 1", "name: x", f"stages: [{stages}]", f"ab: {ab}", f"sample_ratio: {ratio}", *lines])
+    found = parse_plan(text.encode())
+    assert isinstance(found, PlanFile), found
+    watch = Watch(1, found.plan)
+    watch.begin_bake(START, shares[0] / 100, 8)
+    watch.take(block(0))
+    assert watch.reading((KEPT,), fresh=True).fault == ""

@@ -218,9 +218,9 @@ def ratio_of(plan: Plan) -> Instrument | None:
     """The sample ratio, without a phase; None if the plan wants none."""
     if not plan.sample_ratio.required:
         return None
-    spec = Spec(name=RATIO, kind=Kind.SAMPLE_RATIO, alpha=plan.sample_ratio.alpha, expected_share=plan.stages[0].share)
+    spec = Spec(name=RATIO, kind=Kind.SAMPLE_RATIO, alpha=plan.sample_ratio.alpha, expected_share=0.5)
     made = Instrument(RATIO, "", None, spec)
-    fold_of_ratio(made).phases.clear()  # each stage adds its own when its threshold is in force
+    fold_of_ratio(made).phases.clear()  # each stage adds its own share when its threshold is in force
     return made
 
 

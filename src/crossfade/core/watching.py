@@ -68,10 +68,18 @@ class Watch:
         self.compared = False
         """There is a polling lane to compare with at this stage."""
         self.fault = ""
-        self.triggers = list(triggers_of(plan))
-        self.gates = list(gates_of(plan))
-        self.comparisons = list(comparisons_of(plan))
-        self.ratio = ratio_of(plan)
+        self.triggers: list[Instrument] = []
+        self.gates: list[Instrument] = []
+        self.comparisons: list[Instrument] = []
+        self.ratio: Instrument | None = None
+        self.sound = True
+        """This release can judge the plan."""
+        try:
+            self.triggers, self.ratio = list(triggers_of(plan)), ratio_of(plan)
+            self._begin_gates()
+        except FAULTS as fault:  # a release that cannot judge a pinned plan holds it, and serves on
+            self.sound = False
+            self._fail(fault)
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -79,7 +87,9 @@ class Watch:
         """The share of a stage is in force: ``threshold`` of the clusters, of which ``exposed`` are known."""
         self.baked_from, self.baked_seconds, self.down_seconds = at, 0.0, 0.0
         self.compared = threshold < 1.0
-        self.gates, self.comparisons = list(gates_of(self.plan)), list(comparisons_of(self.plan))
+        if not self.sound:
+            return
+        self._begin_gates()
         for trigger in self.triggers:
             fold_of_trigger(trigger).exposed = exposed
         if self.ratio is not None:
@@ -92,7 +102,13 @@ class Watch:
         try:
             self._take(block)
         except FAULTS as fault:
-            self.fault = f"{type(fault).__name__}: {fault}"[:200]
+            self._fail(fault)
+
+    def _fail(self, fault: Exception) -> None:
+        self.fault = f"{type(fault).__name__}: {fault}"[:200]
+
+    def _begin_gates(self) -> None:
+        self.gates, self.comparisons = list(gates_of(self.plan)), list(comparisons_of(self.plan))
 
     def _take(self, block: BlockRecorded) -> None:
         counts = [(one, Exposure(one.exposure.value)) for one in block.slices]
@@ -111,6 +127,8 @@ class Watch:
 
     def relieve(self, cause: Cause, at: Instant) -> None:
         """Somebody has looked: what they looked at begins anew."""
+        if not self.sound:
+            return
         match cause:
             case Cause.INVESTIGATE | Cause.SHARED | Cause.NARROW:
                 self._quieten(cause)
@@ -122,7 +140,7 @@ class Watch:
             case Cause.GATES | Cause.ERRORED:
                 self.fault = ""
                 self.baked_from, self.baked_seconds, self.down_seconds = at, 0.0, 0.0
-                self.gates, self.comparisons = list(gates_of(self.plan)), list(comparisons_of(self.plan))
+                self._begin_gates()
             case _:
                 pass
 
@@ -143,7 +161,7 @@ class Watch:
         told = [one.said() for one in self.triggers]
         exact = [*self._exact_triggers(known)]
         fired = next((one for one in (*exact, *told) if one.verdict == "failed" and _goes_back(one)), None)
-        proofs = (*self._proofs(known, fresh=fresh),) if self.baked_from else ()
+        proofs = (*self._proofs(known, fresh=fresh),) if self.baked_from and self.sound else ()
         ratio = self.ratio.said(fresh=fresh) if self.ratio is not None and self._divided() else None
         others = (*exact, *told, *([ratio] if ratio is not None else []))
         return Reading(

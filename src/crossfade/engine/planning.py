@@ -15,6 +15,7 @@ from crossfade.core.records import Recorded, encode, type_name
 from crossfade.core.stage_events import Held, Judged, Promoted, RolledBack, Said
 from crossfade.core.stage_next import Reading
 from crossfade.core.values import PROGRAMME, Caller, Scope
+from crossfade.core.watching import Watch
 from crossfade.engine.context import Context, needs
 from crossfade.engine.driving import Driving
 from crossfade.engine.facts import Facts
@@ -81,6 +82,8 @@ class Planning:
         if rollout.started and plan.salt not in ("", rollout.salt):
             said = f"The rollout began with the salt {rollout.salt!r}; another would move every cluster."
             return Refusal("plan.salt_differs", said, "Leave the salt out.")
+        if fault := Watch(0, plan).fault:
+            return Refusal("plan.bad_plan", f"The plan cannot be judged: {fault}.", "Correct its gates and triggers.")
         first = plan.stages[0].share
         if rollout.share > first or rollout.status not in (rollouts.Status.POLLING, rollouts.Status.DUAL):
             said = f"The share is {rollout.share:g} already; the plan begins with {first:g}."
