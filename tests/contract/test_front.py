@@ -275,7 +275,7 @@ def test_a_body_that_says_something_else_than_its_known_head_is_refused() -> Non
         ask = call(ours, "bo", "agents", {})
         for _ in range(3):
             assert heads(await ours.say(ask)) == [200]
-            for one, other in ((b'"agents"', b'"attend"'), (b"2026-07-28", b"2025-11-25"), (b"tools/call", b"tools/list")):
+            for one, other in ((b'"agents"', b'"attend"'), (b"2026-07-28", b"2025-11-25"), (b"/call", b"/list")):
                 at = ask.index(b"{")
                 said = await ours.say(ask[:at] + ask[at:].replace(one, other))
                 assert (heads(said), b"header.mismatch" in said) == ([400], True)
