@@ -167,6 +167,7 @@ def test_a_scenario_with_steps_has_a_row_for_each(tmp_path: Path) -> None:
     assert code == Exit.OK
     assert [step["agents"] for step in report["steps"]] == [10, 20]
     assert (report["scenario"], report["agents"]) == ("scaling", 20)
+    assert report["highest_rate_within_targets"] in (20.0, None)
 
 
 @pytest.mark.slow
@@ -330,6 +331,8 @@ def test_killed_itself_it_leaves_no_process_behind(tmp_path: Path) -> None:
         (("--carrier", "pigeon"), "no carrier 'pigeon'"),
         (("--scenario", "stampede"), "no scenario 'stampede'"),
         (("--steps", "1,x"), "--steps"),
+        (("--rates", "1,,2"), "--rates"),
+        (("--rates", "10,nan"), "nan questions a second"),
         (("--think-seconds", "nan"), "nan s is no time"),
         (("--url", "gopher://x", "--token", "t"), "http://"),
         (("--html", "/nowhere/at/all.html"), "--html"),

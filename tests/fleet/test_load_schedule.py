@@ -99,6 +99,13 @@ def test_fewer_agents_end_the_steps_early() -> None:
         profiles(of_name("scaling"), Wish(agents=5, steps=(3,)))
 
 
+def test_rates_are_a_run_each_for_each_number_of_agents() -> None:
+    found = profiles(of_name("baseline"), Wish(steps=(3, 5), rates=(10.0, 20.0)))
+    assert [(profile.agents, profile.rate) for profile in found] == [(3, 10.0), (3, 20.0), (5, 10.0), (5, 20.0)]
+    with pytest.raises(ProfileError, match="exclude each other"):
+        profiles(of_name("baseline"), Wish(rate=1.0, rates=(3.0,)))
+
+
 def test_an_unknown_scenario_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ProfileError) as caught:
         of_name("stampede")

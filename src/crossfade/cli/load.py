@@ -43,6 +43,7 @@ class Asked:
     lane: Annotated[str | None, Parameter(help="polling or elicitation: --share 0 or 1.")] = None
     share: Annotated[float | None, Parameter(help="Share of the agents on the elicitation lane, 0 to 1.")] = None
     steps: Annotated[str | None, Parameter(help="Numbers of agents, a run each, like 100,1000,5000.")] = None
+    rates: Annotated[str | None, Parameter(help="Questions a second, a run each, like 100,200,400.")] = None
     payload_bytes: Annotated[int, Parameter(help="Text of a question.")] = 64
     fan_out: Annotated[int, Parameter(help="Agents asked at once by one asker, a question each.")] = 1
     burst: Annotated[float, Parameter(help="Mean number of askers that begin at the same instant.")] = 1.0
@@ -125,7 +126,7 @@ def _kept(shown: Shown, profile: "Profile", steps: "Sequence[Profile]") -> Path 
     """The folder of one run: a folder in the folder where there are several."""
     if shown.keep is None or len(steps) == 1:
         return shown.keep
-    return shown.keep / f"{profile.agents}-agents"
+    return shown.keep / f"{profile.agents}-agents-{profile.rate:g}-a-second"
 
 
 def _token(options: Options, url: str) -> str:
@@ -182,6 +183,7 @@ def _wish(scenario: "Scenario", asked: Asked, manner: Manner) -> "Wish":
         seconds=asked.seconds,
         share=_share(asked),
         steps=_steps(asked.steps),
+        rates=_rates(asked.rates),
         more=more,
     )
 
@@ -203,6 +205,15 @@ def _steps(text: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _rates(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.replace("_", "").split(","))
+    except ValueError:
+        raise usage(f"--rates {text!r} is not a list of numbers", "write it like 100,200,400") from None
+
+
 # --- running ----------------------------------------------------------------------------------------
 
 
@@ -215,7 +226,7 @@ def _runs(settings: "Sequence[Settings]", shown: Shown, options: Options) -> int
 
     async def work(one: "One") -> None:
         for each in settings:
-            label = f"{each.profile.agents:,} agents" if len(settings) > 1 else ""
+            label = f"{each.profile.agents:,} agents, {each.profile.rate:g}/s" if len(settings) > 1 else ""
             reports.append(await one(each, label))
             if reports[-1].reason:
                 break
@@ -225,6 +236,9 @@ def _runs(settings: "Sequence[Settings]", shown: Shown, options: Options) -> int
     fields = reports[-1].fields()
     if len(settings) > 1:
         fields["steps"] = [report.fields() for report in reports]
+        fields["highest_rate_within_targets"] = max(
+            (report.offered_per_second for report in reports if report.sound and report.targets_met), default=None
+        )
     if options.machine:
         Output(options).one(fields)
     else:

@@ -66,12 +66,13 @@ def _told_apart(report: LoadReport) -> Sequence[LaneReport]:
 
 def steps_table(reports: Sequence[LoadReport]) -> tuple[tuple[str, ...], Rows]:
     """The steps of a scenario: columns and rows."""
-    columns = ("agents", "held", "questions", "lost", "doubled", "answered/s", "p50 ms", "p99 ms", "p99.9 ms",
-               "hub CPU", "load CPU", "hub MiB", "KiB/agent", "CPU ms/delivery")  # fmt: skip
+    columns = ("agents", "held", "offered/s", "questions", "lost", "doubled", "answered/s", "p50 ms", "p99 ms", "p99.9 ms",
+               "hub CPU", "load CPU", "hub MiB", "KiB/agent", "CPU ms/delivery", "targets")  # fmt: skip
     rows: Rows = [
         (
             f"{report.agents:,}",
             f"{report.attached:,}",
+            f"{report.offered_per_second:,.0f}",
             f"{report.questions:,}",
             f"{report.lost:,}",
             f"{report.doubled:,}",
@@ -84,6 +85,7 @@ def steps_table(reports: Sequence[LoadReport]) -> tuple[tuple[str, ...], Rows]:
             _number(report.hub_rss_mib, 0),
             _number(report.hub_kib_per_agent, 1),
             _number(report.hub_cpu_ms_per_delivery, 3),
+            "met" if report.targets_met else "missed",
         )
         for report in reports
     ]

@@ -77,6 +77,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     share: float | None = None
     steps: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+    """Questions a second, a run each."""
     more: Mapping[str, object] = {}
     """Further fields of the profile."""
 
@@ -88,8 +90,11 @@ def profiles(scenario: Scenario, wish: Wish) -> list[Profile]:
         if wish.steps:
             raise ProfileError("--agents and --steps exclude each other", "give one of them")
         steps = (*(step for step in steps if step < wish.agents), wish.agents)
+    if wish.rates and wish.rate is not None:
+        raise ProfileError("--questions-per-second and --rates exclude each other", "give one of them")
     agents = scenario.agents if wish.agents is None else wish.agents
-    return [_profile(scenario, wish, number) for number in steps or (agents,)]
+    wishes = [msgspec.structs.replace(wish, rate=rate) for rate in wish.rates] or [wish]
+    return [_profile(scenario, each, number) for number in steps or (agents,) for each in wishes]
 
 
 def _profile(scenario: Scenario, wish: Wish, agents: int) -> Profile:
