@@ -66,8 +66,8 @@ def _told_apart(report: LoadReport) -> Sequence[LaneReport]:
 
 def steps_table(reports: Sequence[LoadReport]) -> tuple[tuple[str, ...], Rows]:
     """The steps of a scenario: columns and rows."""
-    columns = ("agents", "held", "offered/s", "questions", "lost", "doubled", "answered/s", "p50 ms", "p99 ms", "p99.9 ms",
-               "hub CPU", "load CPU", "hub MiB", "KiB/agent", "CPU ms/delivery", "targets")  # fmt: skip
+    columns = ("agents", "held", "offered/s", "questions", "lost", "doubled", "answered/s", "p50 ms", "p99 ms",
+               "p99.9 ms", "hub CPU", "load CPU", "hub MiB", "KiB/agent", "CPU ms/delivery", "targets")  # fmt: skip
     rows: Rows = [
         (
             f"{report.agents:,}",
