@@ -65,6 +65,8 @@ class Measuring:
         self._down_since: Instant | None = None
         self._down = 0
         self._live = False
+        self._settling = False
+        """A command of our own is on its way."""
 
     @property
     def on(self) -> bool:
@@ -110,7 +112,7 @@ class Measuring:
 
     def _settle(self) -> None:
         """A rollout is measured from its start until polling cannot come back; a baseline until anything moves."""
-        if not self._live:
+        if not self._live or self._settling:
             return
         rollout, kept = self._c.views.programme.rollout, self._view.kept
         over = rollout.status is rollouts.Status.REMOVED and self._c.clock.now() >= (rollout.undo_until or 0)
@@ -126,19 +128,27 @@ class Measuring:
                 self._spawn(measurements.End(reason=Reason.BASELINE, why=COMPLETE))
 
     def _spawn(self, command: measurements.Command) -> None:
-        self._c.background.spawn(self.command(command, "system"), "measurements")
+        if not self._settling:
+            self._settling = True
+            self._c.background.spawn(self._act(command), "measurements")
+
+    async def _act(self, command: measurements.Command) -> None:
+        """Carry out one command at a time; the next look says what is left to do."""
+        try:
+            refused = await self.command(command, "system") is not None
+        except LogError:
+            self._c.again(LOOK_SECONDS, self._settle)
+            return
+        finally:
+            self._settling = False
+        if not refused:
+            self._settle()
 
     async def command(self, command: measurements.Command, by: str) -> Refusal | None:
         """Begin or end; the block under way ends with it, so that none belongs half to a baseline."""
         if self._tallies.on:
             await self.close(force=True)
-        try:
-            outcome = await self._c.dispatcher.run(measurements.STREAM, command, by=by)
-        except LogError:
-            if by != "system":
-                raise
-            self._c.again(LOOK_SECONDS, self._settle)
-            return None
+        outcome = await self._c.dispatcher.run(measurements.STREAM, command, by=by)
         return outcome if isinstance(outcome, Refusal) else None
 
     def _begin_blocks(self, at: Instant | None = None) -> None:
