@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from crossfade.core import plans, stages
+from crossfade.core.decider import Refusal
 from crossfade.core.signoff_events import Stopped
 from crossfade.core.signoffs import State as Signoff
 from crossfade.core.stage_events import Status
@@ -472,3 +473,39 @@ async def test_what_a_hostile_agent_says_and_does_is_no_evidence_against_the_lan
         assert gates["trigger.errors"].n > 500
         assert {gate.bad for name, gate in gates.items() if name.startswith(("trigger.", "gate."))} == {0}
         assert (view.status, world.hub.rollout().share) == ("baking", 1.0)
+
+
+@run
+async def test_measurements_begin_as_often_as_the_plan_is_sized_for() -> None:
+    it = await Driven().begin()
+    await it.staff()
+    ok(await it.accept(PLAN.replace("bake_seconds: 120", "bake_seconds: 120\ncheck_seconds: 20")))
+    await it.until(lambda state: state.status is Status.BAKING)
+    kept = it.hub._c.views.measurements.kept
+    assert (kept.check_seconds, [str(one) for one in kept.reasons]) == (20, ["rollout"])
+    assert (await it.until(ended)).status == "finished"
+    await it.die()
+
+
+@run
+async def test_a_trigger_that_fires_before_anybody_moved_ends_the_plan_and_leaves_no_switch_thrown() -> None:
+    it = await Driven().begin()
+    await it.staff()
+    ok(await it.hub.rollout_start(ROOT, "by hand", salt="salt"))
+    ok(await it.hub.rollout_hold(ROOT, "not yet"))
+    ok(await it.hub.rollout_resume(ROOT, "now"))
+    entry = Entry("s_1", Signoff(), it.clock.now())
+    it.hub._c.views.signoffs.entries["s_1"] = entry
+    it.hub._migration.set_share = never  # type: ignore[method-assign]
+    ok(await it.accept())
+    await it.clock.advance(1)
+    assert it.state.status is Status.ENTERING
+    entry.state = Signoff(stop=Stopped(by="sec", role="security", given_at=it.clock.now(), comment="x"))  # type: ignore[arg-type]
+    await it.until(ended, seconds=60)
+    assert (it.state.status, it.share) == (Status.ROLLED_BACK, 0.0)
+    assert not it.hub._c.views.programme.killed
+    await it.die()
+
+
+async def never(*_: object, **__: object) -> Any:
+    return Refusal("rollout.no_clusters", "not now")

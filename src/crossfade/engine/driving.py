@@ -11,7 +11,7 @@ Rules
 import asyncio
 from typing import Final
 
-from crossfade.core import baselines, rollouts, stages
+from crossfade.core import baselines, measurements, rollouts, stages
 from crossfade.core.decider import Refusal
 from crossfade.core.measurement_events import BlockRecorded
 from crossfade.core.question_events import Exposure
@@ -83,12 +83,17 @@ class Driving:
                 self._moved = f"{record.actor}: {getattr(record.event, 'reason', '')}".rstrip(": ")
         elif isinstance(record.event, BlockRecorded):
             if self._view.state.status in stages.MOVED and self.reading().fired is not None:
-                self._took_back = True
-                self._migration.take_back()
+                self._take_back()
         elif kind != "plan":
             return
         if self._busy:
             self._wake()
+
+    def _take_back(self) -> None:
+        """Everybody on polling in memory, if anybody is not; what the log says of it is this plan's to see to."""
+        if self._c.views.programme.rollout.share > 0:
+            self._took_back = True
+            self._migration.take_back()
 
     @property
     def _busy(self) -> bool:
@@ -191,7 +196,7 @@ class Driving:
             case RaiseShare(share=share, reason=reason):
                 return await self._raise(share, reason)
             case Fire():
-                self._migration.take_back()
+                self._take_back()
             case _:
                 pass
         command = _command(move)
@@ -202,6 +207,9 @@ class Driving:
 
     async def _raise(self, share: float, reason: str) -> bool:
         rollout, plan = self._c.views.programme.rollout, self._view.state.plan
+        if not self._measuring.on:
+            begin = measurements.Begin(reason=measurements.Reason.ROLLOUT, check_seconds=plan.check_seconds)
+            await self._measuring.command(begin, ACTOR)
         if not rollout.started:
             await self._migration.start(ACTOR, plan.name, plan.salt or None)
         outcome = await self._migration.set_share(ACTOR, share, reason, driver=True)
