@@ -20,7 +20,7 @@ from crossfade.engine.streams import LEAVING, Streams, recorded
 from crossfade.engine.witnessing import hold
 from crossfade.logs.archive import RECORDS_PER_SEGMENT, Stretch, Top, write_segment
 from crossfade.logs.backup import adopt, back_up, open_copy, until_instant, whole_until
-from crossfade.logs.bases import Base
+from crossfade.logs.bases import Beginning
 from crossfade.logs.database import Database
 from crossfade.logs.export import first_line, record_lines
 from crossfade.logs.sqlite import SqliteLog, open_sqlite
@@ -221,7 +221,7 @@ async def _put_snapshot_away(config: Config, log: SqliteLog) -> None:
             raise BackupFailedError("no snapshot could be put away, and a start would need what is archived")
 
 
-async def _segments(config: Config, log: SqliteLog, start: Base, end: Sequence, folder: Path) -> list[Path]:
+async def _segments(config: Config, log: SqliteLog, start: Beginning, end: Sequence, folder: Path) -> list[Path]:
     head, signer, files = await log.head(SPACE), signing_key(config.data_path), []
     notes = [(int(text.split(" ")[4]), text) for text in line_texts(config.checkpoint_path, SPACE)]
     after, prev = start.sequence, start.chain
@@ -241,7 +241,7 @@ async def _segments(config: Config, log: SqliteLog, start: Base, end: Sequence, 
 def _cut(data: Path, end: Sequence, chain: bytes, folder: Path) -> None:
     database = Database(data)
     try:
-        base = Base(end, chain, str(folder.resolve()))
+        base = Beginning(end, chain, str(folder.resolve()))
         database.cut(SPACE, base, lambda stream: stream.partition("/")[0] not in LEAVING)
     finally:
         database.close()

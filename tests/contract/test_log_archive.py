@@ -29,7 +29,7 @@ from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams
 from crossfade.logs import archive, bases, codec, keys
 from crossfade.logs.audit import first_bad
-from crossfade.logs.bases import Base
+from crossfade.logs.bases import Beginning
 from crossfade.logs.database import Database
 from crossfade.logs.export import record_lines
 from crossfade.logs.sqlite import open_sqlite
@@ -363,7 +363,7 @@ def test_a_power_cut_at_any_operation_of_the_cut_leaves_all_of_it_or_none(tmp_pa
                 database.append({SPACE: [Tx(number.to_bytes(2) * 8, (), (event,))]})
             rows = database.read(SPACE, Sequence(0), 60)
             disk.cut_at = disk.operations + dice.randrange(160)
-            base = Base(Sequence(40), rows[39].chain, "nowhere")
+            base = Beginning(Sequence(40), rows[39].chain, "nowhere")
             try:
                 database.cut(SPACE, base, lambda _: True)
                 seen.add("done")

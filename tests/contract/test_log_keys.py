@@ -122,6 +122,7 @@ def test_a_log_of_format_1_opens_with_all_its_keys(folder):
         assert len(rows) == (await log.head(SPACE)).sequence
         for key, (one, first) in stored.items():
             assert await log.find(SPACE, key) == first
+            assert isinstance(first, Committed)
             assert await log.append(SPACE, [one]) == [Duplicate(first.first, first.last)]
         assert await log.verify(SPACE) is None
 

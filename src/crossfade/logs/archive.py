@@ -19,7 +19,7 @@ import msgspec
 
 from crossfade.core.values import Instant, Sequence, Shard, StreamName
 from crossfade.engine.ports import CorruptLogError, StoredEvent, UnavailableError
-from crossfade.logs.bases import Base
+from crossfade.logs.bases import Beginning
 from crossfade.logs.codec import GENESIS, verify
 from crossfade.logs.export import record_lines
 from crossfade.logs.startup import make_folder
@@ -54,7 +54,7 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
 class Archive:
     """The archived beginning of one shard. Raises UnavailableError if it is out of reach, CorruptLogError if false."""
 
-    def __init__(self, shard: Shard, base: Base) -> None:
+    def __init__(self, shard: Shard, base: Beginning) -> None:
         """``base``: where the archive ends, and the folder it is in."""
         self._shard = shard
         self._base = base

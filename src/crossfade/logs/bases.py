@@ -38,7 +38,7 @@ DELETE FROM keys WHERE key IN (SELECT key FROM events WHERE place BETWEEN ?1 AND
 """
 
 
-class Base(msgspec.Struct, frozen=True):
+class Beginning(msgspec.Struct, frozen=True):
     """The last record that is archived."""
 
     sequence: Sequence
@@ -46,20 +46,20 @@ class Base(msgspec.Struct, frozen=True):
     folder: str
 
 
-NO_BASE: Final = Base(Sequence(0), GENESIS, "")
+NO_BASE: Final = Beginning(Sequence(0), GENESIS, "")
 
 
-def read_bases(connection: apsw.Connection) -> dict[Shard, Base]:
+def read_bases(connection: apsw.Connection) -> dict[Shard, Beginning]:
     """The bases of all shards that have one. Raises CorruptLogError, and what SQLite raises."""
     found = {}
     for shard, sequence, chain, folder in connection.execute("SELECT shard, sequence, chain, folder FROM bases"):
         if not (isinstance(sequence, int) and isinstance(chain, bytes) and isinstance(folder, str)):
             raise CorruptLogError(f"shard {shard}: its base is damaged")
-        found[shard] = Base(Sequence(sequence), chain, folder)
+        found[shard] = Beginning(Sequence(sequence), chain, folder)
     return found
 
 
-def set_base(connection: apsw.Connection, shard: Shard, base: Base, goes_on: Callable[[str], bool]) -> None:
+def set_base(connection: apsw.Connection, shard: Shard, base: Beginning, goes_on: Callable[[str], bool]) -> None:
     """Let the shard begin after ``base``, and keep the versions of the streams that go on. All of it, or nothing."""
     bounds = shard << 40, (shard << 40) + base.sequence
     with connection:
@@ -69,7 +69,7 @@ def set_base(connection: apsw.Connection, shard: Shard, base: Base, goes_on: Cal
         connection.execute(_SET_BASE, (shard, base.sequence, base.chain, base.folder))
 
 
-def sweep(connection: apsw.Connection, shard: Shard, base: Base) -> None:
+def sweep(connection: apsw.Connection, shard: Shard, base: Beginning) -> None:
     """Remove what is left of the records up to the base, and their keys, some at a time."""
     start = shard << 40
     end = start + base.sequence

@@ -29,7 +29,7 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from crossfade.logs.bases import NO_BASE, Base, read_bases, set_base, sweep
+from crossfade.logs.bases import NO_BASE, Beginning, read_bases, set_base, sweep
 from crossfade.logs.batch import Known, Resolved, resolve
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.keys import UNREACHABLE, Keys
@@ -97,7 +97,7 @@ class Database:
         self.lost = ""
         """Why nothing can ever be written again: what was acknowledged is not there any more."""
         self.heads: dict[Shard, Head] = {}
-        self.bases: dict[Shard, Base] = {}
+        self.bases: dict[Shard, Beginning] = {}
         """Where the shards begin whose first records are archived."""
         self._lock = FolderLock(folder)
         with contextlib.ExitStack() as undo:
@@ -111,11 +111,11 @@ class Database:
         """The durable end of the shard."""
         return self.heads.get(shard) or EMPTY
 
-    def base(self, shard: Shard) -> Base:
+    def base(self, shard: Shard) -> Beginning:
         """The last record of the shard that is archived."""
         return self.bases.get(shard, NO_BASE)
 
-    def cut(self, shard: Shard, base: Base, goes_on: Callable[[str], bool]) -> None:
+    def cut(self, shard: Shard, base: Beginning, goes_on: Callable[[str], bool]) -> None:
         """Forget the records up to ``base``, which are archived, but for the versions of streams that go on.
 
         No transaction may go on beyond it. Gives the room in the file back, which takes as long as writing the rest.
