@@ -13,6 +13,7 @@ Rules
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -81,12 +82,10 @@ class Histogram:
         """The value that ``part`` (0 to 1) of all do not exceed, to 1 %; None if there are none."""
         if not self.n:
             return None
-        rank, seen = max(1, min(self.n, -int(-part * self.n // 1))), 0
-        for bucket in sorted(self.counts):
-            seen += self.counts[bucket]
-            if seen >= rank:
-                return _middle(bucket)
-        raise AssertionError("a histogram with n values holds fewer")
+        rank = max(1, min(self.n, -int(-part * self.n // 1)))
+        buckets = sorted(self.counts)
+        seen = accumulate(self.counts[bucket] for bucket in buckets)
+        return _middle(next(bucket for bucket, so_far in zip(buckets, seen, strict=True) if so_far >= rank))
 
     def compact(self) -> tuple[str, tuple[tuple[int, int], ...]]:
         """The form for events: grid id, then (bucket, count) with buckets rising and counts positive."""

@@ -5,7 +5,7 @@ The statistics are those of core/gates; which counts they get, and what their wo
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -91,6 +91,8 @@ def _evidence_mark(fold: Promotion | Trigger | Comparison | SampleRatio) -> obje
             return tuple((len(phase.sides), len(phase.both)) for phase in fold.phases)
         case Trigger():
             return None
+        case _:
+            assert_never(fold)
 
 
 def _requests(one: Slice) -> tuple[int, int]:

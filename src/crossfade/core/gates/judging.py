@@ -10,7 +10,7 @@ Rules
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -115,6 +115,8 @@ class Judging(msgspec.Struct, kw_only=True):
             case SampleRatio() as fold:
                 fold.close()
                 return _of_sample_ratio(fold, self.seen)
+            case _:
+                assert_never(self.fold)
 
     def _not_measured(self, now: Instant | None) -> str:
         """Why there is no verdict; empty if there can be one."""
@@ -160,6 +162,8 @@ def judging(spec: Spec, *, exposed: int = 0) -> Judging | Ruling:
             return Judging(spec=spec, fold=comparison(spec))
         case Kind.SAMPLE_RATIO:
             return Judging(spec=spec, fold=sample_ratio(spec, list(phases(spec))))
+        case _:
+            assert_never(spec.kind)
 
 
 def judge(spec: Spec, counts: Iterable[Count], *, exposed: int = 0, now: Instant | None = None) -> Ruling:

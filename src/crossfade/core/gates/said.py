@@ -12,10 +12,8 @@ SPANS: Final = ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 def time(seconds: float) -> str:
     """A duration in the unit that fits: ``40 min``, ``2.5 days``."""
-    for span, unit in SPANS:
-        if seconds >= 2 * span or span == 1.0:
-            return f"{seconds / span:.{0 if seconds / span >= 10 else 1}f}".removesuffix(".0") + f" {unit}"
-    raise AssertionError("the last span always fits")
+    span, unit = next((one for one in SPANS if seconds >= 2 * one[0]), SPANS[-1])
+    return f"{seconds / span:.{0 if seconds / span >= 10 else 1}f}".removesuffix(".0") + f" {unit}"
 
 
 def percent(rate: float | None) -> str:
