@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfade.core import watching
+from crossfade.core.instruments import fold_of_trigger
 from crossfade.core.measurement_events import BlockRecorded, Slice
 from crossfade.core.plans import Comparison, Gate, Plan, Stage, Trigger, resolved
 from crossfade.core.question_events import Exposure
@@ -169,6 +170,7 @@ def test_whoever_has_looked_begins_anew_what_they_looked_at_and_nothing_else() -
         watch.take(block(number, bad={NEW: 0.4}))
     n = watch.triggers[0].said().n
     watch.relieve(Cause.INVESTIGATE, Instant(START + 600 * SECOND))
+    assert {fold_of_trigger(one).exposed for one in watch.triggers} == {8}, "as many are exposed as before"
     assert not [worry for worry in watch.reading((KEPT,)).worries if worry.cause is Cause.INVESTIGATE]
     assert watch.triggers[0].said().n == n, "the trigger that goes back remembers"
     assert watch.reading((KEPT,), fresh=True).proofs[1].verdict == "failed", "so does the gate"
@@ -236,6 +238,10 @@ def test_a_release_that_cannot_judge_a_pinned_plan_says_so_and_serves_on(monkeyp
     again = Watch(1, PLAN)
     again.fill(watch.dump())
     assert again.reading((KEPT,)).fault == reading.fault
+
+
+def test_a_plan_that_begins_with_everybody_can_be_judged() -> None:
+    assert Watch(1, msgspec.structs.replace(PLAN, stages=(Stage(share=1.0),))).sound
 
 
 @settings(max_examples=60, deadline=None)

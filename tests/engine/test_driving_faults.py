@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from crossfade.core import plans, stages
+from crossfade.core import plans, stages, watching
 from crossfade.core.decider import Refusal
 from crossfade.core.signoff_events import Stopped
 from crossfade.core.signoffs import State as Signoff
@@ -14,6 +14,7 @@ from crossfade.core.stage_events import Status
 from crossfade.core.values import SECOND
 from crossfade.engine import saving
 from crossfade.engine.driving import Driving
+from crossfade.engine.facts import Facts
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.projector import Views
 from crossfade.engine.requests import AnswerRequest
@@ -509,3 +510,49 @@ async def test_a_trigger_that_fires_before_anybody_moved_ends_the_plan_and_leave
 
 async def never(*_: object, **__: object) -> Any:
     return Refusal("rollout.no_clusters", "not now")
+
+
+@run
+async def test_a_plan_that_this_release_cannot_judge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strict(_: plans.Plan) -> None:
+        raise ValueError("not here")
+
+    it = await Driven().begin()
+    monkeypatch.setattr(watching, "gates_of", strict)
+    assert refused(await it.accept()) == "plan.bad_plan"
+    assert it.state.number == 0
+    await it.die()
+
+
+# --- what is known exactly -----------------------------------------------------------------------------------
+
+
+@run
+async def test_a_question_without_an_end_is_lost_only_when_the_hub_had_its_time_to_end_it() -> None:
+    async with World() as world:
+        ana, _ = await world.join("ana"), await world.join("bo")
+        facts = world.hub.plans.facts
+        asked = await world.ask(ana, "bo", deadline_seconds=10.0)
+        entry = world.hub._c.views.questions[asked.question_id]
+        assert entry.expiry is not None
+        entry.expiry.cancel()
+        await world.clock.advance(35)
+        assert facts.loss().verdict == "passed", "it is late, not lost"
+        await world.clock.advance(10)
+        lost = facts.loss()
+        assert (lost.verdict, lost.bad) == ("failed", 1)
+        assert asked.question_id in lost.explanation
+        restarted = Facts(world.hub._c, lambda: "", lambda: True)
+        assert restarted.loss().verdict == "passed", "a hub that has just begun may still end it"
+        failing = Facts(world.hub._c, lambda: "", lambda: False)
+        await world.clock.advance(60)
+        assert failing.loss().verdict == "passed", "a log that takes nothing cannot end it"
+        assert restarted.loss().verdict == "failed"
+
+
+@run
+async def test_a_damaged_log_is_a_loss() -> None:
+    async with World() as world:
+        found = Facts(world.hub._c, lambda: "shard 1: sequence 7 is not as it was written", lambda: False).loss()
+        assert (found.verdict, found.bad) == ("failed", 1)
+        assert "sequence 7" in found.explanation
