@@ -11,12 +11,22 @@ import argparse
 import asyncio
 import statistics
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import run
 
 from crossfade.fleet.supervisor import HubProcess
 from crossfade.fleet.wire import Revision
+
+
+def pauses(hub):
+    """How often and how long the garbage collector stopped the hub, in its own words."""
+    asked = urllib.request.Request(f"{hub.url}/metrics", headers={"Authorization": f"Bearer {hub.operator_token}"})
+    with urllib.request.urlopen(asked) as answer:  # the address is that of the hub just started
+        lines = answer.read().decode().splitlines()
+    wanted = ("crossfade_gc_pause_seconds_count", "crossfade_gc_pause_seconds_sum", "crossfade_gc_pause_longest")
+    return "\n".join(line for line in lines if line.startswith(wanted))
 
 
 async def main():
@@ -47,6 +57,7 @@ async def main():
                 before += trip["done"]
             early, late = statistics.median(costs[1:3]), statistics.median(costs[-2:])
             print(f"\nlate / early, in echoes: {late / early:.2f}")
+            print(pauses(hub))
         finally:
             await hub.stop()
             for child in children:
