@@ -17,7 +17,7 @@ from crossfade.engine.measures import Histogram
 
 FREEZE_EVERY: Final = 500
 """Connections accepted between two freezes."""
-THRESHOLDS: Final = (20_000, 5, 1_000_000)
+THRESHOLDS: Final = (20_000, 2, 1_000_000)
 """Objects more than before until a young collection, how many of those until one of the middle, and of those
 until a full one, of which there is none."""
 PAUSE_EDGES_MS: Final[tuple[float, ...]] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
