@@ -11,7 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+import msgspec
+
 from crossfade.config import Config
+from crossfade.core.records import UnknownEventError
 from crossfade.core.values import PROGRAMME, SECOND, SPACE, Instant, Sequence, Shard
 from crossfade.engine.ports import BackupFailedError, Checkpoint, CorruptLogError, Log
 from crossfade.engine.projector import Projector, Views
@@ -212,7 +215,10 @@ async def _put_snapshot_away(config: Config, log: SqliteLog) -> None:
     """The state at the end of the log, so that a start needs nothing of what is archived. Raises BackupFailedError."""
     shelf = FolderShelf(config.data_path / "snapshots")
     snapshots = Snapshots(log, config.limits, shelf, SHARDS, release=version("crossfade"))
-    await snapshots.make()
+    try:
+        await snapshots.make()
+    except (UnknownEventError, msgspec.DecodeError) as fault:
+        raise BackupFailedError(f"this release cannot read all of the log: {fault}") from fault
     folded = Folded(Streams(log, config.limits.ended_questions_kept), Views())
     await snapshots.load(folded)
     for shard in SHARDS:

@@ -54,6 +54,30 @@ def stopped(place, *words):
     return crossfade(place, "http://127.0.0.1:9", *words, "--json")
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "error", "hint"),
+    [
+        ("--before soon --to a", Exit.USAGE, "is no place and no instant", "e.g. --before 2026"),
+        ("--before 2026-01-01T00:00:00 --to a", Exit.USAGE, "names no time zone", "with a Z"),
+        ("--before 0:5 --to a", Exit.USAGE, "only shard 1 is archived", "shard 1"),
+        ("--before 4 --to a", Exit.REFUSED, "younger than 30 days", "the log is as it was"),
+        ("--before 2020-01-01T00:00:00Z --to a", Exit.REFUSED, "nothing to archive", "the log is as it was"),
+        ("--before 4 --to a --data nowhere", Exit.USAGE, "there is no log in nowhere", "--data"),
+    ],
+)
+@pytest.mark.usefixtures("said")
+def test_what_cannot_be_archived_is_refused_with_what_to_do(place, words, code, error, hint):
+    before = (place / "data" / "log.db").read_bytes()
+    done = crossfade(place, "http://127.0.0.1:9", "log", "archive", *words.split())
+    assert done.returncode == code
+    first, second = done.stderr.splitlines()
+    assert (first.startswith("error: "), second.startswith("try: ")) == (True, True)
+    assert error in first
+    assert hint in second
+    assert (place / "data" / "log.db").read_bytes() == before
+    assert not (place / "a").exists()
+
+
 def test_a_hub_that_runs_verifies_itself(said):
     assert [(row["shard"], row["records"] > 0, row["first_bad"]) for row in rows(said["log verify"])] == [
         (0, True, None),
