@@ -68,7 +68,8 @@ mutmut: $(READY_DEV) ## change core by machine; the tests must notice. Goes on w
 
 coverage: $(READY_DEV) ## every line and branch of core is reached by its tests; fails below 100 %
 	@$(BIN)/python -m coverage run --source=crossfade.core -m pytest -q --hypothesis-profile=ci \
-		tests/core tests/runsheets tests/contract/test_event_format.py tests/contract/test_histories.py
+		tests/core tests/runsheets tests/engine/test_phase_checks.py \
+		tests/contract/test_event_format.py tests/contract/test_histories.py
 	@$(BIN)/python -m coverage report --show-missing --fail-under=100
 
 lint: $(READY_DEV) ## ruff, layers, house rules, changelog fragments
