@@ -2,7 +2,7 @@
 
 import pytest
 
-from crossfade.core.values import Scope
+from crossfade.core.values import Kind, Scope
 from tests.kit.http import Web
 from tests.kit.hub import run
 from tests.kit.plans import PLAN, read_plan
@@ -49,3 +49,25 @@ async def test_a_plan_is_started_looked_at_and_ended() -> None:
         assert (ended.status, ended.json["status"], ended.json["reason"]) == (200, "aborted", "ops: by hand")
         over = await web.post("/v1/rollout/plan/stop", {"reason": "again"}, token=ops)
         assert (over.status, over.json["error"]["code"]) == (409, "plan.none")
+
+
+@run
+async def test_the_console_shows_stages_and_gates_to_whoever_is_signed_in() -> None:
+    async with Web() as web:
+        web.hub.plans.read = read_plan
+        ops = await web.token("ops", Scope.OPERATOR)
+        paul = await web.token("paul", Scope.PERSON, kind=Kind.PERSON)
+        signed_in = f"crossfade_console={paul}"
+        assert "Sign in" in (await web.get("/rollout")).text
+        empty = await web.get("/rollout", cookie=signed_in)
+        assert (empty.status, "No plan has driven this rollout" in empty.text) == (200, True)
+        evil = PLAN.replace("name: quick", "name: '<script>alert(1)</script>'")
+        assert (await web.post("/v1/rollout/plan", {"plan": evil}, token=ops)).status == 201
+        await web.clock.advance(1)
+        await web.post("/v1/rollout/hold", {"reason": "<b>shift</b>"}, token=ops)
+        await web.clock.advance(1)
+        page = (await web.get("/rollout", cookie=signed_in)).text
+        for part in ("stage 1 of 3", "25 %: now", "trigger.p99.investigate", "It holds (operator)", "Owner: ops"):
+            assert part in page, part
+        assert "<script>alert" not in page
+        assert "<b>shift" not in page

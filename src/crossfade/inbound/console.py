@@ -1,4 +1,4 @@
-"""The console: the start page, signing in, and the inbox where people answer.
+"""The console: the start page, signing in, the inbox where people answer, and the rollout with its gates.
 
 Works without script: every action is a form, every success a redirect. What other agents wrote is shown
 as text, never as markup or links. Opening the inbox is what makes a question "seen"; a page that
@@ -54,6 +54,7 @@ def build_console(hub: Hub, settings: AppSettings, clock: Clock) -> Starlette:
         Route("/inbox", pages.inbox),
         Route("/inbox/count", pages.count),
         Route("/inbox/{question_id}", pages.answer, methods=["POST"]),
+        Route("/rollout", pages.rollout),
         Route("/sign-in", pages.sign_in, methods=["POST"]),
         Route("/sign-out", pages.sign_out, methods=["POST"]),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
@@ -110,6 +111,15 @@ class Console:
         questions = await self._hub.open_questions(caller)
         newest = max((question.sequence for question in questions), default=0)
         return JSONResponse({"count": len(questions), "newest": newest}, 200, HEADERS)
+
+    async def rollout(self, request: Request) -> Response:
+        """Where the rollout is, the plan that drives it, and what its gates say."""
+        caller = self._caller(request)
+        if isinstance(caller, Refusal):
+            return self._sign_in_page(caller if auth.cookie_token(request.scope) else None)
+        plan = self._hub.plans.plan()
+        shown = None if isinstance(plan, Refusal) else plan
+        return self._page("rollout.html", rollout=self._hub.rollout(), plan=shown)
 
     # --- answering --------------------------------------------------------------------------------------
 
