@@ -7,7 +7,7 @@ import pytest
 
 from crossfade.core import instruments, measurements, stages, watching
 from crossfade.core.decider import Refusal
-from crossfade.core.gates.judging import SPACINGS_MAX, Judging, judging, phases
+from crossfade.core.gates.judging import SPACINGS_MAX, Judging, judge, judging, phases
 from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, slips
 from crossfade.core.histograms import EDGES, Histogram
 from crossfade.core.plans import Plan, SampleRatio, Stage, Trigger, resolved
@@ -15,6 +15,7 @@ from crossfade.core.stage_events import Cause
 from crossfade.core.values import SECOND, Instant
 from tests.core.test_rollouts import Planted
 from tests.core.test_watching import PLAN, START, block
+from tests.kit.gates import always, names, together, traffic
 
 PROMOTION = Spec(name="errors", kind=Kind.PROMOTION, max_rate=0.01)
 SPLIT = Spec(name="split", kind=Kind.SAMPLE_RATIO, expected_share=0.25)
@@ -81,6 +82,23 @@ def test_a_trigger_that_has_seen_nothing_has_nothing_to_close() -> None:
     watch.fold.close()  # type: ignore[call-arg]
     watch.fold.close()  # type: ignore[call-arg]
     assert watch.fold.steps == 1  # type: ignore[union-attr]
+
+
+def test_a_difference_that_too_few_clusters_show_is_not_proven() -> None:
+    spec = Spec(name="errors", kind=Kind.AB, block_seconds=600, min_clusters=8)
+    new = traffic(names(2), always(0.5), steps=200)
+    old = traffic(names(2, "old"), always(0.01), steps=200, seed=2, exposure=Exposure.OLD)
+    ruling = judge(spec, together(new, old))
+    assert (ruling.verdict, ruling.reason) == ("inconclusive", "too_few_clusters")
+
+
+def test_a_comparison_that_is_closed_twice_counts_its_step_once() -> None:
+    watch = watched(Spec(name="errors", kind=Kind.AB))
+    watch.take(count(60))
+    watch.take(count(60, exposure=Exposure.OLD))
+    for _ in range(2):
+        watch.fold.close(Instant(120 * SECOND))  # type: ignore[call-arg]
+    assert watch.fold.n == [10, 10]  # type: ignore[union-attr]
 
 
 def test_the_ends_of_a_histogram_are_its_outermost_edges() -> None:

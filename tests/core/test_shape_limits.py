@@ -276,3 +276,31 @@ def test_a_title_may_be_another_options_value_only_if_people_can_tell_them_apart
     assert (
         read(type="string", oneOf=[{"const": "a", "title": "A"}, {"const": "a", "title": "B"}]) == "shape.bad_options"
     )
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"type": "string", "title": "T", "description": "D", "minLength": 0, "maxLength": 9, "default": "d"},
+        {"type": "string", "format": "uri"},
+        {"type": "number", "minimum": -0.5, "maximum": 2, "default": 1.5},
+        {"type": "integer", "default": 0},
+        {"type": "boolean", "default": False},
+        {"type": "string", "enum": ["a", "b"], "default": "b"},
+        {"type": "string", "oneOf": [{"const": "a", "title": "A"}], "default": "a"},
+        {
+            "type": "array",
+            "items": {"type": "string", "enum": ["a", "b"]},
+            "minItems": 1,
+            "maxItems": 2,
+            "default": ["a"],
+        },
+        {"type": "array", "items": {"anyOf": [{"const": "a", "title": "A"}]}},
+    ],
+)
+def test_a_field_is_written_as_it_was_read(node: dict[str, object]) -> None:
+    schema: dict[str, object] = {"type": "object", "properties": {"x": node}, "required": ["x"]}
+    shape = shapes.parse(schema)
+    assert isinstance(shape, Shape)
+    for revision in shapes.REVISIONS[1:]:
+        assert shapes.to_schema(shape, revision) == schema
