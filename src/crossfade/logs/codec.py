@@ -39,8 +39,9 @@ def link(shard: Shard, prev: bytes, row: Columns) -> bytes:
     text = f"{stream}{event_type}{actor}{cause}"
     texts = text.encode()
     a, b, c, d = (stream, event_type, actor, cause) if len(texts) == len(text) else _encoded(row)
-    sizes = len(a), len(b), len(c), len(d), len(key), len(payload)
-    head = _pack(DOMAIN, shard, sequence, version, at, *sizes)
+    head = _pack(
+        DOMAIN, shard, sequence, version, at, len(a), len(b), len(c), len(d), len(key), len(payload)
+    )  # fmt: skip
     return sha256(b"".join((head, prev, texts, key, payload))).digest()
 
 
