@@ -79,10 +79,10 @@ def forget() -> None:
     (COPY / "mutants/mutmut-stats.json").unlink(missing_ok=True)
 
 
-def score(counts: Counter[str]) -> float:
-    """Per cent of the mutants with a verdict that the tests notice; 100 if there are none."""
+def score(counts: Counter[str]) -> str:
+    """Per cent of the mutants with a verdict that the tests notice; a dash if there are none."""
     judged = counts["killed"] + counts["survived"] + counts["without a test"]
-    return 100 * counts["killed"] / judged if judged else 100.0
+    return f"{100 * counts['killed'] / judged:.1f} %" if judged else "–"
 
 
 def counted(statuses: dict[str, int | None]) -> Counter[str]:
@@ -110,7 +110,7 @@ def report() -> str:
         whole += counts
     for name, counts in (*rows.items(), ("**all of core**", whole)):
         cells = [str(counts[kind]) for kind in kinds]
-        lines.append(f"| {name} | {counts.total()} | {' | '.join(cells)} | {score(counts):.1f} % |")
+        lines.append(f"| {name} | {counts.total()} | {' | '.join(cells)} | {score(counts)} |")
     return "\n".join(lines)
 
 

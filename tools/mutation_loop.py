@@ -19,12 +19,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import Phase, settings
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 CORE: Final = "src/crossfade/core"
 WITHOUT_TESTS: Final = 33
 SAVED_EVERY: Final = 50
+CONTROL_SECONDS: Final = 120
+"""The tests together may take ten times this much processor time where nothing is changed."""
+QUIET: Final = ("--rootdir=.", "-q", "-s", "--tb=no", "--assert=plain")
+PROFILE: Final = "judging"
+"""Of Hypothesis: the first example that fails is enough; looking for the smallest one takes minutes."""
 
 
 class Ledger:
@@ -92,6 +98,7 @@ class Loop:
         print(f"{len(plan)} changes without a verdict, {len(items)} tests")
         gc.collect()
         gc.freeze()
+        self._control(session)
         for cost, path, mutant, chosen in plan:
             if self.over:
                 break
@@ -101,6 +108,18 @@ class Loop:
         self.ledger.save()
         print()
         return True
+
+    def _control(self, session: pytest.Session) -> None:
+        """Raise unless every test passes where nothing is changed: else all that follows would be taken for noticed."""
+        child = os.fork()
+        if not child:
+            status = 3
+            try:
+                status = _judged(session, CONTROL_SECONDS, "", session.items)
+            finally:
+                os._exit(status)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+            raise pytest.UsageError("a test fails without any change; run it in var/mutation/mutants")
 
     def _try(self, session: pytest.Session, cost: float, change: tuple[Path, str], chosen: list[Any]) -> None:
         if not chosen:
@@ -141,13 +160,14 @@ def _judged(session: pytest.Session, cost: float, mutant: str, chosen: list[Any]
 def main() -> int:
     """Run; pytest's exit status."""
     seconds, children, *wanted = sys.argv[1:]
-    settings = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    chosen = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    settings.register_profile(PROFILE, parent=settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
     os.chdir("mutants")
     sys.path[:0] = [str(Path("src").resolve()), str(Path.cwd())]
     loop = Loop(Ledger(Path(CORE).resolve()), float(seconds), int(children), wanted)
-    chosen = [*settings["pytest_add_cli_args"], *settings["pytest_add_cli_args_test_selection"]]
+    tests = [*chosen["pytest_add_cli_args"], *chosen["pytest_add_cli_args_test_selection"]]
     # Why a test failed is of no interest here, and taking comparisons apart costs more than the tests.
-    return int(pytest.main(["--rootdir=.", "-q", "-s", "--tb=no", "--assert=plain", *chosen], plugins=[loop]))
+    return int(pytest.main([*QUIET, *tests, f"--hypothesis-profile={PROFILE}"], plugins=[loop]))
 
 
 if __name__ == "__main__":
