@@ -82,7 +82,7 @@ def forget() -> None:
 def score(counts: Counter[str]) -> str:
     """Per cent of the mutants with a verdict that the tests notice; a dash if there are none."""
     judged = counts["killed"] + counts["survived"] + counts["without a test"]
-    return f"{100 * counts['killed'] / judged:.1f} %" if judged else "–"
+    return f"{100 * counts['killed'] / judged:.1f} %" if judged else "-"
 
 
 def counted(statuses: dict[str, int | None]) -> Counter[str]:
