@@ -7,8 +7,9 @@ import pytest
 
 from crossfade.core import instruments, measurements, stages, watching
 from crossfade.core.decider import Refusal
+from crossfade.core.gates.comparison import blames_new
 from crossfade.core.gates.judging import SPACINGS_MAX, Judging, judge, judging, phases
-from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, slips
+from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, contradictions, slips
 from crossfade.core.histograms import EDGES, Histogram
 from crossfade.core.plans import Plan, SampleRatio, Stage, Trigger, resolved
 from crossfade.core.stage_events import Cause
@@ -39,6 +40,7 @@ def watched(spec: Spec) -> Judging:
         (msgspec.structs.replace(SPLIT, expected_share=0.0), "expected_share"),
         (msgspec.structs.replace(SPLIT, expected_share=()), "expected_share"),
         (msgspec.structs.replace(PROMOTION, alpha=0.6), "alpha"),
+        (msgspec.structs.replace(PROMOTION, check_seconds=61.0, horizon_seconds=60.0), "check_seconds"),
     ],
 )
 def test_a_number_that_makes_no_sense_is_named(spec: Spec, path: str) -> None:
@@ -99,6 +101,37 @@ def test_a_comparison_that_is_closed_twice_counts_its_step_once() -> None:
     for _ in range(2):
         watch.fold.close(Instant(120 * SECOND))  # type: ignore[call-arg]
     assert watch.fold.n == [10, 10]  # type: ignore[union-attr]
+
+
+def test_a_side_without_traffic_is_blamed_for_nothing() -> None:
+    assert blames_new((0, 0), (10, 1)) == blames_new((10, 9), (0, 0)) == 0.0
+    assert blames_new((100, 90), (100, 1)) > 0.0
+
+
+def test_gates_without_a_metric_contradict_nobody_and_two_limits_of_one_do() -> None:
+    named = [msgspec.structs.replace(PROMOTION, name=name) for name in ("a", "b")]
+    assert list(contradictions([*named, SPLIT])) == []
+    measured = [msgspec.structs.replace(one, metric="error_rate") for one in named]
+    wider = msgspec.structs.replace(measured[1], max_rate=0.02)
+    assert [(place, slip.path) for place, slip in contradictions([measured[0], wider])] == [(1, "max_rate")]
+    assert list(phases(PROMOTION)) == []
+
+
+def test_clusters_on_both_sides_are_counted_by_their_first_and_that_is_said() -> None:
+    new, old = Exposure.NEW, Exposure.OLD
+    counts = [
+        Count(Instant(step * 60 * SECOND), f"c{place}", new if place % 4 == 0 or (place == 1 < step) else old, 10, 0)
+        for step in (1, 2, 3)
+        for place in range(40)
+    ]
+    ruling = judge(SPLIT, counts)
+    assert "1 clusters stand on both sides; each counts by its first." in ruling.explanation
+
+
+def test_a_detector_that_nobody_alone_sets_off_remembers_them_all_and_names_the_worst() -> None:
+    fold = watched(Spec(name="errors", kind=Kind.TRIGGER, max_rate=0.05)).fold
+    fold._set_aside({"a": [100, 6], "b": [100, 5]}, Instant(0))  # type: ignore[union-attr]
+    assert (fold.aside, fold.holds) == ({}, "narrow")  # type: ignore[union-attr]
 
 
 def test_the_ends_of_a_histogram_are_its_outermost_edges() -> None:
