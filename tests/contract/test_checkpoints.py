@@ -1,8 +1,10 @@
 """Checkpoints on disk: what a line holds, and what becomes of one that is torn, false or another hub's."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import threading
 from base64 import b64decode
 
 import pytest
@@ -139,3 +141,27 @@ def test_what_a_full_disk_left_half_written_is_written_over(folder, path, monkey
     monkeypatch.setattr(os, "pwrite", write)
     place.keep_now([note(21)])
     assert [one.sequence for one in kept(folder)] == [3, 7, 12, 21]
+
+
+def test_a_keep_whose_caller_was_cancelled_is_not_written_over_by_the_next(tmp_path, monkeypatch):
+    place, both = witness(tmp_path), threading.Barrier(2)
+    entered, pwrite = threading.Event(), os.pwrite
+
+    def together(*arguments):
+        entered.set()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)  # two that write at once meet here; one alone goes on by itself
+        return pwrite(*arguments)
+
+    async def check():
+        place.keep_now([note(1)])
+        monkeypatch.setattr(os, "pwrite", together)
+        first = asyncio.ensure_future(place.keep([note(2)]))
+        await asyncio.to_thread(entered.wait)
+        first.cancel()
+        await place.keep([note(13)])
+        monkeypatch.undo()
+        assert [one.sequence for one in await place.kept(SPACE)] == [1, 2, 13]
+
+    asyncio.run(check())
+    place.close()

@@ -16,6 +16,7 @@ Source: the checkpoint of C2SP (tlog-checkpoint), on one line so that a torn end
 import asyncio
 import binascii
 import os
+import threading
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
@@ -39,6 +40,8 @@ class FolderWitness:
         self._folder = folder
         self._signer = signer
         self._files: dict[Shard, _File] = {}
+        self._writing = threading.Lock()
+        """Whoever is cancelled while it waits leaves its thread at work: the next one must not write beside it."""
 
     async def keep(self, checkpoints: Seq[Checkpoint]) -> None:
         """Sign and add them. Raises OSError; what was not confirmed is written again by the next call."""
@@ -66,8 +69,9 @@ class FolderWitness:
         lines: dict[Shard, list[bytes]] = {}
         for checkpoint in checkpoints:
             lines.setdefault(checkpoint.shard, []).append(line(checkpoint, self._signer))
-        for shard, new in lines.items():
-            self._file(shard).add(b"".join(new))
+        with self._writing:
+            for shard, new in lines.items():
+                self._file(shard).add(b"".join(new))
 
     def close(self) -> None:
         """Let go of the files."""
