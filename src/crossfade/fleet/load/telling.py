@@ -16,8 +16,8 @@ CROWDED: Final = 0.05
 """Share of the time that the hub waited for a processor; beyond, the machine is part of what was measured."""
 LATE_MS: Final = 20.0
 WARM_UP_QUESTIONS: Final = 80_000
-"""Questions until what a hub keeps, bounded, is full: ended questions, keys that wait for their index, the page cache of
-its log. Before that its memory grows, and ought to."""
+"""Questions until what a hub keeps, bounded, is full: ended questions, keys that wait for their index, the page cache
+of its log. Before that its memory grows, and ought to."""
 WARM_UP_MIN: Final = 0.2
 WARM_UP_MAX: Final = 0.5
 """Share of a run that does not count for the slope of memory."""
