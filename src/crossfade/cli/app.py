@@ -28,6 +28,7 @@ GROUPS: Final = {
     "certificate": "What was signed, and the proof: ls, get, show, verify, key.",
     "baseline": "The polling lane before anything moves: start, show, stop.",
     "log": "The record of everything: head, tail, show, verify, export, backup, restore, archive.",
+    "capacity": "What the stages of a rollout take: measure on this machine, plan from it.",
     "config": "Settings: show, check, schema.",
 }
 
@@ -36,6 +37,8 @@ COMMANDS: Final = (
     Command("serve", "running:serve", "Start a hub for real use."),
     Command("demo", "running:demo", "Run the whole rollout with a fleet of its own and count what was lost."),
     Command("load", "load:load", "Load a hub with thousands of simulated agents and count what was lost."),
+    Command("capacity measure", "capacity:measure", "Measure what a hub uses on this machine, and its ceiling."),
+    Command("capacity plan", "capacity:plan", "Say what each stage of a rollout takes, from measurements."),
     Command("ask", "asking:ask", "Ask somebody and wait for the answer."),
     Command("answer", "asking:answer", "Answer a question put to you, or decline it."),
     Command("send", "asking:send", "Send a message; nobody is asked to answer."),
@@ -128,6 +131,7 @@ _GROUP_OF: Final = {
             "serve",
             "check",
             "load",
+            "capacity",
             "gate",
             "token",
             "rollout",

@@ -21,9 +21,10 @@ from crossfade.cli.options import PLAIN, Options, credential
 from crossfade.cli.output import Output
 
 if TYPE_CHECKING:
+    from crossfade.fleet.load.gauge import Gauge
     from crossfade.fleet.load.profile import Profile
     from crossfade.fleet.load.report import LoadReport
-    from crossfade.fleet.load.run import Settings
+    from crossfade.fleet.load.run import Settings, Watch
     from crossfade.fleet.load.scenarios import Scenario, Wish
     from crossfade.fleet.load.screen import Bar
 
@@ -231,7 +232,7 @@ def _runs(settings: "Sequence[Settings]", shown: Shown, options: Options) -> int
             if reports[-1].reason:
                 break
 
-    _supervised(work, options)
+    supervised(work, options)
     _write(shown, lambda: load_page(reports))
     fields = reports[-1].fields()
     if len(settings) > 1:
@@ -264,7 +265,7 @@ def _compared(settings: "Settings", shown: Shown, options: Options) -> int:
 
         found.append(await compare(settings.profile, shown.rounds, run_one))
 
-    _supervised(work, options)
+    supervised(work, options)
     report = found[0]
     _write(shown, lambda: lanes_page(report))
     if options.machine:
@@ -299,12 +300,17 @@ class One:
         """What ends every child at once."""
         self._bar = bar
 
-    async def __call__(self, settings: "Settings", label: str) -> "LoadReport":
-        """The report. Raises ProfileError, HubFailedError, EnlistError."""
+    async def __call__(self, settings: "Settings", label: str, also: "Watch | None" = None) -> "LoadReport":
+        """The report; ``also`` is told how it stands. Raises ProfileError, HubFailedError, EnlistError."""
         from crossfade.fleet.load.run import run_load
 
+        def watch(what: str, part: float, gauge: "Gauge") -> None:
+            self._bar.watch(what, part, gauge)
+            if also is not None:
+                also(what, part, gauge)
+
         self._bar.title(label)
-        return await run_load(settings, self.stop, self._bar.watch, self.kill)
+        return await run_load(settings, self.stop, watch, self.kill)
 
     def interrupt(self) -> None:
         """Ctrl-C: the first time ask for the report, the second time end."""
@@ -316,7 +322,7 @@ class One:
         self.stop.set()
 
 
-def _supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None:
+def supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None:
     """Run ``work`` with the bar and the signals. Raises CommandError."""
     from crossfade.fleet.load.bulk import EnlistError
     from crossfade.fleet.load.screen import Bar

@@ -50,6 +50,11 @@ class Gauge:
         """Most calls that waited for a shared connection at once."""
         self._sampled: Mark | None = None
 
+    @property
+    def target(self) -> Target:
+        """The hub that is loaded."""
+        return self._target
+
     # --- now ----------------------------------------------------------------------------------------
 
     @property

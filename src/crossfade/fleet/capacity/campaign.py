@@ -1,0 +1,184 @@
+"""The measurements that a plan is made from: open-loop points over agents, rate and lane, then the rungs.
+
+Rules
+-----
+1. Each point has a hub of its own, so that one point's memory is not the next one's.
+2. Every fourth point is left out of what is learnt, and lies within the others.
+3. Figures are of the stretch in the middle of the schedule, between two readings; the rate is what was answered in it.
+4. A point at which something was lost, doubled or cut short ends it: nothing is planned from that.
+"""
+
+import itertools
+import platform
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from crossfade import __version__
+from crossfade.core.capacity import Point, Rung
+from crossfade.fleet.capacity.points import Machine, Measurements
+from crossfade.fleet.capacity.probe import Reading, look
+from crossfade.fleet.host import monotonic_ns
+from crossfade.fleet.load.gauge import Gauge
+from crossfade.fleet.load.profile import Phase, Profile, ProfileError, check
+from crossfade.fleet.load.report import LoadReport
+from crossfade.fleet.load.run import Watch
+
+RUNGS: Final = (1, 2, 4, 8, 16, 32, 64)
+HOLD_OUT: Final = 4
+WARM: Final = 0.15
+"""Share of the schedule before the first reading."""
+FALLEN_BEHIND_SECONDS: Final = 1.0
+"""So much of the rate still open at the end, and the hub did not keep up."""
+AGENTS_MIN: Final = 20
+LOOK_NS: Final = 250_000_000
+"""Between readings, which cost more the more connections there are."""
+
+GRID: Final = (
+    (0.2, 0.2, 0.0), (1.0, 0.2, 1.0), (0.2, 1.0, 1.0), (0.6, 0.6, 0.5),
+    (1.0, 1.0, 0.0), (0.2, 0.2, 1.0), (1.0, 1.0, 1.0), (0.4, 0.8, 0.5),
+    (0.2, 1.0, 0.0), (1.0, 0.2, 0.0), (0.6, 0.6, 0.0), (0.8, 0.4, 0.25),
+    (0.6, 0.6, 1.0), (1.0, 0.4, 0.5), (0.4, 1.0, 0.5), (0.5, 0.5, 0.75),
+)  # fmt: skip
+"""Share of the most agents, share of the highest rate, share on elicitation. Every fourth lies within the others."""
+GRID_QUICK: Final = GRID[:8]
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure."""
+
+    agents: int
+    """Most."""
+    questions_per_second: float
+    """Highest rate."""
+    seconds: float
+    quick: bool = False
+
+
+class CampaignError(Exception):
+    """It cannot go on; the message is the reason."""
+
+
+RunPoint = Callable[[Profile, str, Watch], Awaitable[LoadReport]]
+"""Runs one profile on a hub of its own; the words say what it is; the watch is told how it stands."""
+RunRungs = Callable[[tuple[int, ...], float], Awaitable[list[Rung]]]
+
+
+async def measure(wish: Wish, run_point: RunPoint, run_rungs: RunRungs) -> Measurements:
+    """Take all measurements. Raises ProfileError before the first one, CampaignError, and what the runs raise."""
+    profiles = _profiles(wish)
+    points, warnings = [], []
+    for number, profile in enumerate(profiles, 1):
+        place = f"point {number} of {len(profiles)}"
+        label = f"{place}, {profile.agents} agents, {profile.rate:g}/s, {profile.share:.0%} elicitation"
+        keeper = Keeper(profile)
+        report = await run_point(profile, label, keeper)
+        points.append(keeper.point(report))
+        warnings += [f"{label}: {text}" for text in (*report.warnings, *_behind(report, profile))]
+    rungs = await run_rungs(RUNGS, wish.seconds / 2)
+    return Measurements(
+        capacity=1,
+        version=__version__,
+        machine=machine(),
+        seconds=wish.seconds,
+        agent_model=profiles[0].model.name,
+        points=tuple(point for place, point in enumerate(points, 1) if place % HOLD_OUT),
+        held_out=tuple(points[HOLD_OUT - 1 :: HOLD_OUT]),
+        rungs=tuple(rungs),
+        warnings=tuple(warnings),
+    )
+
+
+def _profiles(wish: Wish) -> list[Profile]:
+    if wish.agents < AGENTS_MIN:
+        said = f"{wish.agents} agents are too few to tell what one costs"
+        raise ProfileError(said, f"give --agents {AGENTS_MIN} or more")
+    found = [
+        Profile(
+            agents=round(wish.agents * agents),
+            phases=(Phase("steady", wish.seconds, wish.questions_per_second * rate),),
+            share=share,
+            seed=number,
+        )
+        for number, (agents, rate, share) in enumerate(GRID_QUICK if wish.quick else GRID, 1)
+    ]
+    for profile in found:
+        check(profile)
+    return found
+
+
+def _behind(report: LoadReport, profile: Profile) -> Iterator[str]:
+    """The point is no steady state."""
+    short = report.offered_per_second - report.questions_per_second
+    if short * profile.seconds > FALLEN_BEHIND_SECONDS * report.offered_per_second + 3 * (report.questions or 1) ** 0.5:
+        yield f"the hub answered {report.questions_per_second:g} of {report.offered_per_second:g} a second"
+
+
+class Keeper:
+    """Takes readings while a point is run; a ``Watch``."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._first: tuple[Reading, int] | None = None
+        self._last: tuple[Reading, int] | None = None
+
+    def __call__(self, what: str, part: float, gauge: Gauge) -> None:
+        """Read between the warm-up and the end of the schedule."""
+        if what != "questions" or not WARM <= part < 1:
+            return
+        target = gauge.target
+        if self._last is not None and monotonic_ns() - self._last[0].at_ns < LOOK_NS:
+            return
+        reading = look(target.pid, target.port)
+        if reading is not None:
+            self._last = (reading, gauge.answered)
+            self._first = self._first or self._last
+
+    def point(self, report: LoadReport) -> Point:
+        """What was measured. Raises CampaignError."""
+        if report.reason or not report.sound:
+            what = report.reason or f"{report.lost} lost, {report.doubled} doubled"
+            raise CampaignError(f"{self._profile.agents} agents, {self._profile.rate:g}/s: {what}")
+        if self._first is None or self._last is None or self._last[0].at_ns == self._first[0].at_ns:
+            raise CampaignError("what the hub uses cannot be read: this needs Linux, and some seconds a point")
+        (before, answered_before), (after, answered) = self._first, self._last
+        seconds = (after.at_ns - before.at_ns) / 1e9
+        return Point(
+            agents=self._profile.agents,
+            questions_per_second=round((answered - answered_before) / seconds, 3),
+            elicitation_share=self._profile.share,
+            cores=round((after.cpu_ns - before.cpu_ns) / 1e9 / seconds, 5),
+            memory_mib=round(after.memory_mib, 2),
+            log_writes_per_second=round((after.write_calls - before.write_calls) / seconds, 3),
+            log_mib_per_second=round((after.written_bytes - before.written_bytes) / 1_048_576 / seconds, 5),
+            connections=after.connections,
+        )
+
+
+def machine() -> Machine:
+    """What this machine is."""
+    return Machine(
+        processors=_count("/proc/cpuinfo", "processor"),
+        model=_value("/proc/cpuinfo", "model name"),
+        memory_mib=int(_value("/proc/meminfo", "MemTotal").split()[0] or 0) // 1024,
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+def _lines(path: str, name: str) -> list[str]:
+    try:
+        lines = Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name]
+
+
+def _count(path: str, name: str) -> int:
+    return len(_lines(path, name))
+
+
+def _value(path: str, name: str) -> str:
+    return next(itertools.chain(_lines(path, name), ["0"]))
