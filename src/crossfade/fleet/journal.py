@@ -47,7 +47,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     peer: str = ""
     """The other agent: addressee of what I asked, asker of what I received."""
     since_ns: int = 0
-    """Of ``asked``: when I wanted to ask, before any waiting for a connection."""
+    """Of ``asked``: when I wanted to ask, before any waiting for a connection. Of ``received``: since when I had been
+    waiting in the call that brought it; 0 if nobody noted it."""
     channel: str = ""
     """Of ``received`` and ``ended``: ``poll`` or ``attend`` as text, ``native`` as an elicitation, ``stream`` as an
     event, ``call`` in the very call that asked."""

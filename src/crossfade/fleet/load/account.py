@@ -6,8 +6,10 @@ reader of the hub's counters.
 Definitions
 -----------
 *delivery*: from the instant a question was due to its first arrival at its addressee. *answer*: from the instant it
-was due to the answer at its asker, less the time that the answerer meant to think. *unfinished*: only of a run that
-was cut short: questions that had not come to their end, or not yet to their addressee, when it was cut.
+was due to the answer at its asker, less the time that the answerer meant to think. *waiting*, *busy*: delivery,
+where the addressee was in the call that brought it when the question was due, and where it was not yet: thinking,
+answering, or at its own work. *unfinished*: only of a run that was cut short: questions that had not come to their
+end, or not yet to their addressee, when it was cut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -97,6 +99,7 @@ class Findings:
         self.lost = self.doubled = self.delivered = 0
         self.faults: list[Fault] = []
         self.whole = Lane()
+        self.waiting, self.busy = Tally(), Tally()
         self.lanes: dict[str, Lane] = {}
         self.channels: dict[str, int] = {}
         self.phases = [Lane() for _ in phases]
@@ -146,6 +149,9 @@ class Findings:
         phase = self._phase(due_ns)
         for tallies in (self.whole, lane, phase):
             tallies.delivery.add((received.at_ns - due_ns) / MS)
+        if received.since_ns:
+            found = self.waiting if received.since_ns <= due_ns else self.busy
+            found.add((received.at_ns - due_ns) / MS)
         if ended is None or ended.status != "answered":
             return
         took_ms = (ended.at_ns - due_ns - (answered.own_ns if answered is not None else 0)) / MS

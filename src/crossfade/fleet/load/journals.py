@@ -41,13 +41,13 @@ class Journals:
         now = monotonic_ns()
         self._write(Entry(agent=agent, step=Step.ASKED, question=question, at_ns=now, peer=peer, since_ns=since_ns))
 
-    def received(self, agent: str, question: str, peer: str, channel: str, lane: str) -> None:
-        """A question is in front of an agent."""
+    def received(self, agent: str, question: str, peer: str, channel: str, lane: str, since_ns: int = 0) -> None:
+        """A question is in front of an agent who has been waiting since then."""
         self.received_count += 1
-        now = monotonic_ns()
         entry = Entry(
-            agent=agent, step=Step.RECEIVED, question=question, at_ns=now, peer=peer, channel=channel, lane=lane
-        )
+            agent=agent, step=Step.RECEIVED, question=question, at_ns=monotonic_ns(), peer=peer, since_ns=since_ns,
+            channel=channel, lane=lane,
+        )  # fmt: skip
         self._write(entry)
 
     def answered(self, agent: str, question: str, status: str, content: str, own_seconds: float) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from crossfade.fleet.agents import PASSING_CODES, PAUSE_SECONDS
+from crossfade.fleet.host import monotonic_ns
 from crossfade.fleet.load.crew import Crew
 from crossfade.fleet.load.frames import GREETING, MESSAGE, QUESTION, Caller, Content, Result
 from crossfade.fleet.load.line import Line, open_line
@@ -30,7 +31,7 @@ ACKNOWLEDGE_EVERY: Final = 16
 class Member:
     """What every carrier has: a line of its own that is made again when it is lost, and questions to answer."""
 
-    __slots__ = ("attached", "attempt", "caller", "crew", "cursor", "line", "notes", "task")
+    __slots__ = ("attached", "attempt", "caller", "crew", "cursor", "line", "notes", "task", "waiting_since_ns")
 
     def __init__(self, crew: Crew, caller: Caller) -> None:
         self.crew = crew
@@ -41,6 +42,8 @@ class Member:
         self.cursor = 0
         self.notes = 0
         self.task: asyncio.Task[None] | None = None
+        self.waiting_since_ns = 0
+        """When the call or stream was sent that is under way, or was last."""
 
     async def start(self) -> None:
         """Connect for the first time."""
@@ -113,7 +116,7 @@ class Member:
 
     def _receive(self, question_id: str, asker: str, channel: str, lane: str) -> None:
         self.crew.answering += 1
-        self.crew.journals.received(self.caller.name, question_id, asker, channel, lane)
+        self.crew.journals.received(self.caller.name, question_id, asker, channel, lane, self.waiting_since_ns)
 
     def _settle(self, question_id: str, status: str, content: bytes, own_seconds: float) -> None:
         self.crew.answering -= 1
@@ -176,6 +179,7 @@ class Poller(Member):
                 self.caller.name.encode(), self._wait_seconds, self.cursor,
             )  # fmt: skip
         self._request = self.caller.tool(self._tool, self._arguments)
+        self.waiting_since_ns = monotonic_ns()
         if send:
             self.crew.counts["wait"] += 1
             self.resume()
@@ -245,6 +249,7 @@ class Poller(Member):
 
     def _respond(self, frame: bytes) -> None:
         self._request = frame
+        self.waiting_since_ns = monotonic_ns()
         self.crew.counts["respond"] += 1
         self.resume()
 
@@ -298,6 +303,7 @@ class Listener(Member):
         """Open the stream where the last one ended."""
         if self.line is not None:
             self.line.live = True
+            self.waiting_since_ns = monotonic_ns()
             self.crew.counts["stream"] += 1
             self.line.send(self.caller.stream(self.cursor))
 

@@ -118,6 +118,10 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     """Asks to which the hub never said anything."""
     lateness_ms: Times
     """How much later than due the load sent its asks; part of every latency."""
+    waiting_ms: Times
+    """From due to delivered, of questions whose addressee was in the call that brought it when they were due."""
+    busy_ms: Times
+    """The same of those whose addressee was thinking, answering or at its own work then."""
     lanes: tuple[LaneReport, ...]
     phases: tuple[LaneReport, ...]
     targets_met: bool

@@ -61,6 +61,8 @@ def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, re
         unfinished=found.unfinished,
         unacknowledged=gauge.unacknowledged,
         lateness_ms=gauge.lateness().times(),
+        waiting_ms=found.waiting.times(),
+        busy_ms=found.busy.times(),
         lanes=tuple(_lane(name, lane) for name, lane in sorted(found.lanes.items())),
         phases=_phases(profile.phases, found.phases),
         targets_met=not missed(found.whole.answer.times()),
