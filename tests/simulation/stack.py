@@ -370,7 +370,10 @@ async def _main(world: World) -> None:
         if task.done():
             task.result()
         task.cancel()
-    await asyncio.wait(carriers)
+    while not all(task.done() for task in carriers):
+        for task in carriers:  # again: `wait_for` loses a cancellation that comes with the result it waits for
+            task.cancel()
+        await asyncio.wait(carriers, timeout=1)
     await asyncio.sleep(65)
 
 
