@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from crossfade.core.review import Severity, facts, review, security
-from crossfade.core.runsheets import Gate, Phase, Runsheet, Step
+from crossfade.core.runsheets import Gate, Phase, Role, Runsheet, Step
 from tests.kit.runsheets import GONE, changed, shipped
 from tests.kit.tables import rows
 from tests.runsheets.test_review import PLANTED, V1, V2
@@ -289,3 +289,18 @@ def test_what_must_pass_before_the_first_share_ends_with_the_entry_of_its_phase(
     assert [gate.id for gate in facts.gates_before_first_share(with_phases(*phases[:2]))] == []
     assert [gate.id for gate in facts.gates_of(with_phases(*phases))] == list("abcdefgh")
     assert facts.days_before_first_share(with_phases(*phases[:2])) == 0
+
+
+def test_a_control_says_where_why_and_what_has_to_hold_and_stands_among_the_findings() -> None:
+    told = review(V2).roles[Role.SECURITY]
+    lasting = told.controls[1]
+    assert (lasting.code, lasting.path, lasting.probe) == (
+        "security.control.old_lane_open", "phases.3.share", "scanning.running"
+    )  # fmt: skip
+    assert lasting.message == (
+        "residual risk of the old lane: phase full keeps the old lane open at 100 %; "
+        "phase deprecation keeps the old lane open at 100 %"
+    )
+    for control, finding in zip(told.controls, told.findings, strict=True):
+        assert (finding.code, finding.path, finding.message) == (control.code, control.path, control.message)
+        assert finding.hint == f"keep {control.probe} passing; when it fails the approval is suspended"
