@@ -10,7 +10,7 @@ because a client may simply never answer, or answer without having asked anybody
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -312,9 +312,9 @@ def evolve(state: State, event: Event) -> State:
         case Requeued():
             return change(state, as_text=True)
         case Answered():
-            return _ended(state, event, status, content=event.content)
+            return _ended(state, event, status, event.content, state.reason)
         case Declined():
-            return _ended(state, event, status, reason=event.reason)
+            return _ended(state, event, status, state.content, event.reason)
         case Withdrawn():
             return change(state, status=status, reason=event.reason, ended_by=event.by)
         case _:
@@ -339,10 +339,19 @@ def _asked(event: Asked) -> State:
     )
 
 
-def _ended(state: State, event: Answered | Declined, status: Status, **what: Any) -> State:
+def _ended(
+    state: State, event: Answered | Declined, status: Status, content: msgspec.Raw, reason: str
+) -> State:
     offered = (*state.offered, *(channel for channel, _ in event.offers)) if event.offers else state.offered
     return msgspec.structs.replace(
-        state, status=status, offered=offered, ended_by=event.by, ended_channel=event.channel, seen=True, **what
+        state,
+        status=status,
+        offered=offered,
+        ended_by=event.by,
+        ended_channel=event.channel,
+        seen=True,
+        content=content,
+        reason=reason,
     )
 
 
