@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from crossfade.cli.exits import Exit
+from crossfade.fleet.load.compare import MEASURES
 from tests.kit.process import hub_process
 
 LIMIT_SECONDS = 90
@@ -192,10 +193,14 @@ def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_lanes_are_compared_round_after_round(tmp_path: Path) -> None:
     words = ("--compare-lanes", "--rounds", "1", "--agents", "20", "--questions-per-second", "20", "--seconds", "1")
-    code, report, _ = loaded(tmp_path, *words, "--json")
+    kept = tmp_path / "lanes.md"
+    code, report, _ = loaded(tmp_path, *words, "--json", "--markdown", str(kept))
     assert code == Exit.OK
-    assert {entry["measure"] for entry in report["compared"]} == {"hub_cpu_ms", "requests", "bytes", "empty_polls"}
+    assert [entry["measure"] for entry in report["compared"]] == [measure.name for measure in MEASURES]
+    assert {entry["difference"] for entry in report["compared"]} == {"too few rounds"}, "nothing is made of one pair"
     assert (report["lost"], report["doubled"], report["rounds"]) == (0, 0, 1)
+    assert report["delivered_while_waiting"]["polling"][0] > 0
+    assert "| requests |" in kept.read_text("utf-8")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crossfade.fleet.journal import Entry, Step
@@ -44,6 +45,19 @@ def test_delivery_and_answer_run_from_when_the_question_was_due() -> None:
 def test_the_time_that_the_answerer_meant_to_think_is_left_out() -> None:
     found = found_in(story("q_1", 100, own_ms=700))
     assert found.whole.answer.times().max == 20.0
+
+
+def test_a_delivery_to_an_agent_that_was_waiting_is_told_from_one_to_an_agent_that_was_busy() -> None:
+    entries = [*story("q_1", 100), *story("q_2", 200), *story("q_3", 300)]
+    since = {"q_1": 100, "q_2": 201}
+    noted = [
+        msgspec.structs.replace(entry, since_ns=since[entry.question] * MS)
+        if entry.step is Step.RECEIVED and entry.question in since
+        else entry
+        for entry in entries
+    ]
+    found = found_in(noted)
+    assert (found.waiting.histogram.n, found.busy.histogram.n, found.whole.delivery.histogram.n) == (1, 1, 3)
 
 
 def test_phases_lanes_and_seconds_are_told_apart() -> None:

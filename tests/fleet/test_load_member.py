@@ -140,6 +140,21 @@ def test_it_answers_what_it_is_asked_natively_in_the_same_call(world: World) -> 
     assert found[0].lane == "elicitation"
 
 
+@pytest.mark.parametrize("tool", [b"wait_for_messages", b"attend"])
+def test_it_notes_since_when_it_was_waiting_for_what_came(world: World, tool: bytes) -> None:
+    agent = Poller(world.crew, caller(), tool, 30)
+    line = world.open(agent)
+    began_ns = agent.waiting_since_ns
+    said(line, agent, result({"messages": [question(1, 7)]}))
+    said(line, agent, result({"question_id": "q_1", "status": "answered"}))
+    again_ns = agent.waiting_since_ns
+    said(line, agent, result({}, resultType="input_required", inputRequests={"q_2": {}}, requestState="s"))
+    said(line, agent, result({}, resultType="input_required", inputRequests={"q_3": {}}, requestState="s"))
+    received = [entry for entry in world.entries() if entry.step is Step.RECEIVED]
+    assert [entry.since_ns for entry in received[:2]] == [began_ns, again_ns]
+    assert began_ns < received[0].at_ns < again_ns < received[1].at_ns < received[2].since_ns, "it did not hear then"
+
+
 def test_an_answer_that_the_hub_did_not_take_is_not_called_accepted(world: World) -> None:
     agent = Poller(world.crew, caller(), b"attend", 30)
     line = world.open(agent)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import random
 import re
 from xml.etree import ElementTree as ET
 
@@ -9,13 +10,15 @@ import msgspec
 import pytest
 
 from crossfade.fleet.load.account import Times
-from crossfade.fleet.load.compare import compare
+from crossfade.fleet.load.compare import Compared, LanesReport, compare, interval
+from crossfade.fleet.load.markdown import lanes_markdown
 from crossfade.fleet.load.page import lanes_page, load_page
 from crossfade.fleet.load.plots import plot
-from crossfade.fleet.load.profile import Phase, Profile, ProfileError
+from crossfade.fleet.load.profile import Carrier, Phase, Profile, ProfileError
 from crossfade.fleet.load.report import LoadReport, Sample, SecondRow, Storm
 from crossfade.fleet.load.screen import show, show_lanes
 from crossfade.fleet.load.slope import Slope
+from crossfade.fleet.model import ASSISTANT
 from crossfade.fleet.reconcile import Fault
 
 TIMES = Times(n=100, p50=1.0, p95=2.0, p99=3.0, p999=4.0, max=5.0)
@@ -170,15 +173,67 @@ def test_lanes_are_compared_in_pairs_on_the_same_schedule_each_round_beginning_w
 
     report = asyncio.run(compare(PROFILE, 3, run_one))
     assert order == [(0.0, 1), (1.0, 1), (1.0, 2), (0.0, 2), (0.0, 3), (1.0, 3)]
-    cpu = report.compared[0]
-    assert (cpu.measure, cpu.polling, cpu.rounds) == ("hub_cpu_ms", 2.0, 3)
-    assert (cpu.ratio, cpu.ratio_low, cpu.ratio_high) == (0.52, 0.51, 0.53)
-    assert report.compared[1].ratio == 1.0
+    cpu = measured(report)["hub_cpu_ms"]
+    assert (cpu.polling, cpu.rounds) == (2.0, 3)
+    assert (cpu.ratio, cpu.ratio_low, cpu.ratio_high, cpu.confidence) == (0.52, 0.51, 0.53, 0.75)
+    assert cpu.difference == "too few rounds"
+    assert measured(report)["requests"].ratio == 1.0
     assert report.sound
     assert "0.520" in lanes_page(report)
     screen = io.StringIO()
     show_lanes(screen, report)
     assert "0.510 to 0.530" in screen.getvalue()
+
+
+def measured(report: LanesReport) -> dict[str, Compared]:
+    return {one.measure: one for one in report.compared}
+
+
+async def otherwise(profile: Profile, label: str) -> LoadReport:
+    """On elicitation half the requests, more bytes, now more, now less of the hub's time; few deliveries while busy."""
+    swing = 1.0 + 0.1 * (-1) ** profile.seed
+    if not profile.share:
+        return altered(busy_ms=TIMES)
+    twice = msgspec.structs.replace(TIMES, n=19, p50=2.0)
+    return altered(
+        requests_per_delivery=1.5, bytes_per_delivery=400.0, hub_cpu_ms_per_delivery=swing, empty_polls=0, busy_ms=twice
+    )
+
+
+def test_a_difference_is_told_only_where_the_interval_leaves_out_that_there_is_none() -> None:
+    report = asyncio.run(compare(PROFILE, 6, otherwise))
+    told = {name: one.difference for name, one in measured(report).items()}
+    assert (told["requests"], told["bytes"], told["hub_cpu_ms"]) == ("less", "more", "none shown")
+    assert told["delivery_waiting_p50_ms"] == "none shown", "about the same is a result"
+    assert told["delivery_busy_p50_ms"] == "too few rounds", "nineteen deliveries have no quantiles"
+    assert measured(report)["empty_polls"].ratio == 0.0
+    assert measured(report)["requests"].confidence == 0.9688
+    assert report.agent == PROFILE.model
+    text = lanes_markdown(report)
+    assert "| requests | 3.000 | 1.500 | 0.500 | 0.500 to 0.500 | 96.9% | less | 6 |" in text
+    assert "works 0 s between two waits" in text
+
+
+@pytest.mark.parametrize(("count", "place", "held"), [(1, 1, 0.0), (5, 1, 0.9375), (6, 1, 0.9688), (9, 2, 0.9609)])
+def test_the_interval_of_a_median_presumes_nothing_and_says_how_often_it_holds(
+    count: int, place: int, held: float
+) -> None:
+    low, high, confidence = interval([float(number) for number in range(count, 0, -1)])
+    assert (low, high, round(confidence, 4)) == (place, count + 1 - place, held)
+
+
+def test_an_interval_holds_the_median_as_often_as_it_says() -> None:
+    dice, hits = random.Random(1), 0
+    for _ in range(4_000):
+        low, high, _ = interval([dice.lognormvariate(0.0, 1.0) for _ in range(6)])
+        hits += low <= 1.0 <= high
+    assert 0.96 <= hits / 4_000 <= 0.98
+
+
+def test_a_carrier_on_which_agents_hear_while_they_work_is_not_compared_with_one_on_which_they_do_not() -> None:
+    busy = msgspec.structs.replace(PROFILE, model=ASSISTANT, carrier=Carrier.STREAM)
+    with pytest.raises(ProfileError, match="hears while it works"):
+        asyncio.run(compare(busy, 6, cheaper))
 
 
 def test_a_run_that_is_cut_short_ends_the_comparison_and_its_pair_does_not_count() -> None:

@@ -73,9 +73,10 @@ class Shown:
     """What is done with the result."""
 
     html: Annotated[Path | None, Parameter(help="Write a page with plots to this file.")] = None
+    markdown: Annotated[Path | None, Parameter(help="Write what --compare-lanes found to this file.")] = None
     keep: Annotated[Path | None, Parameter(help="Keep the journals (and the hub's data) in this folder.")] = None
-    compare_lanes: Annotated[bool, Parameter(negative="", help="Each lane alone, paired, cost for a delivery.")] = False
-    rounds: Annotated[int, Parameter(help="Pairs of --compare-lanes.")] = 5
+    compare_lanes: Annotated[bool, Parameter(negative="", help="Each lane alone, in pairs.")] = False
+    rounds: Annotated[int, Parameter(help="Pairs of --compare-lanes; six for an interval at 95 %.")] = 6
     list: Annotated[bool, Parameter(negative="", help="List scenarios and models, and do nothing.")] = False
 
 
@@ -141,8 +142,11 @@ def _token(options: Options, url: str) -> str:
 
 def _writable(shown: Shown) -> None:
     """Say before the run, not after it, that its result cannot be written."""
-    if shown.html is not None and (shown.html.is_dir() or not shown.html.absolute().parent.is_dir()):
-        raise usage(f"{shown.html} cannot be written", "--html takes a file in a folder that exists")
+    for flag, file in (("--html", shown.html), ("--markdown", shown.markdown)):
+        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+            raise usage(f"{file} cannot be written", f"{flag} takes a file in a folder that exists")
+    if shown.markdown is not None and not shown.compare_lanes:
+        raise usage("--markdown is for a comparison of lanes", "add --compare-lanes, or take --html")
     if shown.keep is not None and shown.keep.exists() and (not shown.keep.is_dir() or any(shown.keep.iterdir())):
         raise usage(f"{shown.keep} holds something already", "--keep takes a new folder")
 
@@ -233,7 +237,7 @@ def _runs(settings: "Sequence[Settings]", shown: Shown, options: Options) -> int
                 break
 
     supervised(work, options)
-    _write(shown, lambda: load_page(reports))
+    _write(shown.html, lambda: load_page(reports))
     fields = reports[-1].fields()
     if len(settings) > 1:
         fields["steps"] = [report.fields() for report in reports]
@@ -251,6 +255,7 @@ def _compared(settings: "Settings", shown: Shown, options: Options) -> int:
     import msgspec
 
     from crossfade.fleet.load.compare import LanesReport, compare
+    from crossfade.fleet.load.markdown import lanes_markdown
     from crossfade.fleet.load.page import lanes_page
     from crossfade.fleet.load.profile import ProfileError
     from crossfade.fleet.load.screen import show_lanes
@@ -267,7 +272,8 @@ def _compared(settings: "Settings", shown: Shown, options: Options) -> int:
 
     supervised(work, options)
     report = found[0]
-    _write(shown, lambda: lanes_page(report))
+    _write(shown.html, lambda: lanes_page(report))
+    _write(shown.markdown, lambda: lanes_markdown(report))
     if options.machine:
         Output(options).one(report.fields())
     else:
@@ -281,13 +287,13 @@ def _exit(sound: bool, reason: str) -> int:
     return Exit.OK if sound else Exit.FAILED
 
 
-def _write(shown: Shown, page: Callable[[], str]) -> None:
-    if shown.html is None:
+def _write(file: Path | None, page: Callable[[], str]) -> None:
+    if file is None:
         return
     try:
-        shown.html.write_text(page(), "utf-8")
+        file.write_text(page(), "utf-8")
     except OSError as fault:
-        what = f"{shown.html}: {fault.strerror}"
+        what = f"{file}: {fault.strerror}"
         raise CommandError("usage.file", what, "name another file", Exit.USAGE) from None
 
 

@@ -94,7 +94,7 @@ def steps_table(reports: Sequence[LoadReport]) -> tuple[tuple[str, ...], Rows]:
 
 def lanes_table(report: LanesReport) -> tuple[tuple[str, ...], Rows]:
     """A comparison of lanes: columns and rows."""
-    columns = ("for each delivery", "polling", "elicitation", "ratio", "of the rounds", "rounds")
+    columns = ("for each delivery", "polling", "elicitation", "ratio", "interval", "held with", "difference", "rounds")
     rows: Rows = [
         (
             entry.measure.replace("_", " "),
@@ -102,6 +102,8 @@ def lanes_table(report: LanesReport) -> tuple[tuple[str, ...], Rows]:
             _number(entry.elicitation, 3),
             _number(entry.ratio, 3),
             "-" if entry.ratio_low is None else f"{entry.ratio_low:.3f} to {entry.ratio_high:.3f}",
+            "-" if not entry.confidence else f"{entry.confidence:.1%}",
+            entry.difference,
             str(entry.rounds),
         )
         for entry in report.compared
