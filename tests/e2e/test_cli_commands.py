@@ -51,7 +51,8 @@ OTHERS = {
     *("gate evaluate", "gate simulate"),
     *("rollout plan lint", "rollout plan show", "rollout plan stop", "gate ls", "gate show", "gate explain"),
     *("baseline start", "baseline stop"),
-    *("rollout remove", "log verify", "log export", "log backup", "log restore", "log archive", "connect", "config schema", "version"),
+    *("rollout remove", "log verify", "log export", "log backup", "log restore", "log archive"),
+    *("connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""
 
