@@ -98,7 +98,8 @@ async def test_each_check_of_a_phase_says_what_it_knows_and_nothing_else_passes(
     assert verdict(it, run_id, "conversations.reconciled") == ("passed", "")
     assert verdict(it, run_id, "ab.compared")[0] == "passed"
     assert verdict(it, run_id, "coordination.measured") == ("inconclusive", "no traffic"), "counts only in this fleet"
-    assert not phase_checks(it).knows("improvement.measured"), "nobody measures that here"
+    for name in ("improvement.measured", "efficiency.measured"):
+        assert verdict(it, run_id, name) == ("errored", "not_measured"), "no step has compared the lanes"
     view = ok(it.hub.runs.run(run_id))
     assert (view.held, view.reason) == (True, "not_measured")
     await it.die()

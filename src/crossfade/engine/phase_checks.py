@@ -18,6 +18,7 @@ from crossfade.core.stage_events import Said
 from crossfade.core.values import SECOND, Instant
 from crossfade.engine.context import Context
 from crossfade.engine.facts import Facts
+from crossfade.engine.lane_checks import MEASURED, lanes_measured
 from crossfade.engine.run_ports import NOT_MEASURED, CheckCall, Finding
 from crossfade.engine.views.measurements import HOUR, Window
 
@@ -26,7 +27,7 @@ ALPHA: Final = 0.01
 MARGIN: Final = 0.25
 BREADTH: Final = 3
 HOUR_SECONDS: Final = HOUR / SECOND
-NAMES: Final = frozenset({"ab.compared", "conversations.reconciled", "coordination.measured"})
+NAMES: Final = frozenset({"ab.compared", "conversations.reconciled", "coordination.measured", *MEASURED})
 Numbers = dict[str, float | str]
 EARLY: Final = Finding(
     verdict=Verdict.INCONCLUSIVE,
@@ -56,6 +57,8 @@ class PhaseChecks:
                 return self._coordinated()
             case "ab.compared":
                 return self._kept(name, call)
+            case "efficiency.measured" | "improvement.measured":
+                return lanes_measured(name, self._c.views.runs[call.run_id].state)
             case _:
                 return self._slo(name, call)
 
