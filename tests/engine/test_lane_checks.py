@@ -72,7 +72,8 @@ def test_a_step_that_is_not_done_has_measured_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_too_few_rounds_and_unsound_runs_never_pass(name: str) -> None:
     for said, verdict, reason in (
-        (compared(confidence=0.875), "inconclusive", "too few rounds"), (compared(None), "inconclusive", "too few rounds"),
+        (compared(confidence=0.875), "inconclusive", "too few rounds"),
+        (compared(None), "inconclusive", "too few rounds"),
         (compared(sound=False), "errored", "unsound"),
     ):  # fmt: skip
         found = lanes_measured(name, recorded(("full/step/lanes", said)))

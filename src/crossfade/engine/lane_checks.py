@@ -1,8 +1,8 @@
 """Checks of what the lanes take: read from the newest comparison of lanes that a step of the run has recorded.
 
-The comparison is made outside the hub, by a step of kind ``command`` that runs ``crossfade load --compare-lanes --json``;
-its object is the step's evidence. Passed says that it *is* measured, with intervals, and shows the ratios: whether they
-are what somebody hoped for is for those who sign. Nothing recorded is ``not_measured`` and never passes.
+The comparison is made outside the hub, by a step of kind ``command`` that runs ``crossfade load --compare-lanes
+--json``; its object is the step's evidence. Passed says that it *is* measured, with intervals, and shows the ratios:
+whether they are what somebody hoped for is for those who sign. Nothing recorded is ``not_measured`` and never passes.
 """
 
 from collections.abc import Iterator
