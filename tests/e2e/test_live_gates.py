@@ -163,8 +163,8 @@ def test_the_trigger_takes_everybody_back_within_a_second_while_nobody_can_read_
     async def scenario() -> None:
         async with at_a_quarter(tmp_path, agents=160, rate=30.0, seconds=18.0) as it:
             view = it.seen.hub._c.views.measurements
-            view.fold = lambda event, at: None  # type: ignore[method-assign]
-            view.share_changed = lambda at: None  # type: ignore[method-assign]
+            view.fold = lambda *_: None  # type: ignore[method-assign]
+            view.share_changed = lambda *_: None  # type: ignore[method-assign]
             view.recent = Dead()  # type: ignore[assignment]
             view.kept.whole = view.kept.stage = view.kept.hours = view.kept.cells = Dead()  # type: ignore[assignment]
             with pytest.raises(RuntimeError, match="cannot be read"):
