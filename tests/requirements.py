@@ -11,6 +11,7 @@ PROVEN: Final[dict[str, str]] = {
     "P1": "Two runsheet versions ship as data; a program reviews any runsheet as a specialist would.",
     "P3": "Six phases from week -1 to week 12.",
     "P2": "DevOps, Security and Performance review and sign with four outcomes, findings and signed certificates.",
+    "P5": "Capacity planned for every stage from measurements, with headroom.",
     "P8": "A first share of 5 % of the fleet moves to elicitation, whole clusters at a time, and stays where it is.",
     "P9": "The share goes 25, 50, 75 % by rising thresholds; exposure is recorded as new, old or mixed.",
     "P10": "At 100 % agents that still call wait_for_messages are served, natively where their client can.",
@@ -25,7 +26,6 @@ PROVEN: Final[dict[str, str]] = {
 
 AHEAD: Final[dict[str, str]] = {
     "P4": "Seven days of baseline of the polling lane, with gaps detected, before anything moves.",
-    "P5": "Capacity planned for every stage from measurements, with headroom.",
     "P6": "Auto-scaling is configured, and validated during the progressive rollout.",
     "P7": "Load up to 15,000 agents, benchmarks, endurance with leak detection.",
     "P11": "Formal notices and support for those who still poll.",

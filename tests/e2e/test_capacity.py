@@ -2,30 +2,31 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crossfade.cli.exits import Exit
 from crossfade.cli.failing import guarded
 from crossfade.core.capacity import CONNECTIONS_MAX, RESOURCES
-from crossfade.fleet.capacity.points import load
+from crossfade.fleet.capacity.points import load, save
 from tests.core.test_capacity import RUNGS, points
 from tests.fleet.test_capacity import WHOLE
+from tests.kit.tree import ROOT
 
 LIMIT_SECONDS = 300
+EXAMPLE = ROOT / "examples/capacity-plan"
+RUN = ["runsheet", "run", "runsheet.yaml", "--once", "--data", "data", "--json", "--force-unready", "an example"]
 Said = tuple[int, str, str]
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of points as made up by the tests of the core: exact, without noise."""
-    import msgspec
-
-    from crossfade.fleet.capacity.points import save
-
     path = tmp_path_factory.mktemp("capacity") / "points.json"
     learnt = points()
     save(path, msgspec.structs.replace(WHOLE, points=tuple(learnt), held_out=tuple(learnt[:3]), rungs=tuple(RUNGS)))
@@ -125,7 +126,7 @@ def test_without_measurements_there_is_no_plan(tmp_path: Path, capfd: pytest.Cap
     assert code == Exit.USAGE
     assert err.startswith("error: ")
     assert "try: measure again" in err
-    (tmp_path / "few.json").write_bytes(__import__("msgspec").json.encode(WHOLE))
+    (tmp_path / "few.json").write_bytes(msgspec.json.encode(WHOLE))
     code, _, err = plan(capfd, *FLEET, "--points", str(tmp_path / "few.json"))
     assert code == Exit.REFUSED
     assert "1 measurements do not determine" in err
@@ -173,3 +174,24 @@ def test_a_quick_measurement_on_real_hubs_makes_a_file_to_plan_from(tmp_path: Pa
     planned = crossfade("plan", "--agents", "40", "--questions-per-second", "30")
     assert planned.returncode in (Exit.OK, Exit.FAILED), planned.stderr
     assert len(json.loads(planned.stdout)["stages"]) == 5
+
+
+@pytest.mark.requirement("P5")
+@pytest.mark.parametrize(("agents", "code"), [(150, Exit.OK), (9_000, Exit.FAILED)])
+def test_a_run_goes_on_only_if_every_stage_was_measured_and_fits(
+    agents: int, code: Exit, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = tmp_path / "run"
+    shutil.copytree(EXAMPLE, folder)
+    shutil.copy(measured, folder / "points.json")
+    sheet = folder / "runsheet.yaml"
+    sheet.write_text(sheet.read_text("utf-8").replace("--agents 150", f"--agents {agents}"), "utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert guarded(RUN) == code
+    view = json.loads(capfd.readouterr().out)
+    if code == Exit.OK:
+        assert view["status"] == "completed"
+    else:
+        assert (view["held"], view["node"]) == (True, "preparation/step/capacity")

@@ -40,7 +40,7 @@ READS = {
 }
 """Every command that only reads; QUESTION is an open question to the agent ``reader``."""
 OTHERS = {
-    "load",
+    *("load", "capacity measure", "capacity plan"),
     *("up", "serve", "demo", "ask", "answer", "send", "question withdraw", "agent retire", "token new", "token revoke"),
     *("rollout start", "rollout set", "rollout hold", "rollout resume", "rollout kill", "rollout deprecate"),
     *("signoff ls", "signoff show", "signoff request", "signoff withdraw", "signoff stop", "board"),

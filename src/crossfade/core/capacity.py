@@ -166,7 +166,8 @@ def plan(model: Model, stage: Stage, headroom: float, *, beyond: bool = False) -
     if not 0 <= headroom < 1:
         return Refusal("capacity.bad_headroom", f"A headroom of {headroom:g} makes no sense.", "Give 0.3 for 30 %.")
     if stage.agents < 1 or not 0 <= stage.elicitation_share <= 1 or not 0 <= stage.questions_per_second < math.inf:
-        return Refusal("capacity.bad_stage", "A stage has agents, a rate and a share of 0 to 1.", "Correct it.")
+        hint = "Give 1 agent or more, a rate of 0 or more, and a share of 0 to 1."
+        return Refusal("capacity.bad_stage", "A stage has agents, a rate and a share of 0 to 1.", hint)
     outside = _outside(model, stage)
     if outside and not beyond:
         hint = "Measure there with `crossfade capacity measure`, or allow it with --beyond-measured."
