@@ -60,10 +60,10 @@ def whole(report: LoadReport) -> None:
     assert {"native", "poll"} <= set(report.channels)
 
 
-async def rolled_back(it: Scene) -> dict[str, Any]:
+async def rolled_back(it: Scene, every: int = 1) -> dict[str, Any]:
     """Stall the delivery to the elicitation lane for good, and see everybody taken back; the figures of it."""
     stalled_at = it.seen.hub._c.clock.now()
-    it.courier.stalled = True
+    it.courier.stalled, it.courier.every = True, every
     await it.seen.until(lambda: bool(it.seen.of(Returned)), 40)
     it.courier.go_on()
     back, returned = it.seen.back, it.seen.of(Returned)[0]
@@ -73,6 +73,7 @@ async def rolled_back(it: Scene) -> dict[str, Any]:
         "back": back,
         "stall_to_share_0_seconds": (returned.at - stalled_at) / SECOND,
         "block_to_share_0_seconds": (returned.at - back.until_at) / SECOND,
+        "measured_on_elicitation": new.timed,
         "late_on_elicitation": new.over[BEYOND_A_SECOND] / max(1, new.timed),
         "late_on_polling": old.over[BEYOND_A_SECOND] / max(1, old.timed),
     }
@@ -85,12 +86,13 @@ def say(found: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.requirement("P9", "P14")
+@pytest.mark.parametrize(("every", "seconds"), [(1, 25.0), (8, 40.0)])
 def test_a_stalled_delivery_worker_at_a_quarter_of_500_agents_takes_everybody_back_and_loses_nothing(
-    tmp_path: Path,
+    tmp_path: Path, every: int, seconds: float
 ) -> None:
     async def scenario() -> None:
-        async with at_a_quarter(tmp_path, agents=500, rate=40.0, seconds=25.0) as it:
-            found = await rolled_back(it)
+        async with at_a_quarter(tmp_path, agents=500, rate=40.0, seconds=seconds) as it:
+            found = await rolled_back(it, every)
             back = found["back"]
             assert found["late_on_elicitation"] >= 0.05, found
             assert (back.said.name, back.share, back.stage) == ("trigger.p99", 0.25, 1)

@@ -57,19 +57,24 @@ sample_ratio: {required: false}
 
 
 class StallingCourier:
-    """The worker that delivers to the elicitation lane: while ``stalled`` it does nothing, and then all at once."""
+    """The worker that delivers to the elicitation lane: ``stalled``, it leaves things, and then does all at once."""
 
     def __init__(self) -> None:
         self.stalled = False
+        self.every = 1
+        """It leaves each so many-th thing, and does the others."""
         self.left: list[Callable[[], None]] = []
         """What it has not delivered."""
+        self._brought = 0
 
     def bring(self, wake: Callable[[], None], lane: Lane | None) -> None:
         """Wake them, unless it is stalled."""
         if self.stalled and lane is Lane.ELICITATION:
-            self.left.append(wake)
-        else:
-            wake()
+            self._brought += 1
+            if self._brought % self.every == 0:
+                self.left.append(wake)
+                return
+        wake()
 
     def go_on(self) -> None:
         """The worker comes back, and delivers what it was given."""
