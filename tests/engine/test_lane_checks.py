@@ -4,10 +4,13 @@ import msgspec
 import pytest
 
 from crossfade.core.run_state import NodeStatus, Progress, State
+from crossfade.core.runsheets import Gate
 from crossfade.core.values import Instant
 from crossfade.engine.lane_checks import BESIDE, MEASURED, lanes_measured
 from crossfade.fleet.load.compare import MEASURES, Compared, LanesReport
 from crossfade.fleet.model import ATTENTIVE
+from tests.kit.hub import ok, run
+from tests.kit.runs import Procedure, command, phase, sheet
 
 NAMES = sorted(MEASURED)
 
@@ -88,3 +91,23 @@ def test_the_newest_comparison_counts() -> None:
 def test_every_row_that_a_check_wants_is_one_that_is_compared() -> None:
     named = {measure.name for measure in MEASURES}
     assert {row for rows in (*MEASURED.values(), *BESIDE.values()) for row in rows} <= named
+
+
+@run
+async def test_a_run_that_compares_the_lanes_goes_on_with_its_ratios_as_evidence_and_one_that_does_not_holds() -> None:
+    gates = tuple(Gate(id=name.partition(".")[0], check=name) for name in NAMES)
+    for said, status in ((compared(1.02), "completed"), ("done", "running")):
+        it = Procedure()
+        it.outside.said["do lanes"] = said
+        await it.begin()
+        await it.staff()
+        ok(await it.create(sheet(phase("full", command("lanes"), exit=gates))))
+        await it.through(3)
+        view = it.view()
+        assert (view.status, view.held) == (status, status == "running"), view
+        if status == "completed":
+            proof = next(node for node in view.nodes if node.node.endswith("gate/improvement"))
+            assert b'"answer_p50_ms_ratio":1.02' in bytes(proof.evidence)
+        else:
+            assert (view.verdict, view.reason) == ("errored", "not_measured")
+        await it.die()

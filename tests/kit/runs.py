@@ -50,6 +50,8 @@ class Outside:
         self.failing: dict[str, int] = {}
         """Command line → how many more times it fails."""
         self.verdicts: dict[str, Verdict] = {}
+        self.said: dict[str, str] = {}
+        """Command line → what it prints."""
         self.on_effect: Any = None
 
     async def command(self, line: str, call: StepCall) -> StepOutcome:
@@ -65,7 +67,7 @@ class Outside:
         elif verb == "is":
             there = what in self.effects and what not in self.gone
             return OK if there else StepOutcome(ok=False, reason="exit 1")
-        return OK
+        return StepOutcome(ok=True, output=self.said[line]) if line in self.said else OK
 
     async def http(self, url: str, call: StepCall, method: str = "POST") -> StepOutcome:
         """The same for URLs."""
