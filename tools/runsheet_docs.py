@@ -113,12 +113,14 @@ def plan_fields() -> str:
         for name, one in plans.GATES.items()
     )
     triggers = "".join(
-        f"| `{name}` | `{one.metric}` | {_limit('', one.investigate)} | {_limit('', one.roll_back)} |\n"
+        f"| `{name}` | `{one.metric}` | {one.exposure} "
+        f"| {_limit('', one.investigate)} | {_limit('', one.roll_back)} |\n"
         for name, one in plans.TRIGGERS.items()
     )
     return (
         f"{PLAN_HEAD}{_sections(plans, 'Plan')}\n## Without gates\n\n| name | metric | limit |\n|---|---|---|\n{gates}"
-        "\n## Without triggers\n\n| name | metric | investigate beyond | roll back beyond |\n|---|---|---|---|\n"
+        "\n## Without triggers\n\n| name | metric | exposure | investigate beyond | roll back beyond |\n"
+        "|---|---|---|---|---|\n"
         f"{triggers}"
     )
 

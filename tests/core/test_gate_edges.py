@@ -151,15 +151,25 @@ def test_an_instrument_of_a_spec_that_makes_no_sense_is_not_built() -> None:
 @pytest.mark.parametrize(
     ("trigger", "names"),
     [
-        (Trigger(metric="error_rate", roll_back=0.5), ["trigger.t"]),
-        (Trigger(metric="error_rate", investigate=0.25), ["trigger.t.investigate"]),
-        (Trigger(metric="error_rate", investigate=0.25, roll_back=0.5), ["trigger.t", "trigger.t.investigate"]),
+        (Trigger(metric="error_rate", roll_back=0.5), ["trigger.t", "trigger.mixed_t"]),
+        (
+            Trigger(metric="error_rate", investigate=0.25),
+            ["trigger.t.investigate", "trigger.mixed_t.investigate"],
+        ),
+        (
+            Trigger(metric="error_rate", investigate=0.25, roll_back=0.5),
+            ["trigger.t", "trigger.t.investigate", "trigger.mixed_t", "trigger.mixed_t.investigate"],
+        ),
+        (Trigger(metric="error_rate", exposure="mixed", roll_back=0.5), ["trigger.t"]),
+        (Trigger(metric="delivery_rate", roll_back=0.5), ["trigger.t"]),
         (Trigger(metric="data_loss", roll_back=0), []),
     ],
 )
 def test_a_trigger_has_a_detector_for_each_of_its_levels(trigger: Trigger, names: list[str]) -> None:
     plan = resolved(msgspec.structs.replace(PLAN, triggers={"t": trigger}))
-    assert [one.name for one in instruments.triggers_of(plan)] == names
+    found = list(instruments.triggers_of(plan))
+    assert [one.name for one in found] == names
+    assert {one.judging.spec.triggers for one in found} <= {len(names)}, "all of them share alpha"
 
 
 def test_a_slice_without_requests_is_no_evidence() -> None:

@@ -83,13 +83,51 @@ def test_a_healthy_stage_is_proven_by_its_own_clusters_and_blocks() -> None:
     assert watch.reading().baked_seconds == 600
 
 
-def test_mixed_conversations_are_nobody_s_evidence() -> None:
+def test_mixed_conversations_are_nobody_s_evidence_and_have_a_guardrail_of_their_own() -> None:
     watch = begun()
     for number in range(60):
         watch.take(block(number, bad={MIXED: 1.0}))
     told = verdicts(watch, KEPT)
     assert told["gate.errors"] == "passed"
     assert told["trigger.errors"] == "passed"
+    fired = watch.reading((KEPT,)).fired
+    assert fired is not None
+    assert (fired.name, fired.clusters) == ("trigger.mixed_errors", 8)
+    assert fired.explanation.startswith("mixed conversations (one end on each lane): requests that the server failed")
+
+
+def test_mixed_conversations_beyond_what_somebody_looks_at_are_a_worry_that_names_them() -> None:
+    watch = begun()
+    for number in range(60):
+        watch.take(block(number, bad={MIXED: 0.4}))
+    reading = watch.reading((KEPT,))
+    assert reading.fired is None
+    [worry] = reading.worries
+    assert (worry.cause, worry.said.name) == (Cause.INVESTIGATE, "trigger.mixed_errors.investigate")
+    assert "mixed conversations" in worry.said.explanation
+
+
+def test_without_mixed_conversations_their_guardrail_has_looked_and_seen_nothing() -> None:
+    watch = begun()
+    for number in range(6):
+        whole = block(number)
+        apart = tuple(one for one in whole.slices if one.exposure is not MIXED)
+        watch.take(msgspec.structs.replace(whole, slices=apart))
+    reading = watch.reading((KEPT,))
+    [said] = [one for one in reading.others if one.name == "trigger.mixed_errors"]
+    assert (said.verdict, said.reason, said.n) == ("inconclusive", "no_traffic", 0)
+    assert not reading.worries
+
+
+def test_one_cluster_of_mixed_conversations_takes_nobody_back() -> None:
+    watch = begun()
+    for number in range(60):
+        whole = block(number, bad={MIXED: 1.0})
+        few = tuple(one for one in whole.slices if one.exposure is not MIXED or one.cluster == "mixed-0")
+        watch.take(msgspec.structs.replace(whole, slices=few))
+    reading = watch.reading((KEPT,))
+    assert reading.fired is None
+    assert {worry.cause for worry in reading.worries} == {Cause.NARROW}
 
 
 def test_what_nobody_measures_never_passes() -> None:

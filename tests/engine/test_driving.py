@@ -94,7 +94,7 @@ async def test_the_story_of_a_rollback_can_be_read_by_somebody_who_was_asleep() 
     for part in (
         "Rolled back at 2027-01-15T", "from 0.5 of the fleet (stage 2 of 3) to 0, because trigger.p99 fired.",
         "deliveries slower than 1000 ms, of which 1 % may be", "Clusters that showed it most: team-",
-        "Everybody was on the polling lane again at", "the probability that any of 6 triggers fires", "E = ",
+        "Everybody was on the polling lane again at", "the probability that any of 10 triggers fires", "E = ",
         "stage 1 of 3: share 0.25", "stage 2 of 3: share 0.5", "ROLLED BACK from 0.5: trigger.p99",
     ):  # fmt: skip
         assert part in story, story
@@ -119,6 +119,27 @@ async def test_between_gate_and_trigger_it_holds_until_somebody_has_looked_and_t
     ok(await it.hub.rollout_resume(ROOT, "begin the evidence anew"))
     view = await it.until(ended)
     assert view.status == "finished"
+    await it.die()
+
+
+@pytest.mark.requirement("P8", "P9")
+@run
+async def test_a_broken_bridge_between_healthy_lanes_is_held_by_its_name_and_then_takes_everybody_back() -> None:
+    it = await baking(stage=2)
+    it.fleet.mixed = Rates()
+    await it.clock.advance(30)
+    assert it.state.hold is None
+    it.fleet.mixed = Rates(faults=0.11)
+    view = await it.until(held("investigate"))
+    assert (view.share, "mixed conversations" in view.reason) == (0.5, True), view.reason
+    it.fleet.mixed = Rates(faults=0.5)
+    view = await it.until(ended, seconds=200)
+    assert (view.status, it.share) == ("rolled_back", 0.0)
+    back = it.state.back
+    assert back is not None
+    assert back.said.name == "trigger.mixed_errors"
+    told = ok(await it.hub.plans.gate("trigger.mixed_errors"))
+    assert any("mixed conversations" in line for line in told.story), told.story
     await it.die()
 
 

@@ -10,7 +10,7 @@ import pytest
 from crossfade.core.measurements import EDGES_MS, Exposure, Reason
 from crossfade.core.records import Recorded
 from crossfade.core.rollouts import Killed
-from crossfade.core.values import PROGRAMME, SECOND, Channel, Instant
+from crossfade.core.values import PROGRAMME, SECOND, Channel, Instant, Lane
 from crossfade.engine import saving
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.projector import Projector, Views
@@ -187,6 +187,27 @@ async def test_a_decline_a_dismissal_a_refusal_and_an_absent_addressee_are_no_er
         assert (found.declined, found.expired_unseen) == (1, 1)
         assert (found.delivered, found.undelivered) == (1, 0)
         assert (found.timed, found.over) == (1, (0,) * ALL_OVER)
+
+
+@run
+async def test_what_the_hub_fails_in_a_mixed_conversation_counts_there_and_for_no_lane() -> None:
+    async with World() as world:
+        people = [await world.join(f"agent-{number}", label=f"team-{number}") for number in range(8)]
+        ok(await world.hub.rollout_start(ROOT, "test", salt="salt"))
+        ok(await world.hub.rollout_set(ROOT, 0.5, "test"))
+        by_lane = {world.hub._c.lane_of(world.hub._c.views.directory.member(one.name)): one for one in people}
+        ana, bo = by_lane[Lane.ELICITATION], by_lane[Lane.POLLING]
+        stranger = next(one for one in people if one not in (ana, bo))
+        asked = (await world.ask(ana, bo.name)).question_id
+        before = [await total(world.log, exposure) for exposure in (Exposure.NEW, Exposure.OLD)]
+        world.hub.measuring.served(bo.name, "unexpected", asked)
+        await world.hub.measuring.request(ana.name, world.hub.question(ana, asked), asked)
+        world.hub.measuring.served(stranger.name, "", asked)
+        await world.clock.advance(20)
+        mixed = await total(world.log, Exposure.MIXED)
+        assert (mixed.asked, mixed.requests, mixed.faults) == (1, 2, 1)
+        after = [await total(world.log, exposure) for exposure in (Exposure.NEW, Exposure.OLD)]
+        assert sum(one.requests for one in after) - sum(one.requests for one in before) == 1, "the stranger's"
 
 
 @run

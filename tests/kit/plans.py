@@ -72,6 +72,8 @@ class Fleet:
     def __init__(self, clusters: int = CLUSTERS) -> None:
         self.names = [f"team-{number}" for number in range(clusters)]
         self.new, self.old = Rates(), Rates()
+        self.mixed: Rates | None = None
+        """Conversations with one end on each lane; None: there are none."""
         self.special: dict[str, Rates] = {}
         """Clusters that fare otherwise, on whichever lane."""
         self.silent = False
@@ -90,18 +92,26 @@ class Fleet:
         last, self._last_at = self._last_at, at
         if self.silent or at == last:
             return ()
-        return tuple(self._slice(name, cohorts.point(rollout.salt, name) < began, dice) for name in self.names)
+        found = [self._slice(name, cohorts.point(rollout.salt, name) < began, dice) for name in self.names]
+        if self.mixed is not None:
+            found += [_counts(name, Exposure.MIXED, self.mixed, dice) for name in self.names]
+        return tuple(found)
 
     def _slice(self, name: str, new: bool, dice: random.Random) -> Slice:
         rates = self.special.get(name, self.new if new else self.old)
-        slow = [dice.random() for _ in range(rates.asked)]
-        lost = sum(dice.random() < rates.undelivered for _ in range(rates.asked))
-        return Slice(
-            cluster=name, exposure=Exposure.NEW if new else Exposure.OLD, asked=rates.asked,
-            delivered=rates.asked - lost, timed=rates.asked, undelivered=lost,
-            over=tuple(sum(one < part for one in slow) for part in rates.over), requests=rates.requests,
-            faults=sum(dice.random() < rates.faults for _ in range(rates.requests)),
-        )  # fmt: skip
+        return _counts(name, Exposure.NEW if new else Exposure.OLD, rates, dice)
+
+
+def _counts(name: str, exposure: Exposure, rates: Rates, dice: random.Random) -> Slice:
+    """One block of a cluster and exposure."""
+    slow = [dice.random() for _ in range(rates.asked)]
+    lost = sum(dice.random() < rates.undelivered for _ in range(rates.asked))
+    return Slice(
+        cluster=name, exposure=exposure, asked=rates.asked,
+        delivered=rates.asked - lost, timed=rates.asked, undelivered=lost,
+        over=tuple(sum(one < part for one in slow) for part in rates.over), requests=rates.requests,
+        faults=sum(dice.random() < rates.faults for _ in range(rates.requests)),
+    )  # fmt: skip
 
 
 class Counted(Tallies):

@@ -48,6 +48,16 @@ def test_a_plan_is_pinned_with_every_default_written_out() -> None:
         assert part in found.canonical
 
 
+def test_a_plan_that_forgets_mixed_conversations_has_them_watched_at_its_own_levels() -> None:
+    own = "triggers:\n  e: {metric: error_rate, roll_back: 4%}\n  mixed_e: {metric: delivery_rate, roll_back: 90%}\n"
+    written = plan_of(SMALL + own).triggers
+    assert {name: (one.metric, one.exposure, one.roll_back) for name, one in written.items()} == {
+        "e": ("error_rate", "new", 0.04),
+        "mixed_e": ("delivery_rate", "new", 0.9),
+        "mixed_e_": ("error_rate", "mixed", 0.04),
+    }
+
+
 def test_the_digest_is_of_the_values_and_not_of_the_layout() -> None:
     first, second = parse_plan(SMALL.encode()), parse_plan(SMALL.replace("5%", "0.05").encode() + b"# a comment\n")
     other = parse_plan(SMALL.replace("5%", "6%").encode())
@@ -72,11 +82,11 @@ PLANTED = [
     ("shares_not_rising", "share: 25%", "share: 5%", 9, 13),
     ("shares_not_rising", "share: 5%", "share: 0%", 8, 13),
     ("bad_alpha", "alpha: 1%", "alpha: 0", 18, 8),
-    ("bad_alpha", "{alpha: 0.1%}", "{alpha: 90%}", 44, 23),
+    ("bad_alpha", "{alpha: 0.1%}", "{alpha: 90%}", 47, 23),
     ("programme_too_short", "7257600", "3600", 17, 20),
     ("unknown_metric", "latency_p50_ms, max", "latency_p51_ms, max", 25, 17),
     ("unknown_metric", "metric: error_rate, inv", "metric: availability, inv", 37, 20),
-    ("unknown_metric", "[error_rate, ", "[error, ", 43, 16),
+    ("unknown_metric", "[error_rate, ", "[error, ", 46, 16),
     ("threshold_side", "max: 50}", "min: 50}", 25, 3),
     ("no_edge", "max: 300", "max: 250", 27, 38),
     ("no_edge", "investigate: 500", "investigate: 600", 38, 46),
@@ -87,7 +97,9 @@ PLANTED = [
     ("thresholds_contradict", "investigate: 1%", "investigate: 0.01%", 37, 45),
     ("thresholds_contradict", "roll_back: 5%", "roll_back: 0.5%", 37, 60),
     ("thresholds_contradict", "roll_back: 95%", "roll_back: 99.5%", 39, 66),
-    ("not_gated", "  p99: {metric: latency_p99_ms, max: 300}\n", "", 42, 28),
+    ("exposure_of_all", "data_loss, roll_back", "data_loss, exposure: mixed, roll_back", 40, 39),
+    ("metric_twice", "latency_p99_ms, exposure", "error_rate, exposure", 44, 23),
+    ("not_gated", "  p99: {metric: latency_p99_ms, max: 300}\n", "", 45, 28),
 ]
 
 
@@ -122,7 +134,8 @@ def test_bad_input_is_refused_with_its_line_and_column(text: str, place: str) ->
 
 
 def test_a_contradiction_between_gate_and_trigger_names_both_numbers() -> None:
-    [problem] = wrong(EXAMPLE.replace("roll_back: 1000", "roll_back: 200").replace("investigate: 500, ", ""))
+    text = EXAMPLE.replace("roll_back: 1000", "roll_back: 200", 1).replace("investigate: 500, ", "", 1)
+    [problem] = wrong(text.replace("  mixed_p99: {metric: latency_p99_ms, exposure: mixed, investigate: 500, ", "  #"))
     assert str(problem) == (
         "plan.yaml:38:44 triggers.p99.roll_back: roll_back 200 is below the gate limit 300 of latency_p99_ms; "
         "gate, investigate, roll_back: from mild to grave"

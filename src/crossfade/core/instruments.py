@@ -18,6 +18,7 @@ from crossfade.core.gates.trigger import Trigger
 from crossfade.core.measurement_events import Slice
 from crossfade.core.measurements import max_rate_of, stream_of
 from crossfade.core.plans import STREAMS, Plan
+from crossfade.core.plans import Trigger as PlanTrigger
 from crossfade.core.stage_events import Said
 from crossfade.core.values import Instant
 
@@ -57,7 +58,7 @@ class Instrument:
 
     def take(self, counts: Sequence[tuple[Slice, Exposure]], at: Instant) -> None:
         """One block."""
-        for exposure in (Exposure.NEW, Exposure.OLD):
+        for exposure in Exposure:
             self.judging.take(Count(at, "", exposure, 0, 0))
         for one, exposure in counts:
             n, bad = self.read(one)
@@ -101,7 +102,8 @@ def _requests(one: Slice) -> tuple[int, int]:
 
 def said_of(instrument: Instrument, told: Ruling) -> Said:
     """A ruling in the words of the log."""
-    what = meaning(instrument.metric, instrument.limit)
+    spec = instrument.judging.spec
+    what = meaning(instrument.metric, instrument.limit, mixed=spec.exposure is Exposure.MIXED)
     return Said(
         name=instrument.name, kind=str(told.kind or ""), verdict=told.verdict.value, reason=told.reason,
         metric=instrument.metric, limit=instrument.limit, n=told.n, bad=told.bad,
@@ -112,9 +114,12 @@ def said_of(instrument: Instrument, told: Ruling) -> Said:
     )  # fmt: skip
 
 
-def meaning(metric: str, limit: float | None) -> str:
-    """What is counted as bad, with its limit."""
-    return "" if limit is None or metric not in MEANINGS else MEANINGS[metric].format(limit=limit, rest=1.0 - limit)
+def meaning(metric: str, limit: float | None, *, mixed: bool = False) -> str:
+    """What is counted as bad, with its limit, and of whom if it is not the new lane."""
+    if limit is None or metric not in MEANINGS:
+        return ""
+    told = MEANINGS[metric].format(limit=limit, rest=1.0 - limit)
+    return f"mixed conversations (one end on each lane): {told}" if mixed else told
 
 
 def _finite(value: float | None) -> float | None:
@@ -175,29 +180,30 @@ def beside(said: Said, gate: Said | None) -> Said:
     )
 
 
-def _levels(plan: Plan) -> list[tuple[str, str, float]]:
-    """(Name, metric, limit) of every detector."""
-    found: list[tuple[str, str, float]] = []
+def _levels(plan: Plan) -> list[tuple[str, PlanTrigger, float]]:
+    """(Name, trigger, limit) of every detector."""
+    found: list[tuple[str, PlanTrigger, float]] = []
     for name, trigger in plan.triggers.items():
         if trigger.metric not in STREAMS:
             continue
         if trigger.roll_back is not None:
-            found.append((f"trigger.{name}", trigger.metric, trigger.roll_back))
+            found.append((f"trigger.{name}", trigger, trigger.roll_back))
         if trigger.investigate is not None:
-            found.append((f"trigger.{name}.investigate", trigger.metric, trigger.investigate))
+            found.append((f"trigger.{name}.investigate", trigger, trigger.investigate))
     return found
 
 
 def triggers_of(plan: Plan) -> Iterator[Instrument]:
-    """Every detector of a plan: one for each level."""
+    """Every detector of a plan: one for each level. They share alpha, those of mixed conversations included."""
     levels = _levels(plan)
-    for name, metric, limit in levels:
+    for name, trigger, limit in levels:
         spec = Spec(
-            name=name, kind=Kind.TRIGGER, max_rate=max_rate_of(metric, limit), alpha=plan.alpha,
+            name=name, kind=Kind.TRIGGER, max_rate=max_rate_of(trigger.metric, limit), alpha=plan.alpha,
             block_seconds=plan.block_seconds, breadth=plan.breadth, check_seconds=plan.check_seconds,
             horizon_seconds=plan.programme_seconds, triggers=len(levels), max_gap_seconds=FOREVER_SECONDS,
+            exposure=Exposure(trigger.exposure),
         )  # fmt: skip
-        yield Instrument(name, metric, limit, spec)
+        yield Instrument(name, trigger.metric, limit, spec)
 
 
 FOREVER_SECONDS: Final = 1e9

@@ -5,12 +5,14 @@ log with every default written out (``resolved``), so a later release judges it 
 
 Rules
 -----
-1. One metric has one gate and one trigger, from mild to grave: gate, investigate, roll_back.
+1. One metric has one gate, and one trigger for each exposure, from mild to grave: gate, investigate, roll_back.
 2. Between the gate and the trigger the verdict is HOLD.
 3. A limit on latency stands on an edge of the measurements, so that counting beyond it is exact.
+4. Conversations between the lanes are watched wherever the new lane is: a plan that forgets them gets the same levels.
 """
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -39,6 +41,8 @@ INVARIANTS: Final = frozenset({"data_loss", "security_incidents"})
 """Of these, one is too many: they roll back however few clusters show it."""
 TRIGGERED: Final = STREAMS | INVARIANTS
 """What a plan can have a trigger for."""
+BRIDGED: Final = frozenset({*QUANTILES, "error_rate"})
+"""What the adapter between the lanes can spoil: watched for mixed conversations, too, whatever a plan writes."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +74,8 @@ class Trigger(_Part, frozen=True, kw_only=True):
 
     metric: str
     """As in a gate."""
+    exposure: Literal["new", "mixed"] = "new"
+    """Whose conversations: wholly on the elicitation lane, or with one end on each lane."""
     investigate: float | None = None
     """Beyond this it holds until somebody has looked."""
     roll_back: float | None = None
@@ -164,13 +170,30 @@ GATES: Final = {
 }
 """Requirements and targets of the migration: what a plan without gates is judged by."""
 
-TRIGGERS: Final = {
-    "errors": Trigger(metric="error_rate", investigate=0.01, roll_back=0.05),
-    "p99": Trigger(metric="latency_p99_ms", investigate=500, roll_back=1000),
-    "delivery": Trigger(metric="delivery_rate", investigate=0.99, roll_back=0.95),
-    "loss": Trigger(metric="data_loss", roll_back=0),
-    "security": Trigger(metric="security_incidents", roll_back=0),
-}
+
+def bridged(triggers: Mapping[str, Trigger]) -> dict[str, Trigger]:
+    """The triggers, and one for mixed conversations at the same levels wherever none is written."""
+    found = dict(triggers)
+    written = {one.metric for one in triggers.values() if one.exposure == "mixed"}
+    for name, one in triggers.items():
+        if one.exposure == "mixed" or one.metric not in BRIDGED - written:
+            continue
+        own = f"mixed_{name}"
+        while own in found:
+            own += "_"
+        found[own] = msgspec.structs.replace(one, exposure="mixed")
+    return found
+
+
+TRIGGERS: Final = bridged(
+    {
+        "errors": Trigger(metric="error_rate", investigate=0.01, roll_back=0.05),
+        "p99": Trigger(metric="latency_p99_ms", investigate=500, roll_back=1000),
+        "delivery": Trigger(metric="delivery_rate", investigate=0.99, roll_back=0.95),
+        "loss": Trigger(metric="data_loss", roll_back=0),
+        "security": Trigger(metric="security_incidents", roll_back=0),
+    }
+)
 """The rollback matrix: what a plan without triggers is watched by."""
 
 
@@ -183,4 +206,4 @@ def resolved(plan: Plan) -> Plan:
     if compared is None:
         compared = tuple(metric for metric in COMPARED if any(gate.metric == metric for gate in gates.values()))
     ab = change(plan.ab, metrics=compared, required=plan.ab.required and bool(compared))
-    return change(plan, stages=stages, gates=gates, triggers=plan.triggers or TRIGGERS, ab=ab)
+    return change(plan, stages=stages, gates=gates, triggers=bridged(plan.triggers or TRIGGERS), ab=ab)

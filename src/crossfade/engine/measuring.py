@@ -165,13 +165,13 @@ class Measuring:
 
     # --- requests -------------------------------------------------------------------------------------------
 
-    def served(self, name: str, cause: str = "") -> None:
-        """Count a request of this caller; ``cause`` of the server's fault, empty if it did its part."""
-        self._tallies.served(name, cause)
+    def served(self, name: str, cause: str = "", question_id: str = "") -> None:
+        """Count a request of this caller, about this question; ``cause`` of the server's fault, or empty."""
+        self._tallies.served(name, cause, question_id)
         if cause and self._tallies.on:
             self._look()
 
-    async def request(self, name: str, work: Awaitable[T]) -> T:
+    async def request(self, name: str, work: Awaitable[T], question_id: str = "") -> T:
         """The result of ``work``, counted as a request of this caller; one that was cancelled counts for nothing."""
         cause: str | None = "unexpected"
         try:
@@ -185,9 +185,9 @@ class Measuring:
             raise
         finally:
             if cause:
-                self.served(name, cause)
+                self.served(name, cause, question_id)
             elif cause is not None:
-                self._tallies.served(name, "")
+                self._tallies.served(name, "", question_id)
         return result
 
     # --- blocks ---------------------------------------------------------------------------------------------

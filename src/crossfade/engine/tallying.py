@@ -14,7 +14,7 @@ from crossfade.core import histograms, messages, questions
 from crossfade.core.decider import Refusal
 from crossfade.core.measurements import EDGES_MS, Compact, Coordination, Exposure, HubCounts, Slice
 from crossfade.core.records import Recorded
-from crossfade.core.values import MILLISECOND, SECOND, Channel, Lane
+from crossfade.core.values import MILLISECOND, SECOND, AgentName, Channel, Lane
 from crossfade.engine.ports import Clock
 from crossfade.engine.projector import Views
 from crossfade.engine.views.directory import Member
@@ -184,10 +184,10 @@ class Tallies:
             followed.judged = True
             cell.beyond[bisect_left(_EDGES, latency)] += 1
 
-    def served(self, name: str, cause: str) -> None:
-        """A request of this caller is over; ``cause`` of the server's fault, empty if there was none."""
+    def served(self, name: str, cause: str, question_id: str = "") -> None:
+        """A request of this caller, about this question if any, is over; ``cause`` of the server's fault, or empty."""
         if self.on:
-            found = self._callers.get(name) or self._caller(name)
+            found = (question_id and self._between(name, question_id)) or self._callers.get(name) or self._caller(name)
             if found is not None:
                 found[0].requests += 1
                 if cause:
@@ -344,6 +344,16 @@ class Tallies:
             part = self._parts[exposure] = Part()
         return part
 
+    def _between(self, name: str, question_id: str) -> tuple[Cell, Part] | None:
+        """Where a request about a mixed conversation of this caller counts; None for every other."""
+        state = entry.state if (entry := self._views.questions.get(question_id)) is not None else None
+        if state is None or state.exposure is not Exposure.MIXED or name not in (state.addressee, state.asker):
+            return None
+        return self._at(self._cluster(state.addressee), state.exposure), self._part(state.exposure)
+
+    def _cluster(self, name: AgentName) -> str:
+        return self._views.programme.cluster_of(name, self._views.directory.member(name).state.label)
+
     def _caller(self, name: str) -> tuple[Cell, Part] | None:
         """Of a request: its caller's cluster, and the exposure that the caller's lane makes."""
         member = self._views.directory.get(name)
@@ -352,20 +362,16 @@ class Tallies:
         programme, label = self._views.programme, member.state.label
         lane = programme.lane_of(member.state.name, label)
         exposure = Exposure.NEW if lane is Lane.ELICITATION else Exposure.OLD
-        found = self._at(programme.cluster_of(member.state.name, label), exposure), self._part(exposure)
-        self._callers[name] = found
+        cell = self._at(programme.cluster_of(member.state.name, label), exposure)
+        self._callers[name] = found = cell, self._part(exposure)
         return found
 
     def _follow(self, stream: str, entry: Entry, member: Member, start: int) -> Followed:
         name = entry.state.addressee
-        cluster = self._views.programme.cluster_of(name, member.state.label)
-        followed = self._followed[stream] = Followed(stream, entry, member, start, (cluster, entry.state.exposure))
+        key = self._cluster(name), entry.state.exposure
+        followed = self._followed[stream] = Followed(stream, entry, member, start, key)
         if not followed.shown:
-            waiting = self._unshown.get(name)
-            if waiting is None:
-                self._unshown[name] = {stream: followed}
-            else:
-                waiting[stream] = followed
+            self._unshown.setdefault(name, {})[stream] = followed
         return followed
 
     def _see(self, followed: Followed) -> None:

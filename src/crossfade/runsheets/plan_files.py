@@ -21,6 +21,7 @@ from crossfade.core.measurements import EDGES_MS, QUANTILES
 from crossfade.core.plans import (
     FORMAT,
     GATED,
+    INVARIANTS,
     SHARES_MAX,
     STREAMS,
     TRIGGERED,
@@ -65,7 +66,8 @@ def parse_plan(source: bytes, file: str = "plan.yaml") -> PlanFile | list[Proble
     if written is None:
         return sorted(reading.problems, key=lambda problem: (problem.line, problem.column))
     plan = resolved(written)
-    wrong = [_placed(slip, reading.places, file) for rule in RULES for slip in rule(plan)]
+    mine = msgspec.structs.replace(plan, triggers=written.triggers or plan.triggers)  # no mistake is told twice
+    wrong = [_placed(slip, reading.places, file) for rule in RULES for slip in rule(mine)]
     if wrong:
         return sorted(wrong, key=lambda problem: (problem.line, problem.column, problem.code))
     canonical = rfc8785.dumps(_given(msgspec.to_builtins(plan)))
@@ -158,7 +160,9 @@ def _edge(path: str, metric: str, limit: float) -> Iterator[Slip]:
 
 
 def _triggers(plan: Plan) -> Iterator[Slip]:
-    yield from _once("triggers", {name: trigger.metric for name, trigger in plan.triggers.items()})
+    for exposure in ("new", "mixed"):
+        same = {name: one.metric for name, one in plan.triggers.items() if one.exposure == exposure}
+        yield from _once("triggers", same)
     gated = [gate for gate in plan.gates.values() if gate.metric in METRICS]
     limits = {gate.metric: _side(gate.metric, gate.max, gate.min)[0] for gate in gated}
     for name, trigger in plan.triggers.items():
@@ -166,6 +170,9 @@ def _triggers(plan: Plan) -> Iterator[Slip]:
         yield from unknown("unknown_metric", f"{path}.metric", trigger.metric, TRIGGERED, "metric for a trigger")
         if trigger.metric in TRIGGERED:
             yield from _graded(path, trigger, limits.get(trigger.metric))
+        if trigger.metric in INVARIANTS and trigger.exposure != "new":
+            said = f"{trigger.metric} is of the whole hub, whichever lane it happens on"
+            yield Slip("exposure_of_all", f"{path}.exposure", said, "leave the exposure out")
 
 
 def _graded(path: str, trigger: Trigger, gate: float | None) -> Iterator[Slip]:

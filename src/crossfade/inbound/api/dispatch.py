@@ -125,7 +125,8 @@ class Api:
             log.exception("a handler failed: %s", route.name)
             outcome = errors.INTERNAL
         if counted:
-            self._hub.measuring.served(counted, FAULTS.get(outcome.code, "") if isinstance(outcome, Refusal) else "")
+            cause = FAULTS.get(outcome.code, "") if isinstance(outcome, Refusal) else ""
+            self._hub.measuring.served(counted, cause, name)
         return outcome if isinstance(outcome, Reply) else Reply(outcome)
 
     async def _body(self, route: AnyRoute, scope: Scope, receive: Receive) -> object:

@@ -98,7 +98,8 @@ class HubTools:
     async def call(self, plan: Plan, context: Context) -> Outcome:
         """Run the tool."""
         name = context.peer.caller.name
-        return await self._hub.measuring.request(name, self._calls[plan.tool](plan.arguments, context))
+        about = getattr(plan.arguments, "question_id", "")
+        return await self._hub.measuring.request(name, self._calls[plan.tool](plan.arguments, context), about)
 
     # --- questions
 
@@ -181,7 +182,7 @@ class HubTools:
         if isinstance(view, Refusal):
             return view
         said = elicitation.reply(view, peer, reply)
-        return await self._hub.measuring.request(peer.caller.name, self._hub.native_reply(peer.caller, said))
+        return await self._hub.measuring.request(peer.caller.name, self._hub.native_reply(peer.caller, said), key)
 
     async def resume(self, plan: Plan, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
         """Only waits elicit."""
