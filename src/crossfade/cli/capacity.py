@@ -46,7 +46,7 @@ def measure(
     agents: Annotated[int | None, Parameter(help="Most agents that are tried.")] = None,
     questions_per_second: Annotated[float | None, Parameter(help="Highest rate that is tried.")] = None,
     seconds: Annotated[float | None, Parameter(help="How long each point is held.")] = None,
-    quick: Annotated[bool, Parameter(negative="", help="Half the points, small ones, in about a minute.")] = False,
+    quick: Annotated[bool, Parameter(negative="", help="Fewer and smaller points, in about two minutes.")] = False,
     out: Annotated[Path, Parameter(help="Where the points are written.")] = POINTS,
     options: Options = PLAIN,
 ) -> int:

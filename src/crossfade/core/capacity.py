@@ -1,7 +1,8 @@
 """Capacity: what a stage of the rollout needs, from measured points, and never beyond them without saying so.
 
 Two things are fitted. What a hub *uses* (cores, memory, log writes and bytes, connections) is linear in the agents
-attached and in the questions a second on each lane. What a hub *can do at most* follows the Universal Scalability Law
+attached and in the questions a second on each lane, with a part that grows with the square root of the rate where
+many at once share a turn or a write. What a hub *can do at most* follows the Universal Scalability Law
 
     X(N) = l N / (1 + s (N - 1) + k N (N - 1))
 
@@ -220,12 +221,12 @@ def _features(resource: str, of: Point | Stage) -> tuple[float, ...]:
     """What the use of a resource depends on."""
     new = of.questions_per_second * of.elicitation_share
     old = of.questions_per_second - new
-    if resource == "log_writes_per_second":
-        # The more come at once, the more share one write: grows more slowly than the rate.
-        return 1.0, float(of.agents), of.questions_per_second, math.sqrt(of.questions_per_second)
     if resource == "connections":
         return 1.0, float(of.agents)
-    return 1.0, float(of.agents), old, new
+    if resource == "memory_mib":
+        return 1.0, float(of.agents), old, new
+    # The more come at once, the more share one turn and one write: grows more slowly than the rate.
+    return 1.0, float(of.agents), old, new, math.sqrt(of.questions_per_second)
 
 
 def _outside(model: Model, stage: Stage) -> list[str]:

@@ -5,7 +5,9 @@ Rules
 1. Each point has a hub of its own, so that one point's memory is not the next one's.
 2. Every fourth point is left out of what is learnt, and lies within the others.
 3. Figures are of the stretch in the middle of the schedule, between two readings; the rate is what was answered in it.
-4. A point at which something was lost, doubled or cut short ends it: nothing is planned from that.
+4. A point during which other processes had the processors that the hub wanted is taken again, and the quietest of a
+   few counts: a hub that has to wait does more at once, and so writes less often. Not in a quick campaign.
+5. A point at which something was lost, doubled or cut short ends it: nothing is planned from that.
 """
 
 import itertools
@@ -33,6 +35,9 @@ WARM: Final = 0.15
 FALLEN_BEHIND_SECONDS: Final = 1.0
 """So much of the rate still open at the end, and the hub did not keep up."""
 AGENTS_MIN: Final = 20
+ATTEMPTS_MAX: Final = 3
+QUIET: Final = 0.15
+"""Share of the time for which the hub may have waited for a processor."""
 LOOK_NS: Final = 250_000_000
 """Between readings, which cost more the more connections there are."""
 
@@ -43,7 +48,7 @@ GRID: Final = (
     (0.6, 0.6, 1.0), (1.0, 0.4, 0.5), (0.4, 1.0, 0.5), (0.5, 0.5, 0.75),
 )  # fmt: skip
 """Share of the most agents, share of the highest rate, share on elicitation. Every fourth lies within the others."""
-GRID_QUICK: Final = GRID[:8]
+GRID_QUICK: Final = GRID[:12]
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +78,8 @@ async def measure(wish: Wish, run_point: RunPoint, run_rungs: RunRungs) -> Measu
     for number, profile in enumerate(profiles, 1):
         place = f"point {number} of {len(profiles)}"
         label = f"{place}, {profile.agents} agents, {profile.rate:g}/s, {profile.share:.0%} elicitation"
-        keeper = Keeper(profile)
-        report = await run_point(profile, label, keeper)
-        points.append(keeper.point(report))
+        report, point = await _quietest(profile, label, run_point, 1 if wish.quick else ATTEMPTS_MAX)
+        points.append(point)
         warnings += [f"{label}: {text}" for text in (*report.warnings, *_behind(report, profile))]
     rungs = await run_rungs(RUNGS, wish.seconds / 2)
     return Measurements(
@@ -89,6 +93,25 @@ async def measure(wish: Wish, run_point: RunPoint, run_rungs: RunRungs) -> Measu
         rungs=tuple(rungs),
         warnings=tuple(warnings),
     )
+
+
+async def _quietest(profile: Profile, label: str, run_point: RunPoint, attempts_max: int) -> tuple[LoadReport, Point]:
+    """The run in which the hub had to wait least. Raises CampaignError."""
+    best: tuple[LoadReport, Point] | None = None
+    for attempt in range(1, attempts_max + 1):
+        keeper = Keeper(profile)
+        report = await run_point(profile, label if attempt == 1 else f"{label}, again on a quieter machine", keeper)
+        found = report, keeper.point(report)
+        if best is None or _waited(report) < _waited(best[0]):
+            best = found
+        if _waited(report) <= QUIET:
+            break
+    assert best is not None
+    return best
+
+
+def _waited(report: LoadReport) -> float:
+    return report.hub_waited or 0.0
 
 
 def _profiles(wish: Wish) -> list[Profile]:
