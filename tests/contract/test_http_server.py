@@ -8,7 +8,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import uvicorn
@@ -676,6 +678,42 @@ def test_a_pass_of_the_collector_visits_no_more_however_much_a_hub_holds_and_eve
     del held
     gc.collect()
     assert (gc.get_threshold(), gc.get_freeze_count(), len(gc.callbacks)) == before
+
+
+def test_a_hub_that_frees_as_much_as_it_makes_gathers_no_young_objects() -> None:
+    """The collector counts made minus freed: without a beat of its own it would come after hundreds of thousands."""
+    beats: list[Callable[[], None]] = []
+
+    class Timer:
+        def cancel(self) -> None:
+            beats.clear()
+
+    class Loop:
+        def call_later(self, _seconds: float, beat: Callable[[], None]) -> Timer:
+            beats.append(beat)
+            return Timer()
+
+    policy = CollectorPolicy()
+    old = [[number] for number in range(200_000)]
+    policy.start(cast("asyncio.AbstractEventLoop", Loop()))
+    young = []
+    try:
+        for turn in range(40):
+            for number in range(2_000):
+                old.pop()
+                young.append([number])
+            if turn == 20:
+                gathered = len(gc.get_objects(0)) + len(gc.get_objects(1))
+            if turn >= 20:
+                beats[-1]()
+        left = len(gc.get_objects(0)) + len(gc.get_objects(1))
+        assert len(beats) == 21, "each beat winds the next one"
+    finally:
+        policy.stop()
+        gc.collect()
+    assert gathered > 40_000, "the beat is needed"
+    assert left < 5_000
+    assert beats == [], "none comes after the end"
 
 
 def test_by_default_a_hub_holds_18_000_connections_and_drops_idle_ones_in_5_seconds_under_pressure() -> None:

@@ -6,9 +6,12 @@ has survived is moved out of the collector's sight, as connections grow and afte
 middle generation. A pass then visits what came since, however much there is (docs/adr/0023). The price: a cycle
 among frozen objects is never freed, so whoever closes a connection breaks its cycles.
 
-Not here: anything that collects on a timer, which would pause a busy hub at the wrong moment.
+The collector counts objects made minus objects freed, and what is freed may be older than the last pass: a hub that
+replaces as much as it makes would gather hundreds of thousands of young objects before one. So there is a young pass
+at every beat as well, small because it is often.
 """
 
+import asyncio
 import gc
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,9 +20,12 @@ from crossfade.engine.measures import Histogram
 
 FREEZE_EVERY: Final = 500
 """Connections accepted between two freezes."""
-THRESHOLDS: Final = (20_000, 2, 1_000_000)
+THRESHOLDS: Final = (5_000, 2, 1_000_000)
 """Objects more than before until a young collection, how many of those until one of the middle, and of those
 until a full one, of which there is none."""
+BEAT_SECONDS: Final = 0.1
+MIDDLE_EVERY: Final = 2
+"""Beats until a pass visits the middle generation too, and freezes what is left."""
 PAUSE_EDGES_MS: Final[tuple[float, ...]] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper edges in milliseconds, inclusive."""
 _NANOSECONDS: Final = 1_000_000
@@ -48,14 +54,29 @@ class CollectorPolicy:
         self._monotonic = monotonic
         self._began = 0
         self._before: tuple[int, int, int] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._next: asyncio.TimerHandle | None = None
+        self._beats = 0
 
-    def start(self) -> None:
-        """Collect what start-up left behind, freeze the rest, raise the thresholds."""
+    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Collect what start-up left behind, freeze the rest, raise the thresholds; beat if there is a loop."""
         self._before = gc.get_threshold()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._collected)
+        self._loop = loop
+        self._wind()
+
+    def beat(self) -> None:
+        """One young pass; every other one visits the middle generation as well."""
+        self._beats += 1
+        gc.collect(int(self._beats % MIDDLE_EVERY == 0))
+        self._wind()
+
+    def _wind(self) -> None:
+        if self._loop is not None:
+            self._next = self._loop.call_later(BEAT_SECONDS, self.beat)
 
     def admitted(self, count: int) -> None:
         """Note that connection number ``count`` was accepted."""
@@ -64,6 +85,9 @@ class CollectorPolicy:
 
     def stop(self) -> None:
         """Return to what was before ``start``."""
+        if self._next is not None:
+            self._next.cancel()
+        self._loop = self._next = None
         if self._before is not None:
             gc.callbacks.remove(self._collected)
             gc.unfreeze()
