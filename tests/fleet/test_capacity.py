@@ -22,7 +22,7 @@ LOOKS = 10
 def reading(second: float, profile: Profile) -> Reading:
     return Reading(
         at_ns=int(second * 1e9),
-        cpu_ns=int(second * profile.rate * 1e6),
+        cpu_ns=int((second * profile.rate / 1_000 + (second > 0)) * 1e9),  # a second of it to begin with
         write_calls=int(second * profile.rate * 4),
         written_bytes=int(second * profile.rate * 4_096),
         memory_mib=50.0 + profile.agents / 100,
