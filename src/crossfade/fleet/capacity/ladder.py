@@ -48,26 +48,26 @@ async def climb(target: Target, in_flight: Sequence[int], seconds: float) -> lis
 async def _rung(target: Target, callers: Sequence[Caller], seconds: float, name: str) -> Rung:
     window = _Window(seconds)
     pairs = list(zip(callers[::2], callers[1::2], strict=True))
-    lines = [await connect(target.host, target.port) for _ in callers]
+    lines: list[Socket] = []
+    answering: list[asyncio.Task[None]] = []
     try:
         async with asyncio.timeout(seconds + PATIENCE_SECONDS):
-            answering = [
-                asyncio.create_task(_answer(line, addressee))
-                for line, (_, addressee) in zip(lines[1::2], pairs, strict=True)
-            ]
+            for _ in callers:
+                lines.append(await connect(target.host, target.port))  # noqa: PERF401, what is open is closed
+            for line, (_, addressee) in zip(lines[1::2], pairs, strict=True):
+                answering.append(asyncio.create_task(_answer(line, addressee)))
             window.begin()
-            await asyncio.gather(
-                *(
-                    _ask(line, asker, addressee.name, window, name)
-                    for line, (asker, addressee) in zip(lines[::2], pairs, strict=True)
-                )
-            )
+            asks = [
+                _ask(line, asker, addressee.name, window, name)
+                for line, (asker, addressee) in zip(lines[::2], pairs, strict=True)
+            ]
+            await asyncio.gather(*asks)
     except (LostError, TimeoutError) as fault:
-        raise LadderError(f"{len(pairs)} round trips in flight: {fault or 'no end'}") from None
+        raise LadderError(f"{len(pairs)} round trips in flight: {str(fault) or 'they did not end'}") from None
     finally:
         for line in lines:
             line.close()
-    await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.gather(*answering, return_exceptions=True)
     return Rung(in_flight=len(pairs), questions_per_second=window.done / seconds)
 
 
