@@ -153,8 +153,14 @@ class Dispatcher:
         envelope: Envelope,
         key: bytes | None,
     ) -> tuple[Tx, tuple[int, ...]]:
-        new = tuple(NewEvent(stream, type_name(event), *envelope, encode(event)) for event in events)
-        versions = tuple(range(slot.version + 1, slot.version + 1 + len(events)))
+        at, by, cause = envelope
+        if len(events) == 1:  # nearly always
+            event = events[0]
+            new: tuple[NewEvent, ...] = (NewEvent(stream, type_name(event), at, by, cause, encode(event)),)
+            versions: tuple[int, ...] = (slot.version + 1,)
+        else:
+            new = tuple(NewEvent(stream, type_name(event), at, by, cause, encode(event)) for event in events)
+            versions = tuple(range(slot.version + 1, slot.version + 1 + len(events)))
         return Tx(key or self._ids.key(), ((stream, slot.version),), new), versions
 
     async def _refused(self, stream: StreamName, key: bytes | None, refusal: Refusal) -> Applied | Refusal:

@@ -49,13 +49,12 @@ class Identity:
             )
         if len(token) > TOKEN_BYTES_MAX or not token.startswith(PREFIX):
             return _unknown_token()
-        digest = self._digests.get(token) or sha256(token.encode()).hexdigest()
+        digest = self._digests.get(token)
+        if digest is None:
+            digest = self._digest(token)
         found = self._c.views.programme.tokens.get(digest)
         if found is None:
             return _unknown_token()
-        if len(self._digests) >= DIGESTS_MAX:
-            self._digests.clear()
-        self._digests[token] = digest
         state = found[1]
         if state.status is credentials.Status.REVOKED:
             return Refusal("auth.revoked", "This token was revoked.", "Ask an operator for a new one.")
@@ -65,6 +64,15 @@ class Identity:
         if caller is None:
             caller = self._callers[digest] = Caller(name=state.name, kind=state.kind, scopes=frozenset(state.scopes))
         return caller
+
+    def _digest(self, token: str) -> str:
+        """What a token is known by; kept for those that were issued."""
+        digest = sha256(token.encode()).hexdigest()
+        if digest in self._c.views.programme.tokens:
+            if len(self._digests) >= DIGESTS_MAX:
+                self._digests.clear()
+            self._digests[token] = digest
+        return digest
 
     async def admit(self, client_name: str, *, faces_person: bool) -> Caller | Refusal:
         """A guest named after its client program: only on a development hub, never under a name with a token."""

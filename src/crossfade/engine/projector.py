@@ -90,8 +90,6 @@ class Projector:
         for record in records:
             before, after = self._streams.evolve(record)
             self._folds[record.stream.partition("/")[0]](record, before, after)
-            if isinstance(record.event, BlockRecorded):
-                self._views.plan.take(record.event)
             for listener in self.listeners:
                 listener(record)
 
@@ -125,6 +123,8 @@ class Projector:
         event = record.event
         assert isinstance(event, measurements.MeasurementEvent)
         self._views.measurements.fold(event, record.at)
+        if isinstance(event, BlockRecorded):
+            self._views.plan.take(event)
 
     def _run(self, record: Recorded, before: runs.State, after: runs.State) -> None:
         run_id = record.stream.partition("/")[2]

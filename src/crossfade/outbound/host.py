@@ -13,6 +13,8 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, in lower case."""
 _FIVE_BITS: Final = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
 """The character for each byte's lower five bits: sixteen random bytes give eighty random bits."""
+_FETCHED_BYTES: Final = 4_096
+"""Random bytes asked for at a time: a request to the kernel costs as much as an id."""
 _MONOTONIC: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine sleeps, where there is such a clock."""
 
@@ -41,9 +43,15 @@ class HostClock:
 
 
 class HostIds:
-    """Ids from the machine's randomness: 48 bits of milliseconds, 80 of chance."""
+    """Ids from the machine's randomness: 48 bits of milliseconds, 80 of chance.
+
+    Randomness of ids and keys is fetched for many at once; that of secrets never is.
+    """
 
     def __init__(self) -> None:
+        self._random = b""
+        self._used = 0
+        """Bytes of ``_random`` that are in an id or a key already."""
         self._last = -1, ""
         """A millisecond, and the ten characters that stand for it."""
 
@@ -52,11 +60,19 @@ class HostIds:
         now = time.time_ns() // 1_000_000
         if now != self._last[0]:
             self._last = now, base32(now)[16:]
-        return f"{prefix}_{self._last[1]}{secrets.token_bytes(16).translate(_FIVE_BITS).decode()}"
+        return f"{prefix}_{self._last[1]}{self._chance(16).translate(_FIVE_BITS).decode()}"
 
     def key(self) -> bytes:
         """16 bytes, 10 of them random, behind the time: the log's index of keys then grows at its end."""
-        return (time.time_ns() // 1_000_000).to_bytes(6) + secrets.token_bytes(10)
+        return (time.time_ns() // 1_000_000).to_bytes(6) + self._chance(10)
+
+    def _chance(self, size_bytes: int) -> bytes:
+        start, end = self._used, self._used + size_bytes
+        if end > len(self._random):
+            self._random = secrets.token_bytes(_FETCHED_BYTES)
+            start, end = 0, size_bytes
+        self._used = end
+        return self._random[start:end]
 
     def secret(self) -> str:
         """43 URL-safe characters holding 32 random bytes."""

@@ -13,8 +13,8 @@ class Entry:
     """One question: its state and what only this process knows about it."""
 
     __slots__ = (
-        "_shown_instants", "asked_at", "claimed_at", "collectors", "ended_at", "expiry", "offered_at", "offering",
-        "patience", "question_id", "reclaim", "sequence", "shown", "state", "text_at", "waiters",
+        "_shown_instants", "asked_at", "claimed_at", "collectors", "end_view", "ended_at", "expiry", "offered_at",
+        "offering", "patience", "question_id", "reclaim", "sequence", "shown", "state", "text_at", "waiters",
     )  # fmt: skip
 
     def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:
@@ -23,6 +23,8 @@ class Entry:
         self.sequence = sequence
         self.asked_at = asked_at
         self._shown_instants: tuple[str, str] | None = None
+        self.end_view: tuple[State, QuestionView] | None = None
+        """The view of a question that has its end, with the state it shows: both ends read the same."""
         self.text_at = 0
         """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
         self.offered_at: Instant | None = None
@@ -90,6 +92,15 @@ def channels(entry: Entry) -> tuple[Channel, ...]:
 
 def view(entry: Entry) -> QuestionView:
     """The question as users read it."""
+    if entry.ended_at is None:
+        return _view(entry)
+    kept = entry.end_view
+    if kept is None or kept[0] is not entry.state:
+        kept = entry.end_view = entry.state, _view(entry)
+    return kept[1]
+
+
+def _view(entry: Entry) -> QuestionView:
     state = entry.state
     asked_at, deadline = entry.instants
     return QuestionView(

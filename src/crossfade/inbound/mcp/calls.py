@@ -13,8 +13,8 @@ Not here: what a message looks like in a revision (``handshake``, ``envelope``),
 """
 
 import asyncio
+import itertools
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from typing import Final, Protocol
@@ -57,8 +57,8 @@ class Exchange(msgspec.Struct, frozen=True):
 class Running:
     """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
 
-    __slots__ = ("_armed", "_early", "_exchange", "_headers", "_opening", "_progress_seconds", "_stack",
-                 "_streams", "_ticks", "_timer", "_waits", "asked", "may_ask", "patient", "peer", "so_far",
+    __slots__ = ("_armed", "_early", "_exchange", "_headers", "_opening", "_patience", "_progress_seconds",
+                 "_stack", "_streams", "_ticks", "_timer", "_waits", "asked", "may_ask", "patient", "peer", "so_far",
                  "started_at", "stream", "why")  # fmt: skip
 
     def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
@@ -81,6 +81,8 @@ class Running:
         self._early: list[bytes] = []
         """Messages from before the stream was open."""
         self._opening: asyncio.Task[None] | None = None
+        self._patience: Patience | None = None
+        """Where the call is noted until it is held or done."""
         self._stack: ExitStack | None = None
 
     # --- what a tool may do
@@ -108,7 +110,8 @@ class Running:
         """From now on the call may wait: hold it if it is not done when ``patience`` is at its end."""
         self._arm()
         if self._exchange.takes_stream:
-            patience.add(self)
+            self._patience = patience
+            patience.add(self, self.started_at)
         else:
             self._watch(self._exchange)
 
@@ -175,6 +178,9 @@ class Running:
     def disarm(self) -> None:
         """The outcome is there: nothing can interrupt the call any more."""
         self._armed = False
+        if self._patience is not None:
+            self._patience.forget(self)
+            self._patience = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -227,26 +233,32 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: deque[tuple[float, Running]] = deque()
-        """The loop's time at which a call is to be held, in order; most calls are done by then."""
+        self._waiting: dict[Running, float] = {}
+        """Calls and the loop's time at which each is to be held, in order. Most are done by then, and leave: what a
+        call holds is freed while it is at hand."""
         self._timed = False
 
-    def add(self, call: Running) -> None:
-        """Hold ``call`` after the time if it is not done by then."""
-        loop = asyncio.get_running_loop()
-        self._waiting.append((loop.time() + self._seconds, call))
+    def add(self, call: Running, now: float) -> None:
+        """Hold ``call`` after the time, from ``now`` of the loop, if it is not done by then."""
+        self._waiting[call] = now + self._seconds
         if not self._timed:
             self._timed = True
-            loop.call_later(self._seconds, self._due)
+            asyncio.get_running_loop().call_later(self._seconds, self._due)
+
+    def forget(self, call: Running) -> None:
+        """It is done."""
+        self._waiting.pop(call, None)
 
     def _due(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time() + TIMER_SECONDS
-        while self._waiting and self._waiting[0][0] <= now:
-            self._waiting.popleft()[1].out_of_patience()
+        due = list(itertools.takewhile(lambda call: self._waiting[call] <= now, self._waiting))
+        for call in due:
+            del self._waiting[call]
+            call.out_of_patience()
         self._timed = bool(self._waiting)
         if self._timed:
-            loop.call_later(self._waiting[0][0] - loop.time(), self._due)
+            loop.call_later(next(iter(self._waiting.values())) - loop.time(), self._due)
 
 
 Begin = Callable[[Running], Awaitable[Outcome]]
