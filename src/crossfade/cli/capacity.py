@@ -69,6 +69,7 @@ def measure(
     try:
         found = _campaign(wish, options)
         if found is None:
+            Output(options).note("interrupted: nothing is written")
             return Exit.INTERRUPTED
         save(out, found)
     except ProfileError as error:
