@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfade.runsheets import Loaded, parse
+from crossfade.core.review.facts import shares_in_use
+from crossfade.runsheets import Loaded, load, parse
 from crossfade.runsheets.lint import lint
 from tests.kit.runsheets import GONE, as_loaded, changed, shipped
 from tests.kit.tree import ROOT
@@ -13,6 +14,18 @@ from tests.kit.tree import ROOT
 V2 = shipped("elicitation-v2").runsheet
 CANARY = "phases.canary.steps.share-5"
 COMMAND = {"id": "try", "kind": "command", "run": "true", "verify": "true", "undo": "true"}
+SHORT_PLAN = "plan: 1\nname: short\nstages: [{share: 100%, bake_seconds: 604800}]\n"
+BY_COMMAND = {"kind": "command", "set_share": "x", "roll_back": "x", "verify": "x", "counts": "csv:x"}
+AT_THE_END = {"id": "audit", "start": "2027-03-20", "end": "2027-03-21"}
+"""Of the phase, days after its last step."""
+
+
+def planned(plan: str = SHORT_PLAN, **more: str) -> dict[str, object]:
+    """A step that lets a plan drive."""
+    return {
+        "id": "drive", "kind": "hub", "run": "rollout.plan", "share": 1.0, "budget": "P8D",
+        "args": {"plan": plan, **more},
+    }  # fmt: skip
 
 
 def codes(*changes: tuple[str, object]) -> set[str]:
@@ -94,6 +107,14 @@ PLANTED = [
     ("unknown_call", "error", [("phases.canary.steps.open.run", "rollout.begin")]),
     ("unknown_check", "warning", [("phases.canary.exit.rollback.check", "rollback.read")]),
     ("unknown_check", "warning", [("phases.preparation.steps.benchmark.run", "load.test")]),
+    ("plan_wrong", "error", [("phases.full.steps.+", planned(plan=SHORT_PLAN.replace("plan: 1", "plan: 2")))]),
+    ("plan_wrong", "error", [("phases.full.steps.+", planned(plan=""))]),
+    ("plan_differs", "error", [("phases.full.steps.+", planned(digest="0" * 64))]),
+    ("plan_ends_elsewhere", "error", [("phases.full.steps.+", {**planned(), "share": 0.5})]),
+    ("plan_ends_elsewhere", "error", [("phases.full.steps.+", planned(plan=SHORT_PLAN.replace("100%", "90%")))]),
+    ("plan_over_budget", "error", [("phases.full.steps.+", {**planned(), "budget": "P1D"})]),
+    ("plan_elsewhere", "error", [("phases.full.steps.+", planned()), ("target", BY_COMMAND)]),
+    ("ramp_in_freeze", "error", [("phases.full.steps.+", planned()), ("freezes.+", AT_THE_END)]),
     ("share_falls", "error", [("phases.progressive.steps.share-50.share", 0.2)]),
     ("share_falls", "error", [("phases.deprecation.share", 0.5)]),
     ("share_unreached", "error", [("phases.canary.share", 0.1)]),
@@ -130,6 +151,19 @@ def test_v1_is_left_alone_at_night() -> None:
 
 def test_a_step_that_says_how_to_undo_it_is_in_order() -> None:
     assert codes(("phases.removal.steps.+", COMMAND)) == set()
+
+
+def test_a_step_that_lets_a_plan_drive_is_in_order() -> None:
+    assert codes(("phases.full.steps.+", planned())) == set()
+
+
+def test_the_shipped_runsheet_whose_ramp_is_a_plan_is_in_order_and_ends_where_its_plan_does() -> None:
+    loaded = load(str(ROOT / "examples/ramp-by-plan.yaml"))
+    assert isinstance(loaded, Loaded), loaded
+    assert lint(loaded) == []
+    [step] = [step for phase in loaded.runsheet.phases for step in phase.steps if step.by_plan]
+    assert shares_in_use(loaded.runsheet) == (1.0,)
+    assert step.args["plan"].startswith("plan: 1\n")
 
 
 def test_a_freeze_that_begins_the_day_after_a_ramp_is_in_order() -> None:

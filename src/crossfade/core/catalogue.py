@@ -90,6 +90,6 @@ CHECKS: Final[dict[str, str]] = {
 """What a gate can hold for, and what a step can check or measure."""
 
 HUB_CALLS: Final = frozenset(
-    f"rollout.{verb}" for verb in ("start", "set", "hold", "resume", "kill", "deprecate", "remove")
+    f"rollout.{verb}" for verb in ("start", "set", "hold", "resume", "kill", "deprecate", "remove", "plan")
 )
 """What a step of kind ``hub`` can call."""

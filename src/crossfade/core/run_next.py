@@ -155,7 +155,7 @@ def _step(node: PlanNode) -> Action:
 def _obstacle(state: State, node: PlanNode, now: Instant) -> Action | WaitUntil | None:
     """Why a step may not begin on this day; None if it may."""
     step = node.step
-    if step is None or not (step.irreversible or step.kind == "share"):
+    if step is None or not (step.irreversible or step.moves_share):
         return None
     rises = step.irreversible or (step.share or 0.0) > state.share
     frozen = freeze_at(state.sheet, now)

@@ -39,7 +39,7 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sets_share(self) -> bool:
         """It moves the share."""
-        return self.step is not None and self.step.kind == "share"
+        return self.step is not None and self.step.moves_share
 
     @property
     def reversible(self) -> bool:

@@ -275,10 +275,12 @@ class Step(_Part, frozen=True, kw_only=True):
     title: str = ""
     kind: Literal["command", "http", "hub", "wait", "measure", "check", "ask", "meeting", "share"]
     run: str = ""
-    """Command line; URL; hub call (``rollout.deprecate`` …); name of the measurement or check."""
+    """Command line; URL; hub call (``rollout.deprecate`` …); name of the measurement or check.
+
+    ``rollout.plan`` has the text of a plan as its argument ``plan``, and may pin it with ``digest``."""
     args: dict[str, str] = {}
     share: Share | None = None
-    """For ``share``: what to set, 0 to 1."""
+    """For ``share``: what to set, 0 to 1; for ``rollout.plan``: that of the plan's last stage."""
     wait: timedelta | None = None
     to: tuple[str, ...] = ()
     """For ``ask`` and ``meeting``: identities or ``role:devops``."""
@@ -295,6 +297,16 @@ class Step(_Part, frozen=True, kw_only=True):
     day: WeekDay | None = None
     """Day of the phase's first week on which it begins, 1 to 7; None = when the one before is done."""
     week: Week | None = None
+
+    @property
+    def by_plan(self) -> bool:
+        """It lets a plan drive the hub's rollout, and is done when the plan has finished."""
+        return self.kind == "hub" and self.run == "rollout.plan"
+
+    @property
+    def moves_share(self) -> bool:
+        """The share is another after it."""
+        return self.kind == "share" or self.by_plan
 
 
 class Phase(_Part, frozen=True, kw_only=True):

@@ -236,7 +236,7 @@ def _cause(state: State, reading: Reading, ground: Ground, now: Instant) -> Stop
             return Stop(cause=cause, reason=said[0].explanation or f"{said[0].name}: {said[0].reason}", said=said)
     if reading.fault:
         return Stop(cause=Cause.ERRORED, reason=f"the measurements cannot be judged: {reading.fault}")
-    if state.status in MOVED and stale(state, reading, ground, now):
+    if state.status in MOVED and ground.share > 0 and stale(state, reading, ground, now):  # at 0 nobody is exposed
         seen = _seen(state, reading)
         return Stop(cause=Cause.STALE, reason=f"nothing was measured for {(now - seen) / SECOND:.0f} s")
     if ground.held:

@@ -104,7 +104,7 @@ class Hub(Steering):
     def equip(self, work: Work, courier: Courier | None = None) -> None:
         """Say what this process can do for runs, and who delivers; to be called before ``start``."""
         self._projector.courier = courier or self._projector.courier
-        self.runs.equip(self._migration, lambda: self.ready, work, self.plans.facts)
+        self.runs.equip(self._migration, lambda: self.ready, work, self.plans)
         self.plans.read = work.plans
 
     # --- life ---------------------------------------------------------------------------------------------

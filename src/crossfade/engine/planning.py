@@ -22,7 +22,7 @@ from crossfade.engine.facts import Facts
 from crossfade.engine.measuring import Measuring
 from crossfade.engine.migration import Migration
 from crossfade.engine.plan_story import story_of
-from crossfade.engine.plan_views import GateStory, GateView, PlanReader, PlanView, gate_view, plan_view
+from crossfade.engine.plan_views import GateStory, GateView, PlanReader, PlanView, ReadPlan, gate_view, plan_view
 from crossfade.engine.streams import recorded
 from crossfade.engine.views.instants import iso
 
@@ -49,32 +49,36 @@ class Planning:
 
     async def accept(self, caller: Caller, text: str, *, file: str = "plan.yaml") -> PlanView | Refusal:
         """Let a plan drive the rollout. Needs scope operator."""
-        refusal = needs(caller, Scope.OPERATOR) or self._reader()
-        if isinstance(refusal, Refusal):
-            return self._c.refuse(refusal)
-        read = refusal(text, file)
+        read = needs(caller, Scope.OPERATOR) or self.understood(text, file)
         if isinstance(read, Refusal):
             return self._c.refuse(read)
+        return await self.begin(read, caller.name) or self._shown()
+
+    def understood(self, text: str, file: str = "plan.yaml") -> ReadPlan | Refusal:
+        """The plan that a text says."""
+        hint = "Start a hub with `crossfade serve`."
+        if self.read is None:
+            return Refusal("plan.unreadable", "This process cannot read plans.", hint)
+        return self.read(text, file)
+
+    async def begin(self, read: ReadPlan, by: str, *, run_id: str = "") -> Refusal | None:
+        """Let a plan drive the rollout, for a step of ``run_id`` if it is one; what stands against it, if any."""
         epoch = self._c.views.programme.rollout.epoch
         command = stages.Accept(plan=msgspec.Raw(read.canonical), digest=read.digest, epoch=epoch)
         tried = stages.decide(self._view.state, command, self._c.dispatcher.now())
-        wrong = tried if isinstance(tried, Refusal) else self._in_the_way(read.plan)
+        wrong = tried if isinstance(tried, Refusal) else self._in_the_way(read.plan, run_id)
         if wrong is not None:
             return self._c.refuse(wrong)
-        outcome = await self._c.dispatcher.run(stages.STREAM, command, by=caller.name)
-        return self._c.refuse(outcome) if isinstance(outcome, Refusal) else self._shown()
+        outcome = await self._c.dispatcher.run(stages.STREAM, command, by=by)
+        return self._c.refuse(outcome) if isinstance(outcome, Refusal) else None
 
-    def _reader(self) -> PlanReader | Refusal:
-        hint = "Start a hub with `crossfade serve`."
-        return self.read or Refusal("plan.unreadable", "This process cannot read plans.", hint)
-
-    def _in_the_way(self, plan: Plan) -> Refusal | None:
-        """Why this plan cannot drive the rollout as it stands."""
+    def _in_the_way(self, plan: Plan, own_run_id: str) -> Refusal | None:
+        """Why this plan cannot drive the rollout as it stands; the run whose step it is does not stand in its way."""
         programme, rollout = self._c.views.programme, self._c.views.programme.rollout
         if programme.killed_by_file:
             return Refusal("rollout.killed_by_file", "The kill file is there.", "Remove the file KILL first.")
         for run_id, entry in self._c.views.runs.items():
-            if entry.state.active and entry.state.sheet.target.kind == "hub":
+            if run_id != own_run_id and entry.state.active and entry.state.sheet.target.kind == "hub":
                 said = f"The run {run_id} of {entry.state.sheet.name!r} moves the rollout."
                 return Refusal("plan.contends", said, "Let the run end, or abort it first.", {"run": run_id})
         if rollout.held:

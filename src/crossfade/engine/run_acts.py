@@ -32,8 +32,9 @@ from crossfade.engine.context import Context
 from crossfade.engine.hub_calls import HubCalls
 from crossfade.engine.run_consent import Again, Consent, Consented
 from crossfade.engine.run_people import Heard, People, Round
+from crossfade.engine.run_plans import Came
 from crossfade.engine.run_ports import CheckCall, Finding, StepCall
-from crossfade.engine.run_steps import Came, Steps
+from crossfade.engine.run_steps import Steps
 from crossfade.engine.signing_views import SignoffView
 from crossfade.engine.views.runs import Entry
 
@@ -87,6 +88,15 @@ class Acts:
             return None
         return self.calls.not_before(action.node.step.run) if action.node.step.kind == "hub" else None
 
+    def looks(self, entry: Entry, action: Action) -> bool:
+        """Whether carrying out an action records nothing as long as what it is about stays the same."""
+        if isinstance(action, JudgeGate):
+            return action.again
+        if isinstance(action, RunStep) and action.node.step is not None and action.node.step.by_plan and action.recover:
+            plans = self._steps.plans
+            return plans is not None and plans.under_way(action.node.step, entry.state.of(action.node.id))
+        return isinstance(action, CollectAnswers | CollectSignOff | CollectWaiver)
+
     def controlled(self, entry: Entry) -> bool:
         """Whether something was signed under controls that have to go on passing."""
         return self._consent.controlled(entry)
@@ -116,6 +126,8 @@ class Acts:
             return await self._finish(entry, node, {"waited": str(step.wait)}) if recover else True
         if step.kind in ("ask", "meeting"):
             return await self._asked(entry, node, await self._people.ask(entry.run_id, entry.state, node))
+        if step.by_plan:
+            return await self._by_plan(entry, node) or not recover
         look = recover or entry.state.of(node.id).attempt > 1
         came = await self._steps.do(entry.run_id, entry.state, node, look=look)
         if isinstance(came, Finding):
@@ -128,6 +140,19 @@ class Acts:
             node=node.id, reason=came.reason, evidence=_raw(came.seen),
             final=bool(step.irreversible),
         )  # fmt: skip
+        return await self._send(entry, fail)
+
+    async def _by_plan(self, entry: Entry, node: PlanNode) -> bool:
+        """Begin the step's plan, or look what became of it; one that ended otherwise is not simply begun again."""
+        assert node.step is not None
+        if self._steps.plans is None:
+            return await self._hold(entry, node, Finding(verdict=Verdict.ERRORED, reason="not_measured"))
+        came = await self._steps.plans.carry(entry.run_id, node.step, entry.state.of(node.id))
+        if came is None:
+            return False
+        if came.ok:
+            return await self._finish(entry, node, came.seen)
+        fail = commands.Fail(node=node.id, reason=came.reason, evidence=_raw(came.seen), final=True)
         return await self._send(entry, fail)
 
     async def _asked(self, entry: Entry, node: PlanNode, came: Round | Finding) -> bool:

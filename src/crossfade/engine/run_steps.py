@@ -17,6 +17,7 @@ from crossfade.core.values import SECOND
 from crossfade.engine.context import Context
 from crossfade.engine.hub_calls import HubCalls
 from crossfade.engine.plan_views import PlanReader
+from crossfade.engine.run_plans import Came, PlanSteps
 from crossfade.engine.run_ports import Check, Finding, SharedTarget, StepCall, StepOutcome, StepRunner, Targets
 
 ABSENT: Final = StepOutcome(ok=False, reason="not_implemented")
@@ -25,14 +26,6 @@ UNKNOWN: Final = Finding(verdict=Verdict.INCONCLUSIVE, reason="unknown_outcome")
 UNDO_SECONDS: Final = 300.0
 
 Seen = dict[str, object]
-
-
-class Came(msgspec.Struct, frozen=True):
-    """What a step, or its undoing, came to."""
-
-    ok: bool
-    reason: str
-    seen: Seen
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -60,6 +53,8 @@ class Steps:
         self._calls = calls
         self._own = own
         self.work = Work()
+        self.plans: PlanSteps | None = None
+        """Steps that let a plan drive; None: there are no plans here."""
 
     def target(self, state: State) -> SharedTarget | None:
         """What the share of this run is a share of."""
@@ -151,6 +146,8 @@ class Steps:
         call = self._call(run_id, node, UNDO_SECONDS)
         before = state.share_before(node.id)
         target = self.target(state)
+        if step.by_plan and self.plans is not None:
+            await self.plans.stop(step, state.of(node.id))
         if step.undo:
             is_call = step.kind == "hub" and step.undo.startswith("rollout.")
             done = await (self._calls.call(step.undo, step.args) if is_call else self._text(step.undo, call))
@@ -161,7 +158,7 @@ class Steps:
         seen["undo"] = _said(done)
         if not done.ok:
             return Came(ok=False, reason=done.reason or "failed", seen=seen)
-        if step.kind == "share":
+        if step.moves_share:
             found = ABSENT if target is None else await target.verify(before, call)
             seen["in_force"] = _said(found)
             return Came(ok=found.ok, reason="" if found.ok else "not verified", seen=seen)

@@ -18,15 +18,7 @@ from crossfade.core import questions, runs
 from crossfade.core import run_commands as commands
 from crossfade.core.decider import Refusal
 from crossfade.core.records import Recorded
-from crossfade.core.run_next import (
-    Action,
-    CollectAnswers,
-    CollectSignOff,
-    CollectWaiver,
-    JudgeGate,
-    WaitUntil,
-    next_action,
-)
+from crossfade.core.run_next import Action, WaitUntil, next_action
 from crossfade.core.values import Instant, stream_of
 from crossfade.engine.context import Context
 from crossfade.engine.dispatcher import Applied
@@ -34,8 +26,7 @@ from crossfade.engine.ports import LogError
 from crossfade.engine.run_acts import Acts
 from crossfade.engine.views.runs import Entry
 
-LOOKS: Final = (CollectAnswers, CollectSignOff, CollectWaiver)
-"""Actions that record nothing as long as nobody has answered."""
+ENDS: Final = (questions.Answered, questions.Declined, questions.Expired)
 LEASE_SECONDS: Final = 30.0
 RENEW_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 60.0
@@ -74,7 +65,7 @@ class Runner:
             self._drive(name)
             if name in self._woken:
                 self._woken[name].set()
-        elif kind == "signoff" or isinstance(record.event, questions.Answered | questions.Declined | questions.Expired):
+        elif kind in ("signoff", "plan") or isinstance(record.event, ENDS):
             for woken in self._woken.values():
                 woken.set()
 
@@ -108,7 +99,7 @@ class Runner:
             await self._pause(entry, later)
             return
         try:
-            looks = isinstance(due, LOOKS) or (isinstance(due, JudgeGate) and due.again)
+            looks = self.acts.looks(entry, due)
             if not looks and not await self._leased(entry):
                 await self._pause(entry, max(entry.state.until, self._c.later(BLINK_SECONDS)))
             elif not await (self._looked(entry, due) if looks else self._kept(entry, due)):

@@ -22,14 +22,15 @@ from crossfade.core.values import PROGRAMME, SECOND, Caller, Scope, Sequence, st
 from crossfade.engine.asking import Asking, scoped_key
 from crossfade.engine.checks import Checks
 from crossfade.engine.context import Context, needs
-from crossfade.engine.facts import Facts
 from crossfade.engine.hub_calls import HubCalls, HubTarget
 from crossfade.engine.identity import Identity
 from crossfade.engine.migration import Migration
 from crossfade.engine.phase_checks import PhaseChecks
+from crossfade.engine.planning import Planning
 from crossfade.engine.run_acts import Acts
 from crossfade.engine.run_consent import Consent
 from crossfade.engine.run_people import People, members_of
+from crossfade.engine.run_plans import PlanSteps
 from crossfade.engine.run_steps import Steps, Work
 from crossfade.engine.run_views import (
     CreateRequest,
@@ -60,14 +61,14 @@ class Runs:
         self._consent: Consent | None = None
         self.runner = Runner(context)
 
-    def equip(self, migration: Migration, ready: Callable[[], bool], work: Work, facts: Facts) -> None:
+    def equip(self, migration: Migration, ready: Callable[[], bool], work: Work, plans: Planning) -> None:
         """Say what this process can do for a run."""
         self._work = work
         checks = Checks(self._c, migration, ready, work.checks)
-        checks.phase = PhaseChecks(self._c, facts)
+        checks.phase = PhaseChecks(self._c, plans.facts)
         calls = HubCalls(self._c, migration)
         steps = Steps(self._c, calls, HubTarget(self._c, migration))
-        steps.work = work
+        steps.work, steps.plans = work, PlanSteps(self._c, plans)
         self._consent = Consent(self._c, self._signing, checks)
         acts = Acts(self._c, self.runner.send, steps, self._people, self._consent)
         acts.checks, acts.calls = checks, calls

@@ -151,7 +151,7 @@ class _Drawing:
             yield self._signed(x + width, y, "before it ends", told)
 
     def _bake(self, index: int, phase: Phase, y: float) -> Iterator[str]:
-        moved = [dated for dated in self.steps[index] if dated.step.kind == "share"]
+        moved = [dated for dated in self.steps[index] if dated.step.moves_share]
         if phase.bake is None or not moved:
             return
         x, ends = self._x(moved[-1].day), self._x(moved[-1].day + phase.bake)
@@ -167,8 +167,8 @@ class _Drawing:
             cross = f"M{x - 5:.1f} {middle - 5:.1f}l10 10m0 -10l-10 10"
             mark = element("path", {"d": cross, "stroke": "var(--on)", "stroke_width": 3, "fill": "none"})
             return titled(f"{tip}, cannot be undone", mark)
-        colour = "var(--on)" if step.kind == "share" else "var(--page)"
-        radius = 4 if step.kind == "share" else 2
+        colour = "var(--on)" if step.moves_share else "var(--page)"
+        radius = 4 if step.moves_share else 2
         return titled(tip, element("circle", {"cx": x, "cy": middle, "r": radius, "fill": colour,
                                               "stroke": "var(--bar)", "stroke_width": 0.6}))  # fmt: skip
 

@@ -130,13 +130,15 @@ def freezes(runsheet: Runsheet) -> Iterator[Slip]:
             yield Slip("freeze_reversed", f"freezes.{index}.end", f"freeze {freeze.id} ends before it starts")
     for index in range(len(runsheet.phases)):
         for dated in timeline(runsheet, index):
-            if dated.step.kind == "share":
-                yield from _frozen(dated, runsheet.freezes)
+            if dated.step.moves_share:
+                last = day_of(runsheet.calendar, runsheet.phases[index].last_week, 7)
+                yield from _frozen(dated, last if dated.step.by_plan else dated.day, runsheet.freezes)
 
 
-def _frozen(dated: Dated, frozen: tuple[Freeze, ...]) -> Iterator[Slip]:
+def _frozen(dated: Dated, until: date, frozen: tuple[Freeze, ...]) -> Iterator[Slip]:
+    """A plan raises the share on any day until its phase ends."""
     for freeze in frozen:
-        if freeze.start <= dated.day <= freeze.end and (dated.step.share or 0) > 0:
+        if dated.day <= freeze.end and freeze.start <= until and (dated.step.share or 0) > 0:
             thaws = freeze.end + timedelta(days=1)
             said = f"{SHARE_TEXT.format((dated.step.share or 0) * 100)} on {dated.day}, inside freeze {freeze.id}"
             yield Slip("ramp_in_freeze", dated.path, said, f"the first day after it is {thaws}")

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Final
 
 from crossfade.core.catalogue import CHECKS, HUB_CALLS
 from crossfade.core.runsheets import Phase, Runsheet, Step
 from crossfade.runsheets.lint_parts import role_held
+from crossfade.runsheets.plan_files import parse_plan
 from crossfade.runsheets.problems import did_you_mean
 from crossfade.runsheets.slips import Slip
 
@@ -47,10 +49,34 @@ def kinds(runsheet: Runsheet) -> Iterator[Slip]:
         for name in NEEDS[step.kind]:
             if getattr(step, name) in ("", (), None):
                 yield Slip("step_incomplete", path, f"step {step.id} of kind {step.kind} needs {name}")
-        allowed = (*NEEDS[step.kind], *OPTIONAL.get(step.kind, ()))
+        allowed = (*NEEDS[step.kind], *OPTIONAL.get(step.kind, ()), *(("share",) if step.by_plan else ()))
         for name in OWN:
             if name not in allowed and getattr(step, name) not in ("", (), None, {}):
                 yield Slip("step_ignores", f"{path}.{name}", f"a step of kind {step.kind} makes no use of {name}")
+
+
+def plans(runsheet: Runsheet) -> Iterator[Slip]:
+    """A plan that a step lets drive makes sense, ends at the share that the step says, and has the time it needs."""
+    for path, step, _ in _steps(runsheet):
+        if not step.by_plan:
+            continue
+        if runsheet.target.kind != "hub":
+            said = f"a plan drives the hub's own rollout; the target is a {runsheet.target.kind}"
+            yield Slip("plan_elsewhere", f"{path}.run", said)
+        read = parse_plan(step.args.get("plan", "").encode(), "args.plan")
+        if isinstance(read, list):
+            yield Slip("plan_wrong", f"{path}.args.plan", str(read[0]), "give the text of a plan, as lint accepts it")
+            continue
+        if step.args.get("digest", read.digest) != read.digest:
+            said = f"the plan's digest is {read.digest}"
+            yield Slip("plan_differs", f"{path}.args.digest", said, "`crossfade rollout plan show FILE` says it")
+        if step.share != read.plan.stages[-1].share:
+            said = f"the plan ends at {read.plan.stages[-1].share:.4g}"
+            yield Slip("plan_ends_elsewhere", f"{path}.share", said, "say the share of its last stage")
+        least = timedelta(seconds=sum(stage.bake_seconds or 0 for stage in read.plan.stages))
+        if step.budget <= least:
+            said = f"its shares have to stand for {least} at least, the budget is {step.budget}"
+            yield Slip("plan_over_budget", f"{path}.budget", said, "give the longest time that it may take")
 
 
 def names(runsheet: Runsheet) -> Iterator[Slip]:
@@ -101,7 +127,7 @@ def shares(runsheet: Runsheet) -> Iterator[Slip]:
     for index, phase in enumerate(runsheet.phases):
         before = reached
         for place, step in enumerate(phase.steps):
-            if step.kind != "share" or step.share is None:
+            if not step.moves_share or step.share is None:
                 continue
             if step.share < reached:
                 said = f"the share falls from {reached:.4g} to {step.share:.4g}"
@@ -158,6 +184,7 @@ def _plain(path: str, name: str) -> Iterator[Slip]:
 STEP_RULES: Final[tuple[Callable[[Runsheet], Iterator[Slip]], ...]] = (
     kinds,
     names,
+    plans,
     people,
     shares,
     irreversible,

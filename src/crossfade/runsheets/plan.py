@@ -79,7 +79,7 @@ def _step(runsheet: Runsheet, phase: Phase, dated: Dated) -> Row:
 
 def _bake(runsheet: Runsheet, phase: Phase, dates: list[Dated]) -> Row:
     """The row of the day from which the last share has to stand."""
-    moved = [dated for dated in dates if dated.step.kind == "share"]
+    moved = [dated for dated in dates if dated.step.moves_share]
     week, day = (moved[-1].week, moved[-1].weekday) if moved else (phase.first_week, 1)
     span = phase.bake or timedelta()
     what = f"the share has to stand for {time_text(span)}"

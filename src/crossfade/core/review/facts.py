@@ -13,7 +13,7 @@ from crossfade.core.timeline import Dated, day_of, timeline
 
 def shares_of(phase: Phase) -> tuple[float, ...]:
     """Every share that a phase sets, in order; its final share if its steps set none."""
-    stepped = tuple(step.share for step in phase.steps if step.kind == "share" and step.share is not None)
+    stepped = tuple(step.share for step in phase.steps if step.moves_share and step.share is not None)
     return stepped or ((phase.share,) if phase.share > 0 else ())
 
 
@@ -81,7 +81,7 @@ def days_before_first_share(runsheet: Runsheet) -> int:
 def raises(runsheet: Runsheet) -> Iterator[Dated]:
     """The first raise of each phase, in order."""
     for index, _ in moving(runsheet):
-        yield from [dated for dated in timeline(runsheet, index) if dated.step.kind == "share" and dated.step.share][:1]
+        yield from [dated for dated in timeline(runsheet, index) if dated.step.moves_share and dated.step.share][:1]
 
 
 def irreversible(runsheet: Runsheet) -> Iterator[Dated]:
