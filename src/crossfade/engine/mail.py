@@ -176,8 +176,8 @@ class Mail:
         if request.after is None and found:
             member.mailbox.unconfirmed = cursor
         return Batch(
-            items=tuple(item(mail) for mail in found),
-            questions=tuple(view(entry) for entry in native),
+            items=tuple([item(mail) for mail in found]),
+            questions=tuple([view(entry) for entry in native]) if native else (),
             has_more=more,
             cursor=cursor,
         )

@@ -8,6 +8,7 @@ Source: MCP 2026-07-28 "Base protocol", "Transports" (mirrored headers), "Multi 
 
 import base64
 import binascii
+from collections.abc import Awaitable
 from typing import Final
 
 import msgspec
@@ -86,14 +87,16 @@ class Envelope:
             )
 
     async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None, head: Head) -> Peer:
-        capabilities = wire.capabilities(meta.capabilities)
         client = meta.client.name[: wire.SHOWN_MAX] if meta.client else ""
+        capabilities = wire.capabilities(meta.capabilities)
         peer = head.peer
         if (
             peer is None
             or known is None
             or head.known is not known
-            or (peer.caller.client, peer.revision, peer.capabilities) != (client, revision, capabilities)
+            or peer.capabilities is not capabilities
+            or peer.caller.client != client
+            or peer.revision != revision
         ):
             caller = await self._identities.caller(known, client)
             peer = Peer(caller=caller, revision=revision, capabilities=capabilities)
@@ -116,15 +119,18 @@ class Envelope:
         opened = self._opened(params, peer, plan)
         replies = _replies(params, opened)
 
-        async def begin(call: Running) -> Outcome:
+        def begin(call: Running) -> Awaitable[Outcome]:
             call.may_ask = True
             call.asked = opened.round
             if replies is None:
-                return await self._tools.call(plan, call)
-            settled = {key: await self._tools.settle(peer, key, reply) for key, reply in replies.items()}
-            return await self._tools.resume(plan, call, opened.state, settled)
+                return self._tools.call(plan, call)
+            return self._resume(plan, call, opened.state, replies)
 
         await self._runner.run(exchange, plan, begin, self)
+
+    async def _resume(self, plan: Plan, call: Running, state: bytes, replies: dict[str, Reply]) -> Outcome:
+        settled = {key: await self._tools.settle(call.peer, key, reply) for key, reply in replies.items()}
+        return await self._tools.resume(plan, call, state, settled)
 
     def _opened(self, params: wire.Params, peer: Peer, plan: Plan) -> Sealed:
         if isinstance(params.request_state, wire.Unset):

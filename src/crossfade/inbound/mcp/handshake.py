@@ -10,7 +10,7 @@ there, but nothing could reach the client any more: what waits ends, and loses n
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from crossfade.core.values import Caller
@@ -185,9 +185,9 @@ class Handshake:
             return
         name = (session.session, arrival.message.id)
 
-        async def begin(call: Running) -> Outcome:
+        def begin(call: Running) -> Awaitable[Outcome]:
             self._running[name] = call  # type: ignore[index]
-            return await self._tools.call(plan, call)
+            return self._tools.call(plan, call)
 
         try:
             await self._runner.run(exchange, plan, begin, self)

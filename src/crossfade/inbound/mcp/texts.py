@@ -14,6 +14,7 @@ from crossfade.inbound.mcp.seam import Complete
 
 Raw = msgspec.Raw
 NULL = Raw(b"null")
+_ENCODE = msgspec.json.Encoder().encode
 
 
 class QuestionOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"asker": "from"}, gc=False):
@@ -69,7 +70,7 @@ class MessagesOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 def _complete(text: str, structured: bytes, *, is_error: bool = False) -> Complete:
-    content = msgspec.json.encode([{"type": "text", "text": text}])
+    content = b'[{"type":"text","text":' + _ENCODE(text) + b"}]"
     return Complete(content=Raw(content), structured=Raw(structured), is_error=is_error)
 
 
@@ -84,10 +85,11 @@ def refused(refusal: Refusal) -> Complete:
 
 def question(view: QuestionView, reader: str) -> Complete:
     """A question as its asker or its addressee reads it."""
-    return _complete(_summary(view), msgspec.json.encode(_out(view, reader)))
+    return _complete(_summary(view), _ENCODE(_out(view, reader)))
 
 
-def _out(view: QuestionView, reader: str) -> QuestionOut:
+def _out(view: QuestionView, reader: str, *, in_message: bool = False) -> QuestionOut:
+    """``in_message``: without what the message says already."""
     is_open = view.status == "open"
     told = is_open and view.addressee == reader
     return QuestionOut(
@@ -97,8 +99,8 @@ def _out(view: QuestionView, reader: str) -> QuestionOut:
         content=view.content if view.status == "answered" else msgspec.UNSET,
         ended_by="" if is_open else view.ended_by,
         reason=view.reason,
-        asker=view.asker if told else "",
-        message=view.message if told else "",
+        asker=view.asker if told and not in_message else "",
+        message=view.message if told and not in_message else "",
         schema=view.schema if told else msgspec.UNSET,
         deadline=view.deadline if told else "",
     )
@@ -136,7 +138,7 @@ def nothing(after: int | None, elicited: Sequence[Elicited], *, has_more: bool =
 
 
 def _both(out: MessagesOut) -> Complete:
-    encoded = msgspec.json.encode(out)
+    encoded = _ENCODE(out)
     return _complete(encoded.decode(), encoded)
 
 
@@ -150,13 +152,8 @@ def _message(item: Item, reader: str) -> MessageOut:
         metadata=item.metadata,
         timestamp=item.timestamp,
         reply_to=item.reply_to,
-        question=msgspec.UNSET if item.question is None else _told(item.question, reader),
+        question=msgspec.UNSET if item.question is None else _out(item.question, reader, in_message=True),
     )
-
-
-def _told(view: QuestionView, reader: str) -> QuestionOut:
-    """The question of a message, without what the message says already."""
-    return msgspec.structs.replace(_out(view, reader), message="", asker="")
 
 
 def sent(view: SentView) -> Complete:
