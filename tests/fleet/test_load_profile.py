@@ -4,9 +4,11 @@ import math
 
 import pytest
 
+from crossfade.fleet.dice import Dice
 from crossfade.fleet.load.feasible import Machine, of_this_machine, plan
 from crossfade.fleet.load.profile import Phase, Profile, ProfileError, check
-from crossfade.fleet.model import MODELS
+from crossfade.fleet.load.run import drain_seconds
+from crossfade.fleet.model import MODELS, AgentModel
 
 BIG = Machine(descriptors=20_000, ports=28_232, free_mib=8_000)
 
@@ -116,3 +118,10 @@ def test_this_machine_can_be_looked_at() -> None:
 def test_askers_read_the_end_in_their_mailbox_when_waiting_would_take_too_many_lines() -> None:
     assert not of(rate=900).ends_by_mail
     assert of(rate=900, model=MODELS["assistant"]).ends_by_mail
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
+def test_nothing_counts_as_lost_before_agents_that_were_busy_for_long_have_had_their_time(model: AgentModel) -> None:
+    dice = Dice(1)
+    slowest = max(model.work(dice) + model.think(dice) for _ in range(20_000))
+    assert drain_seconds(of(model=model)) >= slowest + 30.0

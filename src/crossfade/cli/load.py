@@ -58,7 +58,7 @@ class Asked:
 class Manner:
     """How they behave and connect."""
 
-    model: Annotated[str, Parameter(help="attentive, service or assistant: see --list.")] = "attentive"
+    model: Annotated[str, Parameter(help="attentive, service, assistant or visitor: see --list.")] = "attentive"
     think_seconds: Annotated[float | None, Parameter(help="Mean time for one question; not part of answer_ms.")] = None
     carrier: Annotated[str, Parameter(help="On elicitation: attend, unchanged or stream.")] = "attend"
     processes: Annotated[int, Parameter(help="Load processes; 0: as many as needed, at least two.")] = 0

@@ -14,6 +14,9 @@ import msgspec
 
 from crossfade.fleet.dice import Dice
 
+LONGEST_MEANS: Final = 12.0
+"""Of an exponential distribution, 6 in a million are longer than so many means."""
+
 
 class AgentModel(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of agent. Durations are means of exponential distributions, 0 is exactly 0."""
@@ -36,6 +39,11 @@ class AgentModel(msgspec.Struct, frozen=True, kw_only=True):
         """Share of its time in which an agent to whom nothing is addressed hears nothing."""
         return self.work_seconds / (self.work_seconds + self.poll_timeout_seconds)
 
+    @property
+    def longest_seconds(self) -> float:
+        """Longer than this an agent is away, and thinks about a question, less than once in 100,000 times."""
+        return LONGEST_MEANS * (self.think_seconds + self.work_seconds)
+
     def think(self, dice: Dice) -> float:
         """Draw how long one question takes, in seconds."""
         return dice.gap(self.think_seconds) if self.think_seconds else 0.0
@@ -53,4 +61,12 @@ ASSISTANT: Final = AgentModel(
     work_seconds=20.0,
 )
 SERVICE: Final = AgentModel(name="service", help="A program: answers in 50 ms, is never away.", think_seconds=0.05)
-MODELS: Final = {model.name: model for model in (ATTENTIVE, ASSISTANT, SERVICE)}
+VISITOR: Final = AgentModel(
+    name="visitor",
+    help="Looks in between its own work: thinks 0.5 s, works 5 s, and waits 5 s at most.",
+    think_seconds=0.5,
+    work_seconds=5.0,
+    poll_timeout_seconds=5,
+    attend_wait_seconds=5,
+)
+MODELS: Final = {model.name: model for model in (ATTENTIVE, ASSISTANT, SERVICE, VISITOR)}

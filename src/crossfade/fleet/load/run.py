@@ -42,6 +42,7 @@ SETTLE_SECONDS: Final = 1.0
 AFTER_SECONDS: Final = 1.0
 """At the end, before the hub's memory is read a last time."""
 DRAIN_SECONDS: Final = 60.0
+"""At the end, for what is open, beyond the time that agents of the model may be away and think."""
 HALT_SECONDS: Final = 5.0
 """After Ctrl-C, for what is open."""
 ATTACH_SECONDS: Final = 60.0
@@ -96,6 +97,11 @@ async def run_load(settings: Settings, stop: asyncio.Event, watch: Watch, kill: 
         kill.clear()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def drain_seconds(profile: Profile) -> float:
+    """How long a question may take to its end before it counts as lost: its addressee may have just begun to work."""
+    return DRAIN_SECONDS + profile.model.longest_seconds
 
 
 @asynccontextmanager
@@ -217,7 +223,7 @@ class _Run:
             self._look("questions", max(0.0, min(1.0, at / seconds)))
             await asyncio.sleep(LOOK_SECONDS)
         self._gauge.end_of_schedule()
-        await self._drain("ends come in", DRAIN_SECONDS)
+        await self._drain("ends come in", drain_seconds(self._profile))
 
     async def _drain(self, what: str, patience_seconds: float) -> None:
         """Until nothing is open; what is still open after a while is told by the account."""
