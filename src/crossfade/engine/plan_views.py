@@ -1,7 +1,7 @@
 """What is handed to the plans and got back: plain data, like engine/requests.py."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -25,6 +25,16 @@ class ReadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 PlanReader = Callable[[str, str], ReadPlan | Refusal]
 """Text and the name of its file to a plan, or the first thing that is wrong with its line and column."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest plan and all that its gates say; nothing is copied."""
+
+    state: stages.State
+    said: tuple[Said, ...]
+    """None before the first plan."""
+    fired: Mapping[str, int]
+    """Trigger → how often one of that name fired, in all plans of the log."""
 
 
 class GateView(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,16 @@ from crossfade.engine.facts import Facts
 from crossfade.engine.measuring import Measuring
 from crossfade.engine.migration import Migration
 from crossfade.engine.plan_story import story_of
-from crossfade.engine.plan_views import GateStory, GateView, PlanReader, PlanView, ReadPlan, gate_view, plan_view
+from crossfade.engine.plan_views import (
+    GateStory,
+    GateView,
+    PlanReader,
+    PlanView,
+    ReadPlan,
+    Standing,
+    gate_view,
+    plan_view,
+)
 from crossfade.engine.streams import recorded
 from crossfade.engine.views.instants import iso
 
@@ -125,6 +134,12 @@ class Planning:
     def gates(self) -> list[GateView] | Refusal:
         """Every gate, trigger and comparison as it stands."""
         return [gate_view(said) for said in self._said(self._fresh())] if self._view.state.number else []
+
+    def standing(self) -> Standing:
+        """The newest plan and its verdicts, judged anew only where there is new evidence: for who asks all the time."""
+        state = self._view.state
+        said = self._said(self.driving.reading()) if state.number else ()
+        return Standing(state=state, said=said, fired=self._view.fired)
 
     async def gate(self, name: str) -> GateStory | Refusal:
         """One of them with its story."""

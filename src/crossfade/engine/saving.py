@@ -106,6 +106,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     reviews: list[bytes]
     runs: list[tuple[str, str, Instant]]
     watch: watching.Saved | None
+    fired: dict[str, int]
+    """Of the plans' triggers."""
     measures: dict[str, Any]
     measured: bytes
     """``Kept`` of the measurements."""
@@ -138,6 +140,7 @@ def dump(streams: Streams, views: Views, ends: dict[Shard, tuple[Sequence, bytes
         reviews=[_json(review) for review in consent.reviews.values()],
         runs=[(entry.run_id, entry.created_by, entry.changed_at) for entry in views.runs.values()],
         watch=None if views.plan.watch is None else views.plan.watch.dump(),
+        fired=dict(views.plan.fired),
         measures=_measures(views.measures),
         measured=_json(views.measurements.kept),
         blocks=[encode(block) for block in views.measurements.recent],
@@ -178,6 +181,7 @@ def fill(saved: Saved, streams: Streams, views: Views) -> None:
         views.plan.state = slots[stages.STREAM].state
         views.plan.watch = watching.Watch(views.plan.state.number, views.plan.state.plan)
         views.plan.watch.fill(saved.watch)
+    views.plan.fired.update(saved.fired)
     _fill_measures(saved.measures, views.measures)
     views.measurements.kept = msgspec.json.decode(saved.measured, type=Kept)
     for block in saved.blocks:

@@ -17,10 +17,14 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from crossfade.core import stages
 from crossfade.core.decider import Refusal
+from crossfade.core.gates import Verdict
 from crossfade.core.values import Channel
 from crossfade.engine.hub import Hub
 from crossfade.engine.measures import Histogram, Measures
+from crossfade.engine.plan_views import Standing
+from crossfade.engine.requests import RolloutView
 from crossfade.inbound import auth, errors
 from crossfade.inbound.api.routes import OPERATE
 from crossfade.inbound.asgi import Receive, Scope, Send, Streams
@@ -35,6 +39,10 @@ WAKE_LEVEL: Final[Mapping[str, str]] = {
     Channel.CONSOLE: "opened",
 }
 """How a question reached its addressee's attention: asked in its own dialog, pushed, fetched, or looked at."""
+
+
+STATUSES: Final = tuple(one for one in stages.Status if one is not stages.Status.ABSENT)
+"""That a plan can be in."""
 
 
 class HubCollector(Collector):
@@ -53,6 +61,7 @@ class HubCollector(Collector):
         yield from _questions(measures)
         yield from _waits(measures)
         yield from _rollout(self._hub)
+        yield from _plan(self._hub.plans.standing(), self._hub.rollout())
         yield _gauge("agents_present", "Agents heard from within their lease.", measures.agents_present)
         yield _gauge("streams_open", "Event streams that are open.", measures.streams_open)
         yield _counter("streams_cut", "Event streams cut because the reader was too slow.", measures.streams_cut)
@@ -127,6 +136,54 @@ def _rollout(hub: Hub) -> Iterator[Metric]:
     agents.add_metric(["elicitation"], view.agents_on_elicitation)
     agents.add_metric(["polling"], view.agents - view.agents_on_elicitation)
     yield agents
+
+
+def _plan(standing: Standing, rollout: RolloutView) -> Iterator[Metric]:
+    """Of the newest plan; no samples before the first."""
+    state = standing.state
+    held = state.hold is not None
+    for name, text, value in (
+        ("stage", "Stage that the plan is at, or ended at; 0 before the first.", state.stage + 1),
+        ("stages", "Stages that it has.", len(state.plan.stages)),
+        ("share_wanted", "Share of its stage while it drives; 0 after it went back.", _wanted(state, rollout.share)),
+        ("share_achieved", "Share of weight on the elicitation lane.", rollout.achieved),
+        ("held", "1 while it holds.", int(held)),
+    ):
+        family = GaugeMetricFamily(f"crossfade_plan_{name}", text, labels=["plan"])
+        if state.number:
+            family.add_metric([state.plan.name], value)
+        yield family
+    status = [(state.plan.name, str(state.status))]
+    yield _one_hot("plan_status", "1 for how the plan is.", "plan", "status", status, STATUSES)
+    verdicts = [(said.name, said.verdict) for said in standing.said]
+    text = "1 for what the gate, trigger or comparison says; of a trigger, passed is quiet and failed is fired."
+    yield _one_hot("gate_verdict", text, "gate", "verdict", verdicts, tuple(Verdict))
+    for name, text in (("log_evidence", "Logarithm of its E-value."), ("log_threshold", "Of the one that decides.")):
+        family = GaugeMetricFamily(f"crossfade_gate_{name}", text, labels=["gate"])
+        for said in standing.said:
+            number = getattr(said, name)
+            if number is not None:
+                family.add_metric([said.name], number)
+        yield family
+    text = "Times a trigger made a plan go back, or hold until somebody looks."
+    yield _counters("triggers_fired", text, ["trigger"], standing.fired)
+
+
+def _wanted(state: stages.State, share: float) -> float:
+    if state.live:
+        return state.share
+    return 0.0 if state.back is not None else share
+
+
+def _one_hot(
+    name: str, text: str, key: str, label: str, found: list[tuple[str, str]], words: tuple[str, ...]
+) -> Metric:
+    """Each of the words for each key: 1 for the one that it has."""
+    family = GaugeMetricFamily(f"crossfade_{name}", text, labels=[key, label])
+    for one, value in found:
+        for word in words if one else ():
+            family.add_metric([one, word], int(word == value))
+    return family
 
 
 def _collector(pauses: Pauses) -> Iterator[Metric]:
