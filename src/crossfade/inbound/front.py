@@ -161,7 +161,8 @@ class Turn:
 
     async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """As in ``Reply``, in one write."""
-        await self._writable()
+        if self.connection.flow.write_paused:
+            await self._writable()
         if self.disconnected:
             return
         self.response_started = True
@@ -173,7 +174,8 @@ class Turn:
 
     async def send(self, message: Message) -> None:
         """As in ``Reply``."""
-        await self._writable()
+        if self.connection.flow.write_paused:
+            await self._writable()
         if self.disconnected:
             return
         if message["type"] == "http.response.start":
@@ -199,7 +201,7 @@ class Turn:
         connection.transport.write(b"".join((STATUS_LINE[status], connection.default_lines(), lines, b"\r\n", body)))
 
     async def _writable(self) -> None:
-        if self.connection.flow.write_paused and not self.disconnected:
+        if not self.disconnected:
             await self.connection.flow.drain()
 
     def _complete(self) -> None:

@@ -291,7 +291,8 @@ class Runner:
             call.disarm()
             if outcome is not None:
                 await call.answer(*dialect.write(call, exchange, plan, outcome))
-                await self._handed_over(call, outcome)
+                if isinstance(outcome, InputRequired):
+                    await self._handed_over(call, outcome)
             elif call.why == "cancelled":
                 await call.answer(200, None if call.stream else _cancelled(exchange))
         except Exception:
@@ -325,9 +326,9 @@ class Runner:
             return UNAVAILABLE
         return outcome
 
-    async def _handed_over(self, call: Running, outcome: Outcome) -> None:
+    async def _handed_over(self, call: Running, outcome: InputRequired) -> None:
         """Abandon what a client was asked for that left before it could read the request."""
-        if isinstance(outcome, InputRequired) and call.stream is not None:
+        if call.stream is not None:
             ending = await call.stream.wait_closed()
             if ending is not Ending.COMPLETE:
                 self._tools.abandon(call.peer, tuple(outcome.requests))
