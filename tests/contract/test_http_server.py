@@ -697,6 +697,7 @@ def test_a_hub_that_frees_as_much_as_it_makes_gathers_no_young_objects() -> None
     old = [[number] for number in range(200_000)]
     policy.start(cast("asyncio.AbstractEventLoop", Loop()))
     young = []
+    gathered = 0
     try:
         for turn in range(40):
             for number in range(2_000):
