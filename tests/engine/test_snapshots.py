@@ -149,7 +149,7 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
         "directory", "measurements", "measures", "plan", "programme", "questions", "runs", "signoffs",
     }  # fmt: skip
     assert set(vars(Measurements())) == {"_slices", "kept", "recent"}
-    assert set(vars(Driven())) == {"state", "watch"}
+    assert set(vars(Driven())) == {"fired", "state", "watch"}
     assert set(saving._measures(Measures())) == set(vars(Measures()))
 
 
