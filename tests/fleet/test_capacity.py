@@ -104,6 +104,14 @@ def test_a_disturbed_point_is_taken_again_and_the_quietest_run_counts(monkeypatc
     assert [profile == second for profile in hub.profiles[3:6]] == [True, True, False], "quiet enough ends it"
 
 
+def test_a_point_that_stays_disturbed_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(monkeypatch)
+    hub.waits = [0.5, 0.31, 0.4, 0.3, 0.3, 0.3]
+    found = hub.measured()
+    assert (len(found.points), len(found.held_out)) == (11, 4)
+    assert "left out, because the hub had to wait for 31%" in found.warnings[0]
+
+
 def test_of_several_runs_the_one_with_the_least_wait_is_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(monkeypatch, warnings=["crowded"])
     runs = iter([(0.5, 10), (0.3, 20), (0.4, 30)])
@@ -115,7 +123,7 @@ def test_of_several_runs_the_one_with_the_least_wait_is_in_the_file(monkeypatch:
         return whole if found is None else msgspec.structs.replace(whole, connections=found[1])
 
     monkeypatch.setattr(campaign.Keeper, "point", point)
-    hub.waits = [0.5, 0.3, 0.4]
+    hub.waits = [0.29, 0.2, 0.25]
     assert hub.measured().points[0].connections == 20
 
 

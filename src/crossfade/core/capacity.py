@@ -2,7 +2,8 @@
 
 Two things are fitted. What a hub *uses* (cores, memory, log writes and bytes, connections) is linear in the agents
 attached and in the questions a second on each lane, with a part that grows with the square root of the rate where
-many at once share a turn or a write. What a hub *can do at most* follows the Universal Scalability Law
+many at once share a turn or a write, and a part for questions that cross from one lane to the other. What a hub
+*can do at most* follows the Universal Scalability Law
 
     X(N) = l N / (1 + s (N - 1) + k N (N - 1))
 
@@ -225,6 +226,9 @@ def _features(resource: str, of: Point | Stage) -> tuple[float, ...]:
         return 1.0, float(of.agents)
     if resource == "memory_mib":
         return 1.0, float(of.agents), old, new
+    crossed = of.questions_per_second * of.elicitation_share * (1 - of.elicitation_share)
+    if resource == "cores":
+        return 1.0, float(of.agents), old, new, crossed, math.sqrt(of.questions_per_second)
     # The more come at once, the more share one turn and one write: grows more slowly than the rate.
     return 1.0, float(of.agents), old, new, math.sqrt(of.questions_per_second)
 
