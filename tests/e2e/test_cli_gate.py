@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,14 @@ def rows(new, old, minutes=300, clusters=20):
             side, rate = ("new", new) if cluster % 2 else ("old", old)
             bad = sum(dice.random() < rate for _ in range(40))
             yield f"2026-01-05T{minute // 60:02}:{minute % 60:02}:00Z,c{cluster},{side},40,{bad}"
+
+
+def test_the_example_that_ships_passes(capsys):
+    examples = Path(__file__).parents[2] / "examples"
+    code = guarded(
+        ["gate", "evaluate", "--spec", str(examples / "gate.yaml"), "--counts", str(examples / "counts.csv")]
+    )
+    assert (code, "proven" in capsys.readouterr().out) == (Exit.OK, True)
 
 
 @pytest.mark.parametrize("kind", SPECS)
