@@ -17,6 +17,8 @@ from crossfade.cli.exits import Exit
 from crossfade.fleet.load.compare import MEASURES
 from tests.kit.process import hub_process
 
+pytestmark = pytest.mark.requirement("P7")
+
 LIMIT_SECONDS = 90
 BOUND = "crossfade.fleet.load.bound"
 WORKER = "crossfade.fleet.load.worker"
