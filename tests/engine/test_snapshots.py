@@ -1,7 +1,9 @@
 """A start from a snapshot is the same as a start without, and a snapshot that does not fit is thrown away."""
 
 import asyncio
+import gc
 import random
+import weakref
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ from crossfade.engine import saving, snapshots
 from crossfade.engine.limits import Limits
 from crossfade.engine.measures import Measures
 from crossfade.engine.projector import Projector, Views
+from crossfade.engine.requests import SendRequest
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.views.directory import Member
@@ -189,6 +192,37 @@ async def test_a_hub_that_starts_from_a_snapshot_reads_only_what_came_since(monk
     await again.clock.advance(11)
     assert ok(await again.hub.question(ana, late.question_id)).status == "expired"
     await again.hub.stop()
+
+
+@run
+async def test_what_a_snapshot_was_folded_in_is_gone_when_it_is_made(monkeypatch):
+    """While it is folded the collector freezes what is there: a cycle in it would never be freed."""
+    shelf = OneShelf()
+    world = await hub_on(MemoryLog(), shelf, seed=1)
+    ana, bo = await world.join("ana"), await world.join("bo")
+    asked = [await world.ask(ana, "bo", deadline_seconds=1_000) for _ in range(5)]
+    ok(await world.answer(bo, asked[0].question_id))
+    await world.hub.send(ana, SendRequest(to=("bo",), body="hello"))
+    born = []
+
+    class Watched(Views):
+        def __init__(self):
+            super().__init__()
+            born.append(weakref.ref(self))
+
+    monkeypatch.setattr(snapshots, "Views", Watched)
+    making = Snapshots(world.log, Limits(), shelf, SHARDS)
+    gc.collect()
+    gc.disable()
+    try:
+        await making.make()
+        await making.make()  # the second one begins with what the first one saved
+        members = [thing for thing in gc.get_objects() if isinstance(thing, Member)]
+        assert [ref() for ref in born] == [None, None]
+        assert len(members) == len(list(world.hub._views.directory)), "nor any of what they held"
+    finally:
+        gc.enable()
+    await world.hub.stop()
 
 
 @pytest.mark.parametrize("fault", ["another release", "cut off", "another log", "longer than the log"])

@@ -6,7 +6,7 @@ a reason that is not a bug. What follows from a record (further commands) is the
 
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from crossfade.core import (
     agents,
@@ -67,21 +67,6 @@ class Projector:
         self.courier: Courier = AT_ONCE
         self._streams = streams
         self._views = views
-        self._folds: dict[str, Callable[[Recorded, Any, Any], None]] = {
-            "agent": self._agent,
-            "certificate": self._certificate,
-            "evidence": _nothing,
-            "mailbox": self._mailbox,
-            "measurement": self._measurement,
-            "message": self._message,
-            "plan": self._plan,
-            "question": self._question,
-            "review": self._review,
-            "rollout": self._rollout,
-            "run": self._run,
-            "signoff": self._signoff,
-            "token": self._token,
-        }
         self.listeners: list[Callable[[Recorded], None]] = []
         """Called after each record is in the views; they must be quick."""
 
@@ -89,7 +74,7 @@ class Projector:
         """Fold ``records`` into the views, then tell the listeners."""
         for record in records:
             before, after = self._streams.evolve(record)
-            self._folds[record.stream.partition("/")[0]](record, before, after)
+            self._FOLDS[record.stream.partition("/")[0]](self, record, before, after)
             for listener in self.listeners:
                 listener(record)
 
@@ -261,6 +246,22 @@ class Projector:
         if mailbox.put(mail):
             self.courier.bring(mailbox.wake, lane)
 
+    def _nothing(self, record: Recorded, before: Any, after: Any) -> None:
+        """Nothing is read of these streams but the streams themselves."""
 
-def _nothing(record: Recorded, before: Any, after: Any) -> None:
-    """Nothing is read of these streams but the streams themselves."""
+    # Not bound to a projector: one that is done with is freed at once, with all that it folded.
+    _FOLDS: ClassVar[dict[str, Callable[[Any, Recorded, Any, Any], None]]] = {
+        "agent": _agent,
+        "certificate": _certificate,
+        "evidence": _nothing,
+        "mailbox": _mailbox,
+        "measurement": _measurement,
+        "message": _message,
+        "plan": _plan,
+        "question": _question,
+        "review": _review,
+        "rollout": _rollout,
+        "run": _run,
+        "signoff": _signoff,
+        "token": _token,
+    }
