@@ -185,7 +185,7 @@ def test_a_storm_brings_every_agent_back_and_loses_nothing(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
-    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "42", "--json")
+    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "66", "--json")
     code, report, _ = loaded(tmp_path, *words)
     assert code == Exit.OK
     assert report["leak"]["low"] <= report["leak"]["per_hour"] <= report["leak"]["high"]
