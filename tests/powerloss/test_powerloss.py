@@ -40,7 +40,7 @@ def test_what_was_acknowledged_survives_every_fault_of_the_disk():
         ("normal", 0, 200, "had reached"),
         ("late", 0, 200, "had reached"),
         ("names", 0, 200, "had reached"),
-        ("index", 0, 0, "leads elsewhere"),
+        ("index", 0, 0, "was not noticed"),
         ("phantom", 3_000, 1_000, "does not open"),
     ],
 )
