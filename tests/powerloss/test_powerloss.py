@@ -41,7 +41,7 @@ def test_what_was_acknowledged_survives_every_fault_of_the_disk():
         ("late", 0, 200, "had reached"),
         ("names", 0, 200, "had reached"),
         ("index", 0, 0, "was not noticed"),
-        ("phantom", 3_000, 1_000, "does not open"),
+        ("phantom", 15_000, 1_000, "does not open"),
     ],
 )
 def test_the_harness_finds_what_is_planted(fault, seed, cases, says):
