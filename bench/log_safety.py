@@ -6,7 +6,7 @@ the log as it is, ``witnessed`` adds signed checkpoints after every 1,000 record
 it. A round is all three; the figure is the median over rounds of each side divided by ``bare``. ``cpu_us`` is the
 processor time of the whole process for an append; on a machine that others use it says more than the rate.
 
-Usage: python bench/log_safety.py [--writers 64 1000] [--rounds 7] [--seconds 1.5] [--folder FOLDER]
+Usage: python -m bench.log_safety [--writers 64 1000] [--rounds 7] [--seconds 1.5] [--folder FOLDER]
 """
 
 import argparse
