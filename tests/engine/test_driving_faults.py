@@ -21,8 +21,9 @@ from crossfade.engine.requests import AnswerRequest
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.signoffs import Entry
 from tests.engine.test_driving import HURT, ended, held, lane
+from tests.kit.faulty import CutLog
 from tests.kit.hub import ROOT, World, ok, refused, run
-from tests.kit.plans import PLAN, CutLog, Driven, Rates, baking, read_plan
+from tests.kit.plans import PLAN, Driven, Rates, baking, read_plan
 
 SMALL = PLAN.replace("  - {share: 50%}\n", "").replace("bake_seconds: 120", "bake_seconds: 60")
 
@@ -40,7 +41,7 @@ async def killed_at(append: int, *, stored: bool, hurt: str) -> tuple[object, bo
     it = await Driven().begin()
     await it.staff()
     await it.die()
-    log = CutLog(it.log, append, stored=stored)
+    log = CutLog(it.log, append, "plan", "rollout", stored=stored)
     await it.begin(log)  # type: ignore[arg-type]
     try:
         await it.accept(SMALL)
@@ -434,7 +435,7 @@ async def test_a_rollback_that_a_crash_cut_short_is_finished_at_the_start_with_n
     it = await baking(stage=1)
     it.fleet.new = HURT["errors"]
     await it.die()
-    log = CutLog(it.log, 1, stored=True)  # the decision is stored, the share 0 is not
+    log = CutLog(it.log, 1, "plan", "rollout", stored=True)  # the decision is stored, the share 0 is not
     await it.begin(log)  # type: ignore[arg-type]
     for _ in range(40):
         await it.clock.advance(1)

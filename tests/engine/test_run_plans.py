@@ -13,8 +13,9 @@ from crossfade.core.values import PROGRAMME
 from crossfade.engine.plan_views import ReadPlan
 from crossfade.engine.run_views import CreateRequest
 from crossfade.engine.streams import recorded
+from tests.kit.faulty import CutLog
 from tests.kit.hub import ROOT, ok, refused, run
-from tests.kit.plans import PLAN, CutLog, Driven, Rates, read_plan
+from tests.kit.plans import PLAN, Driven, Rates, read_plan
 from tests.kit.runs import canonical, phase, sheet
 
 NODE = "ramp/step/drive"
@@ -109,7 +110,7 @@ def test_a_hub_that_dies_on_the_way_has_begun_the_plan_once(append: int, stored:
         it = await Driven().begin()
         await it.staff()
         await it.die()
-        log = CutLog(it.log, append, stored=stored)
+        log = CutLog(it.log, append, "plan", "rollout", stored=stored)
         await it.begin(log)  # type: ignore[arg-type]
         run_id = await create(it)
         for _ in range(20):

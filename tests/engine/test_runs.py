@@ -13,8 +13,9 @@ from crossfade.engine.ports import UnavailableError
 from crossfade.engine.run_views import MigrateRequest, RunView, SkipRequest, WaiveRequest
 from crossfade.engine.runner import Runner
 from crossfade.runsheets import Loaded, load
+from tests.kit.faulty import CutLog
 from tests.kit.hub import ROOT, ok, refused, run
-from tests.kit.runs import ALL, HOUR, SIGNED, CutLog, Procedure, canonical, command, phase, ramp, sheet
+from tests.kit.runs import ALL, HOUR, SIGNED, Procedure, canonical, command, phase, ramp, sheet
 
 OPERATOR = Caller(name=AgentName("op"), kind=Kind.PERSON, scopes=frozenset({Scope.OPERATOR}))
 
@@ -67,7 +68,7 @@ async def killed_at(append: int, *, stored: bool) -> tuple[object, bool]:
     await it.begin()
     await it.staff()
     await it.die()
-    log = CutLog(it.log, append, stored=stored)
+    log = CutLog(it.log, append, "run", stored=stored)
     await it.begin(log)
     made = None
     try:
@@ -178,7 +179,7 @@ async def test_an_irreversible_step_that_nobody_can_look_at_is_never_done_twice(
     await it.staff()
     await it.die()
     once = sheet(phase("one", Step(id="pay", kind="command", run="do pay", irreversible=True, retries=3)))
-    log = CutLog(it.log, 4, stored=False)  # created, taken, begun, and then the outcome is lost
+    log = CutLog(it.log, 4, "run", stored=False)  # created, taken, begun, and then the outcome is lost
     await it.begin(log)
     await it.create(once)
     assert log.cut

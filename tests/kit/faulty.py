@@ -3,10 +3,19 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence as Seq
-from typing import Literal
+from typing import Any, Literal
 
 from crossfade.core.values import Sequence, Shard
-from crossfade.engine.ports import Conflict, FencedError, Result, StoredEvent, Tx, UnavailableError, UnknownOutcomeError
+from crossfade.engine.ports import (
+    Conflict,
+    FencedError,
+    Log,
+    Result,
+    StoredEvent,
+    Tx,
+    UnavailableError,
+    UnknownOutcomeError,
+)
 from crossfade.logs.memory import MemoryLog
 
 Fault = Literal["fine", "unavailable", "fenced", "lost", "stored", "conflict"]
@@ -50,3 +59,27 @@ class FaultyLog(MemoryLog):
                 return [Conflict(*tx.expect[0]) for tx in txs]
             case "fine":
                 return await super().append(shard, txs)
+
+
+class CutLog:
+    """A log that stops for good at the n-th append to such streams, stored or not: the process is dead."""
+
+    def __init__(self, log: Log, append: int, *kinds: str, stored: bool) -> None:
+        self._log, self._left, self._stored = log, append, stored
+        self._kinds = tuple(f"{kind}/" for kind in kinds)
+        self.cut = False
+
+    async def append(self, shard: Any, txs: Any) -> Any:
+        if self.cut:
+            raise UnavailableError("dead")
+        if any(event.stream.startswith(self._kinds) for tx in txs for event in tx.events):
+            self._left -= 1
+        if self._left == 0:
+            self.cut = True
+            if self._stored:
+                await self._log.append(shard, txs)
+            raise UnavailableError("dead")
+        return await self._log.append(shard, txs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)

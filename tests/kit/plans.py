@@ -13,7 +13,7 @@ from crossfade.core.question_events import Exposure
 from crossfade.core.stages import State
 from crossfade.engine.hub import Hub
 from crossfade.engine.plan_views import PlanView, ReadPlan
-from crossfade.engine.ports import Log, UnavailableError
+from crossfade.engine.ports import Log
 from crossfade.engine.run_steps import Work
 from crossfade.engine.tallying import Tallies
 from crossfade.logs.memory import MemoryLog
@@ -128,29 +128,6 @@ class Counted(Tallies):
         super().take()
         now = self.hub._c.dispatcher.now()
         return self.fleet.slices(self.hub, now), (), HubCounts()
-
-
-class CutLog:
-    """A log that stops for good at the n-th append to the programme's shard that is about the plan or the rollout."""
-
-    def __init__(self, log: Log, append: int, *, stored: bool) -> None:
-        self._log, self._left, self._stored = log, append, stored
-        self.cut = False
-
-    async def append(self, shard: Any, txs: Any) -> Any:
-        if self.cut:
-            raise UnavailableError("dead")
-        if any(event.stream.startswith(("plan/", "rollout/")) for tx in txs for event in tx.events):
-            self._left -= 1
-        if self._left == 0:
-            self.cut = True
-            if self._stored:
-                await self._log.append(shard, txs)
-            raise UnavailableError("dead")
-        return await self._log.append(shard, txs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
 
 
 class Driven:

@@ -22,7 +22,7 @@ from crossfade.core.runsheets import (
 )
 from crossfade.core.values import SECOND, Caller, Instant, Scope
 from crossfade.engine.limits import Limits
-from crossfade.engine.ports import Log, UnavailableError
+from crossfade.engine.ports import Log
 from crossfade.engine.requests import AnswerRequest
 from crossfade.engine.run_ports import CheckCall, Count, Finding, StepCall, StepOutcome
 from crossfade.engine.run_steps import Work
@@ -109,29 +109,6 @@ class Outside:
     def work(self, *checks: str, sole: bool = True) -> Work:
         """What a process can do in this world; ``checks`` pass."""
         return Work(steps=self, targets=self, checks=dict.fromkeys(checks, self.check), sole=sole)
-
-
-class CutLog:
-    """A log that stops for good at the n-th append to a run, before or after it is stored: the process is dead."""
-
-    def __init__(self, log: Log, append: int, *, stored: bool) -> None:
-        self._log, self._left, self._stored = log, append, stored
-        self.cut = False
-
-    async def append(self, shard: Any, txs: Any) -> Any:
-        if self.cut:
-            raise UnavailableError("dead")
-        if any(event.stream.startswith("run/") for tx in txs for event in tx.events):
-            self._left -= 1
-        if self._left == 0:
-            self.cut = True
-            if self._stored:
-                await self._log.append(shard, txs)
-            raise UnavailableError("dead")
-        return await self._log.append(shard, txs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
 
 
 class Procedure:
