@@ -226,6 +226,16 @@ def test_a_hold_says_when_it_is_expected_to_settle() -> None:
     ]  # fmt: skip
 
 
+def test_a_hold_that_ends_by_itself_is_looked_at_then() -> None:
+    [held] = stages.decide(MACHINE.after(*BAKING), Hold(cause=Cause.OPERATOR, reason="x"), NOW)  # type: ignore[misc]
+    reading = GRADES["measured"]
+    state = noted(stages.evolve(MACHINE.after(*BAKING), held), reading)  # type: ignore[arg-type]
+    over = Instant(TIMES["soon"] + SECOND)
+    ground = msgspec.structs.replace(GROUNDS["held"], held_until=over)
+    assert next_move(state, reading, ground, TIMES["soon"]) == LookAgain(at=over)
+    assert next_move(state, reading, GROUNDS["held"], TIMES["soon"]) != LookAgain(at=over)
+
+
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause not in stages.STICKY])
 def test_a_hold_whose_cause_is_gone_is_settled_by_itself(cause: Cause) -> None:
     [held] = stages.decide(MACHINE.after(*BAKING), Hold(cause=cause, reason="x"), NOW)  # type: ignore[misc]

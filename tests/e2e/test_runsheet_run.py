@@ -122,9 +122,9 @@ async def ramp(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[
             if view["status"] == "completed":
                 break
             # The second kill mostly meets open sign-offs; where they are answered between two looks, what follows them.
-            for place in ("canary/step/soak", "full/"):
-                if str(view["node"]).startswith(place) and place not in killed:
-                    killed.add(place)
+            for beginning in ("canary/step/soak", "full/"):
+                if str(view["node"]).startswith(beginning) and beginning not in killed:
+                    killed.add(beginning)
                     hub.kill()
             for task in tasks:
                 assert not task.done(), task.exception()

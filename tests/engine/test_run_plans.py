@@ -1,15 +1,16 @@
 """A step of a runsheet lets a plan drive the rollout: begun once, waited for in silence, taken back with the run."""
 
 import hashlib
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
 
 from crossfade.core.records import type_name
 from crossfade.core.runsheets import Freeze, Step, Target
+from crossfade.core.stage_events import Cause
 from crossfade.core.stages import STREAM
-from crossfade.core.values import PROGRAMME
+from crossfade.core.values import PROGRAMME, SECOND
 from crossfade.engine.plan_views import ReadPlan
 from crossfade.engine.run_views import CreateRequest
 from crossfade.engine.streams import recorded
@@ -135,6 +136,50 @@ async def test_a_plan_does_not_begin_in_a_freeze() -> None:
     assert it.state.number == 0
     await it.clock.advance(2 * 3_600)
     assert it.state.number == 1
+    await it.die()
+
+
+@run
+async def test_while_a_run_is_paused_its_plan_raises_nothing_and_goes_on_with_the_run() -> None:
+    it, run_id = await started()
+    await it.until(lambda state: state.status == "baking")
+    share = it.share
+    ok(await it.hub.runs.pause(ROOT, run_id, "lunch"))
+    await it.clock.advance(3_600)
+    assert it.share == share
+    assert it.state.hold is not None
+    assert it.state.hold.reason == f"the rollout is held: the run {run_id} is paused by root: lunch"
+    ok(await it.hub.runs.resume(ROOT, run_id, "back"))
+    assert await settled(it, run_id) == ("completed", False, "back")
+    await it.die()
+
+
+@run
+async def test_a_trigger_takes_the_lanes_back_also_while_its_run_is_paused() -> None:
+    it, run_id = await started()
+    await it.until(lambda state: state.status == "baking")
+    ok(await it.hub.runs.pause(ROOT, run_id, "lunch"))
+    it.fleet.new = Rates(faults=0.5)
+    await it.until(lambda state: state.status == "rolled_back")
+    assert it.share == 0.0
+    await it.die()
+
+
+@run
+async def test_a_plan_under_way_raises_nothing_in_a_freeze_of_its_run() -> None:
+    it = await Driven().begin()
+    midnight = datetime(2027, 1, 16, tzinfo=UTC).timestamp()
+    await it.clock.advance(midnight - 200 - it.clock.now() / SECOND)
+    await it.staff()
+    run_id = await create(it, freezes=(Freeze(id="audit", start=date(2027, 1, 16), end=date(2027, 1, 16)),))
+    await it.until(lambda state: state.status == "baking")
+    await it.until(lambda state: state.hold is not None and state.hold.cause is Cause.OPERATOR)
+    assert it.state.hold is not None
+    assert it.state.hold.reason == f"the rollout is held: the run {run_id} is in the freeze audit"
+    assert it.hub.plans.driving.ground().held_until == (midnight + 86_400) * SECOND
+    share = it.share
+    await it.clock.advance(1_200)  # long enough to prove the gates
+    assert it.share == share
     await it.die()
 
 

@@ -55,6 +55,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     held: bool = False
     held_reason: str = ""
+    held_until: Instant | None = None
+    """When that is over by itself; None if somebody has to end it."""
     refused: str = ""
     """Why the rollout did not take the share when it was tried last; empty if it did."""
     baseline: Said | None = None
@@ -317,4 +319,6 @@ def _later(state: State, reading: Reading, ground: Ground, now: Instant) -> Look
     ends = [] if state.hold is None or state.hold.overdue else [state.hold.deadline]
     if state.status in MOVED and not stale(state, reading, ground, now):
         ends.append(_stale_at(state, reading, ground))
+    if ground.held_until is not None:
+        ends.append(ground.held_until)
     return LookAgain(at=min(ends)) if ends else None

@@ -42,6 +42,7 @@ from crossfade.engine.facts import Facts
 from crossfade.engine.measuring import IDLE_SECONDS, Measuring
 from crossfade.engine.migration import Migration
 from crossfade.engine.ports import LogError
+from crossfade.engine.views.runs import standstill
 
 ACTOR: Final = "plan"
 """By whom the log says a plan moved the rollout."""
@@ -84,7 +85,7 @@ class Driving:
         elif isinstance(record.event, BlockRecorded):
             if self._view.state.status in stages.MOVED and self.reading().fired is not None:
                 self._take_back()
-        elif kind != "plan":
+        elif kind not in ("plan", "run"):
             return
         if self._busy:
             self._wake()
@@ -155,8 +156,10 @@ class Driving:
         """The rollout as it stands, and what else a plan depends on."""
         rollout = self._c.views.programme.rollout
         check = self._c.views.measurements.kept.check_seconds
+        still, until = ("", None) if rollout.held else standstill(self._c.views.runs, self._c.clock.now())
         return Ground(
-            share=rollout.share, epoch=rollout.epoch, held=rollout.held, held_reason=rollout.held_reason,
+            share=rollout.share, epoch=rollout.epoch,
+            held=rollout.held or bool(still), held_reason=rollout.held_reason or still, held_until=until,
             refused=self._refused, baseline=self._baseline(), looked_at=self._measuring.looked_at,
             stale_seconds=STALE_CHECKS * check, idle_seconds=IDLE_SECONDS, moved=self._moved,
         )  # fmt: skip

@@ -5,6 +5,7 @@ Rules
 1. The plan's text is part of the runsheet, so a run is bound to it by the runsheet's digest; ``digest`` in the args
    binds it to the values as well.
 2. A run begins a plan under its lease, and then only looks: who drives is the plan alone, and the run writes nothing.
+   While the run is paused, or in a freeze, its plan holds; its triggers go on.
 3. Whatever was begun and is live, or has ended since, is this step's own; it is never begun twice. What is so already
    is done.
 """
