@@ -1,12 +1,14 @@
-"""How long the command line takes to say something: medians of processes, printed, never asserted.
+"""How long the command line takes to say something, in processes of its own, beside an interpreter that does nothing.
 
-Usage: cli_start.py [RUNS]     beside each command, the same interpreter doing nothing.
+Usage: python -m bench.cli_start [--rounds 15] [--json]
 """
 
-import statistics
+import argparse
 import subprocess
 import sys
 import time
+
+from bench.found import Found, Measured
 
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
@@ -27,16 +29,19 @@ def seconds(words: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def main(runs: int) -> None:
+def main() -> None:
     """Run the commands in turn, so that a busy moment is shared by all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
     found: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(runs):
+    for _ in range(options.rounds):
         for name, words in COMMANDS.items():
-            found[name].append(seconds(words))
-    for name, times in found.items():
-        middle, worst = statistics.median(times) * 1000, max(times) * 1000
-        print(f"{name:30} median {middle:5.0f} ms   worst {worst:5.0f} ms   n {runs}")
+            found[name].append(seconds(words) * 1_000)
+    measured = tuple(Measured(name=f"`{name}`", unit="ms", each=tuple(times)) for name, times in found.items())
+    Found(measured=measured).show(as_json=options.json)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    main()

@@ -6,7 +6,7 @@ and bytes of each event, one write and one fdatasync a batch, on a thread, witho
 index or any check. ``--frame fields`` gives it all that the caller hands over (stream, type, at,
 actor, cause, key, payload), ``--frame payload`` the payload alone. Both use the same committer.
 
-Usage: python bench/log_append.py [--writers 64 1000] [--rounds 5] [--seconds 2] [--keys random|ordered]
+Usage: python -m bench.log_append [--writers 64 1000] [--rounds 5] [--seconds 2] [--keys random ordered]
        [--frame fields|payload] [--preload RECORDS] [--folder FOLDER] [--json]
 
 ``--keys ordered`` gives keys that begin with a counter, as time-ordered ids do. ``--preload`` starts
@@ -16,9 +16,7 @@ with a log of so many records. The file system under ``--folder`` must be a disk
 import argparse
 import asyncio
 import itertools
-import json
 import os
-import shutil
 import statistics
 import struct
 import tempfile
@@ -28,11 +26,15 @@ import zlib
 from pathlib import Path
 from queue import SimpleQueue
 
+from bench.found import Found, Measured, Ratio
+from bench.targets import scratch
 from crossfade.core.values import SPACE, Instant, StreamName
 from crossfade.engine.ports import Committed, NewEvent, Tx
 from crossfade.logs.sqlite import open_sqlite
 
 PAYLOAD = os.urandom(500)
+WANTED = {64: 0.65, 1_000: 0.55}
+"""Appends beside the file's, by writers."""
 
 
 def payload(_tx, event):
@@ -141,34 +143,40 @@ async def preload(log, records, ordered):
         await log.append(SPACE, list(itertools.islice(source, 2_000)))
 
 
-async def compare(options, folder, writers):
-    """Rounds of file, log, file: the ratio of each round is against the mean of the files around it."""
-    rows = []
-    log = open_sqlite(folder / f"log-{writers}")
-    await preload(log, options.preload, options.keys == "ordered")
+async def compare(options, folder, writers, keys):
+    """Rounds of file, log, file: what the log did, beside the mean of the files around it."""
+    rows, ordered = [], keys == "ordered"
+    log = open_sqlite(folder / f"log-{writers}-{keys}")
+    await preload(log, options.preload, ordered)
     for number in range(options.rounds):
         files = []
         for side in ("before", "after"):
-            file = FileLog(folder / f"file-{writers}-{number}-{side}", options.frame)
+            file = FileLog(folder / f"file-{writers}-{keys}-{number}-{side}", options.frame)
             if side == "after":
-                ours = await measure(log, writers, options.seconds, options.keys == "ordered")
-            files.append(await measure(file, writers, options.seconds / 2, options.keys == "ordered"))
+                ours = await measure(log, writers, options.seconds, ordered)
+            files.append(await measure(file, writers, options.seconds / 2, ordered))
             await file.close()
-        rate = statistics.mean(file[0] for file in files)
-        cpu_us = statistics.mean(file[3] for file in files)
-        row = {"file": rate, "log": ours[0], "ratio": ours[0] / rate, "p50_ms": ours[1], "p99_ms": ours[2]}
-        rows.append(row | {"file_cpu_us": cpu_us, "log_cpu_us": ours[3], "cpu_ratio": cpu_us / ours[3]})
-    head = await log.head(SPACE)
+        rate, cpu_us = (statistics.mean(file[place] for file in files) for place in (0, 3))
+        rows.append({"file": rate, "log": ours[0], "p99_ms": ours[2], "file_us": cpu_us, "log_us": ours[3]})
     await log.close()
-    return {
-        "writers": writers,
-        "keys": options.keys,
-        "frame": options.frame,
-        "records_at_end": head.sequence,
-        "rounds": len(rows),
-        **{name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]},
-        "ratios": [round(row["ratio"], 2) for row in rows],
-    }
+    return rows
+
+
+def shown(rows, writers, keys):
+    """Figures and ratios of one number of writers."""
+    about, least = f"{writers:,} writers, {keys} keys", WANTED.get(writers)
+    units = {"file": "appends/s", "log": "appends/s", "p99_ms": "ms", "file_us": "µs", "log_us": "µs"}
+    names = {"file": "file", "log": "log", "p99_ms": "log, p99", "file_us": "file, CPU", "log_us": "log, CPU"}
+    measured = [
+        Measured(name=f"{about}, {names[field]}", unit=unit, each=tuple(row[field] for row in rows))
+        for field, unit in units.items()
+    ]
+    rate, cpu = (row["log"] / row["file"] for row in rows), (row["file_us"] / row["log_us"] for row in rows)
+    ratios = [
+        Ratio(name=f"{about}, log / file, by rate", each=tuple(rate), least=least),
+        Ratio(name=f"{about}, log / file, by CPU", each=tuple(cpu)),
+    ]
+    return measured, ratios
 
 
 def main():
@@ -176,22 +184,21 @@ def main():
     parser.add_argument("--writers", type=int, nargs="+", default=[64, 1000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--keys", choices=("random", "ordered"), default="random")
+    parser.add_argument("--keys", choices=("random", "ordered"), nargs="+", default=["random", "ordered"])
     parser.add_argument("--frame", choices=("fields", "payload"), default="fields")
     parser.add_argument("--preload", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bench-log-", dir=options.folder))
-    try:
-        for writers in options.writers:
-            found = asyncio.run(compare(options, folder, writers))
-            if options.json:
-                print(json.dumps(found), flush=True)
-            else:
-                print("  ".join(f"{name} {value}" for name, value in found.items()), flush=True)
-    finally:
-        shutil.rmtree(folder)
+    measured, ratios = [], []
+    with tempfile.TemporaryDirectory(prefix="append-", dir=options.folder or scratch()) as place:
+        for keys in options.keys:
+            for writers in options.writers:
+                rows = asyncio.run(compare(options, Path(place), writers, keys))
+                more = shown(rows, writers, keys)
+                measured += more[0]
+                ratios += more[1]
+    Found(measured=tuple(measured), ratios=tuple(ratios)).show(as_json=options.json)
 
 
 if __name__ == "__main__":

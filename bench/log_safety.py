@@ -6,19 +6,18 @@ the log as it is, ``witnessed`` adds signed checkpoints after every 1,000 record
 it. A round is all three; the figure is the median over rounds of each side divided by ``bare``. ``cpu_us`` is the
 processor time of the whole process for an append; on a machine that others use it says more than the rate.
 
-Usage: python -m bench.log_safety [--writers 64 1000] [--rounds 7] [--seconds 1.5] [--folder FOLDER]
+Usage: python -m bench.log_safety [--writers 64 1000] [--rounds 7] [--seconds 1.5] [--folder FOLDER] [--json]
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
-import shutil
-import statistics
 import tempfile
 from pathlib import Path
 
+from bench.found import Found, Measured, Ratio
 from bench.log_append import measure
+from bench.targets import scratch
 from crossfade.core.values import SPACE
 from crossfade.engine import witnessing
 from crossfade.engine.ports import Checkpoint
@@ -29,6 +28,8 @@ from crossfade.outbound.host import HostClock
 from crossfade.outbound.signing import Ed25519Signer
 
 SIDES = ("bare", "chain", "witnessed")
+WANTED = 0.9
+"""Of the rate without chain and checkpoints."""
 NO_CHAIN = bytes(32)
 
 
@@ -72,37 +73,47 @@ async def one(folder, side, writers, seconds):
     return rate, p50_ms, p99_ms, kept, cpu_us
 
 
+def rounds(options, writers):
+    """Every side once a round, in an order that rotates."""
+    found = []
+    for number in range(options.rounds):
+        one_round = {}
+        for side in SIDES[number % 3 :] + SIDES[: number % 3]:
+            with tempfile.TemporaryDirectory(prefix="safety-", dir=options.folder or scratch()) as place:
+                one_round[side] = asyncio.run(one(Path(place), side, writers, options.seconds))
+        found.append(one_round)
+    return found
+
+
+def shown(found, writers):
+    """Figures and ratios of one number of writers."""
+    measured, ratios = [], []
+    for side in SIDES:
+        for place, what, unit in ((0, "", "appends/s"), (2, ", p99", "ms"), (4, ", CPU", "µs")):
+            each = tuple(one_round[side][place] for one_round in found)
+            measured.append(Measured(name=f"{writers:,} writers, {side}{what}", unit=unit, each=each))
+    for side in SIDES[1:]:
+        rate = tuple(one_round[side][0] / one_round["bare"][0] for one_round in found)
+        cpu = tuple(one_round["bare"][4] / one_round[side][4] for one_round in found)
+        ratios.append(Ratio(name=f"{writers:,} writers, {side} / bare, by rate", each=rate, least=WANTED))
+        ratios.append(Ratio(name=f"{writers:,} writers, {side} / bare, by CPU", each=cpu))
+    return measured, ratios
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--writers", type=int, nargs="+", default=[64, 1000])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.5)
-    parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    measured, ratios = [], []
     for writers in options.writers:
-        rounds = []
-        for number in range(options.rounds):
-            sides = SIDES[number % 3 :] + SIDES[: number % 3]
-            found = {}
-            for side in sides:
-                folder = Path(tempfile.mkdtemp(prefix="bench-safety-", dir=options.folder))
-                try:
-                    found[side] = asyncio.run(one(folder, side, writers, options.seconds))
-                finally:
-                    shutil.rmtree(folder)
-            rounds.append(found)
-        middle = {side: round(statistics.median(found[side][0] for found in rounds)) for side in SIDES}
-        ratios = {
-            side: round(statistics.median(found[side][0] / found["bare"][0] for found in rounds), 3)
-            for side in SIDES[1:]
-        }
-        p99_ms = {side: round(statistics.median(found[side][2] for found in rounds), 2) for side in SIDES}
-        kept = statistics.median(found["witnessed"][3] for found in rounds)
-        cpu_us = {side: round(statistics.median(found[side][4] for found in rounds), 2) for side in SIDES}
-        cpu = {side: round(statistics.median(one["bare"][4] / one[side][4] for one in rounds), 3) for side in SIDES[1:]}
-        found = {"writers": writers, "appends_per_second": middle, "ratio_to_bare": ratios, "p99_ms": p99_ms}
-        found |= {"checkpoints": kept, "cpu_us": cpu_us, "bare_cpu_to_cpu": cpu}
-        print(json.dumps(found), flush=True)
+        more = shown(rounds(options, writers), writers)
+        measured += more[0]
+        ratios += more[1]
+    Found(measured=tuple(measured), ratios=tuple(ratios)).show(as_json=options.json)
 
 
 if __name__ == "__main__":

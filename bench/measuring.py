@@ -1,6 +1,6 @@
 """What measuring costs: CPU of a question asked, delivered to an open wait and answered, with and without it.
 
-    .venv/bin/python bench/measuring.py [--rounds 2000] [--repeats 9]
+    python -m bench.measuring [--questions 2000] [--rounds 9] [--json]
 
 One process, log in memory, so that as little as possible hides the difference. CPU time, not wall time. ``none``
 replaces every hook by nothing, as if it had never been written; ``off`` is a hub that measures nothing; ``on`` one
@@ -9,12 +9,12 @@ that measures a baseline. Prints the median of the repeats, which alternate.
 
 import argparse
 import asyncio
-import statistics
 import time
 from unittest.mock import patch
 
 import msgspec
 
+from bench.found import Found, Measured, Ratio
 from crossfade.core.values import AgentName, Caller, Channel, Kind, Scope
 from crossfade.engine.hub import Hub
 from crossfade.engine.limits import Limits
@@ -73,20 +73,23 @@ def once(count: int, how: str) -> float:
 
 
 def main() -> None:
-    """Print a line for each way."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=2_000)
-    parser.add_argument("--repeats", type=int, default=9)
+    """Measure the three in turns."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     found: dict[str, list[float]] = {"none": [], "off": [], "on": []}
-    once(given.rounds // 4, "on")
-    for _ in range(given.repeats):
+    once(given.questions // 4, "on")
+    for _ in range(given.rounds):
         for how, times in found.items():
-            times.append(once(given.rounds, how))
-    base = statistics.median(found["none"])
-    for how, times in found.items():
-        middle = statistics.median(times)
-        print(f"{how:5} {middle:7.1f} us a question  {middle / base - 1:+.1%}  (lowest {min(times):.1f})")
+            times.append(once(given.questions, how))
+    measured = tuple(Measured(name=f"a question, {how}", unit="µs", each=tuple(each)) for how, each in found.items())
+    ratios = tuple(
+        Ratio(name=f"{how} / none", each=tuple(a / b for a, b in zip(found[how], found["none"], strict=True)))
+        for how in ("off", "on")
+    )
+    Found(measured=measured, ratios=ratios).show(as_json=given.json)
 
 
 if __name__ == "__main__":

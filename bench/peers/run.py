@@ -1,37 +1,34 @@
 """Peers side by side: the same job (ask, deliver, answer, durable) on the hub and on peers from PyPI, in one run.
 
-    python bench/peers/run.py [--rounds 5] [--seconds 2] [--pairs 16] [--environments build/peers]
+    python -m bench.peers.run [--rounds 5] [--seconds 2] [--pairs 16] [--environments build/peers] [--json]
 
 Each peer is installed, pinned, into a virtual environment of its own (made on first use, kept in --environments);
 none is a dependency of this project. Rounds are interleaved and rotate; servers on processor 0, load on processor 1.
-Printed are ratios within each round, as medians with their range. A peer that cannot be installed or run is said so.
+Ratios are taken within each round. A peer that cannot be installed or run is said so.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
 import secrets
-import statistics
 import subprocess
 import sys
 import tempfile
 import venv
 from pathlib import Path
 
+from bench.found import Found, Ratio
+from bench.targets import CALLS, Target, end, load, names_of, reachable, start_ours
+from crossfade.fleet.supervisor import HubProcess, free_port
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from run import Target, reachable, start_ours  # noqa: E402, bench/run.py
-
-from crossfade.fleet.supervisor import HubProcess, free_port  # noqa: E402
-
 SERVING = ("uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0")
 PINS = {
     "fastmcp": ("fastmcp==4.1.2", "apsw==3.54.1.0", "msgspec", *SERVING),
     "a2a": ("a2a-sdk[http-server,sqlite]==1.3.0", *SERVING),
 }
-CALLS = {"ours": HERE.parent / "mcp_calls.py", "fastmcp": HERE.parent / "mcp_calls.py", "a2a": HERE / "a2a_calls.py"}
+OWN_CALLS = {"a2a": HERE / "a2a_calls.py"}
+"""Load programs of peers that do not speak MCP."""
 
 
 def environment(name, folder):
@@ -58,34 +55,28 @@ async def start_peer(name, python, folder, names, children):
     return Target(name, port, child.pid, tokens)
 
 
-async def load(target, chosen, names):
-    """Round trips a second and CPU of the server for each."""
-    work = {
-        "kind": "trips", "port": target.port, "seconds": chosen.seconds, "connections": chosen.pairs,
-        "revision": "2026-07-28", "tokens": target.tokens, "names": names, "core": 1,
-    }  # fmt: skip
-    before = target.cpu_seconds()
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, str(CALLS[target.name]), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(chosen.seconds + 40):
-            out, _ = await child.communicate(json.dumps(work).encode())
-    finally:
-        if child.returncode is None:
-            child.kill()
-    found = json.loads(out or b'{"failed": "nothing said", "done": 0}')
-    if found["failed"] or not found["done"]:
-        raise SystemExit(f"{target.name}: {found}")
-    cpu = (target.cpu_seconds() - before) / found["done"]
-    rate = found["done"] / found["seconds"]
-    print(f"  {target.name}: {rate:,.0f}/s, {cpu * 1e6:,.0f} µs", file=sys.stderr, flush=True)
-    return {"rate": rate, "cpu": cpu}
+async def rounds(targets, chosen, names):
+    """Server → one measurement a round."""
+    found = {target.name: [] for target in targets}
+    work = {"kind": "trips", "seconds": chosen.seconds, "connections": chosen.pairs, "revision": "2026-07-28"}
+    for number in range(chosen.rounds):
+        shift = number % len(targets)
+        for target in targets[shift:] + targets[:shift]:
+            one = await load(target, work | {"names": names}, OWN_CALLS.get(target.name, CALLS))
+            found[target.name].append(one)
+    return found
 
 
-def ratio(ours, theirs, what):
-    each = sorted(a[what] / b[what] for a, b in zip(ours, theirs, strict=True))
-    return f"{statistics.median(each):.1f} ({each[0]:.1f}-{each[-1]:.1f})"
+def summary(found, missing):
+    """Ratios only: a peer's own figures belong to nobody's machine."""
+    ratios = []
+    for name in (name for name in found if name != "ours"):
+        pairs = list(zip(found["ours"], found[name], strict=True))
+        rate, cpu = (a["per_s"] / b["per_s"] for a, b in pairs), (b["cpu_us"] / a["cpu_us"] for a, b in pairs)
+        ratios.append(Ratio(name=f"ours / {PINS[name][0]}, by rate", each=tuple(rate)))
+        ratios.append(Ratio(name=f"ours / {PINS[name][0]}, by CPU", each=tuple(cpu)))
+    said = tuple(f"{PINS[name][0]} could not be run: {why}" for name, why in missing.items())
+    return Found(ratios=tuple(ratios), said=said)
 
 
 async def main():
@@ -93,9 +84,10 @@ async def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--environments", type=Path, default=HERE.parents[1] / "build" / "peers")
     chosen = parser.parse_args()
-    names = [f"{role}-{number}" for number in range(chosen.pairs) for role in ("asker", "addressee")]
+    names = names_of(chosen.pairs)
     chosen.environments.mkdir(parents=True, exist_ok=True)
     children, missing = [], {}
     with tempfile.TemporaryDirectory(prefix="crossfade-peers-", dir=chosen.environments) as place:
@@ -110,23 +102,11 @@ async def main():
                     missing[name] = str(fault)
             for target in targets:
                 target.pin(0)
-            found = {target.name: [] for target in targets}
-            for number in range(chosen.rounds):
-                shift = number % len(targets)
-                for target in targets[shift:] + targets[:shift]:
-                    found[target.name].append(await load(target, chosen, names))
+            found = await rounds(targets, chosen, names)
         finally:
             await hub.stop()
-            for child in children:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
-    print("| ours to | round trips a second | CPU of the server for one |\n|---|---|---|")
-    for name in (name for name in found if name != "ours"):
-        faster = ratio(found["ours"], found[name], "rate")
-        print(f"| {PINS[name][0]} | {faster} | {ratio(found[name], found['ours'], 'cpu')} |")
-    for name, fault in missing.items():
-        print(f"| {PINS[name][0]} | could not be run: {fault} | |")
+            await end(children)
+    summary(found, missing).show(as_json=chosen.json)
 
 
 if __name__ == "__main__":
