@@ -158,6 +158,7 @@ def test_any_text_is_a_value_or_a_mistake_in_two_lines(text: str) -> None:
         ("a: [" + "1," * NODES_MAX + "]", f"more than {NODES_MAX} values"),
         ("- 1\n", "a.yaml:1:1: a list stands where a section belongs"),
         ("hello\n", "a.yaml:1:1: 'hello' stands where a section belongs"),
+        (HEAD + "phases: [canary]\n", "'canary' stands where a section belongs; write it like {id: …}"),
     ],
 )
 def test_a_trap_is_refused_at_its_place(text: str, problem: str) -> None:

@@ -76,7 +76,8 @@ class Reading:
 
     def _section(self, node: Node, kind: inspect.StructType, path: str) -> object:
         if not isinstance(node, Mapping):
-            return self._wrong("value.kind", path, node.place, f"{_what(node)} stands where a section belongs")
+            hint = f"write it like {{{kind.fields[0].encode_name}: …}}"
+            return self._wrong("value.kind", path, node.place, f"{_what(node)} stands where a section belongs", hint)
         fields = {field.encode_name: field for field in kind.fields}
         found: dict[str, object] = {}
         for entry in node.entries:
