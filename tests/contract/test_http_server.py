@@ -24,6 +24,7 @@ from crossfade.inbound.listeners import AddressInUseError, ListenError
 from crossfade.inbound.server import Server, ServerSettings
 from tests.kit.http_server import (
     HEAD,
+    PATIENCE_SECONDS,
     Echo,
     Fronted,
     code,
@@ -90,7 +91,7 @@ def test_bytes_trickling_in_do_not_extend_the_deadline() -> None:
 @pytest.mark.parametrize("fragment", [b"GET / HTTP/1.1\r\nHo", b"POST / " + HEAD + b"Content-Length: 9\r\n\r\n1"])
 def test_the_deadline_holds_for_the_second_request_of_a_connection(fragment: bytes) -> None:
     async def scenario() -> None:
-        async with serving(Echo(), request_seconds=0.2) as server, connected(server) as client:
+        async with serving(Echo(), request_seconds=1.0) as server, connected(server) as client:
             await client.send(b"GET / " + HEAD + b"\r\n")
             await client.until(b"\r\n\r\n")
             await client.send(fragment)
@@ -103,12 +104,12 @@ def test_a_held_answer_is_not_subject_to_the_deadline() -> None:
     release = asyncio.Event()
 
     async def held(scope: Scope, receive: Receive, send: Send) -> None:
-        asyncio.get_running_loop().call_later(0.4, release.set)
+        asyncio.get_running_loop().call_later(1.5, release.set)
         await release.wait()
         await json_response(send, 200, b"{}")
 
     async def scenario() -> None:
-        async with serving(held, request_seconds=0.1) as server, connected(server) as client:
+        async with serving(held, request_seconds=1.0) as server, connected(server) as client:
             await client.send(b"GET / " + HEAD + b"\r\n")
             assert status(await client.until(b"{}")) == 200
 
@@ -310,7 +311,7 @@ def test_idle_connections_are_kept_a_shorter_time_under_pressure() -> None:
                 await client.send(b"GET / " + HEAD + b"\r\n")
                 await client.until(b"\r\n\r\n")
                 rest = asyncio.ensure_future(client.rest())
-                done, _ = await asyncio.wait({rest}, timeout=0.5)
+                done, _ = await asyncio.wait({rest}, timeout=PATIENCE_SECONDS / 2 if closes else 0.5)
                 assert bool(done) is closes
                 rest.cancel()
 

@@ -113,16 +113,20 @@ def test_everything_that_is_queued_shares_one_sync_whatever_its_shard(folder, mo
     append = database.Database.append
     monkeypatch.setattr(database.Database, "append", lambda self, work: batches.append(work) or append(self, work))  # type: ignore[func-returns-value]
 
+    def occupy(_database):
+        begun.set()
+        return hold.wait(30)
+
     async def check(log):
-        busy = asyncio.ensure_future(log._writer.call(lambda _: hold.wait(30)))
-        await asyncio.sleep(0)
+        busy = asyncio.ensure_future(log._writer.call(occupy))
+        await asyncio.to_thread(begun.wait, 30)  # what is queued from here on, the thread takes together
         tasks = [asyncio.ensure_future(log.append(number % 3, [tx(number, "q/a")])) for number in range(30)]
         await asyncio.sleep(0)
         hold.set()
         results = await asyncio.gather(busy, *tasks)
         assert [result[0].first for result in results[1:]] == [number // 3 + 1 for number in range(30)]
 
-    hold = threading.Event()
+    begun, hold = threading.Event(), threading.Event()
     run(lambda: open_sqlite(folder), check)
     assert len(batches) == 1
     assert {shard: len(txs) for shard, txs in batches[0].items()} == {0: 10, 1: 10, 2: 10}
@@ -264,7 +268,8 @@ def test_a_full_disk_stores_nothing_of_the_batch_and_later_there_may_be_room(fol
     run(lambda: open_sqlite(folder), check)
 
 
-def test_a_failed_sync_leaves_the_outcome_unknown_and_stops_the_log_for_good(folder):
+def test_a_failed_sync_leaves_the_outcome_unknown_and_stops_the_log_for_good(folder, monkeypatch):
+    monkeypatch.setattr(writer, "RECOVER_SECONDS", 1_000.0)  # test_log_recovery.py has what comes then
     disk = FailingSyncs("failing-commit", "-wal")
 
     async def check(log):
