@@ -43,6 +43,7 @@ from crossfade.logs.sqlite import SqliteLog, open_sqlite
 from crossfade.logs.startup import FILE_NAME
 from crossfade.logs.tail import first_bad_of_tail
 from crossfade.outbound.checkpoints import FolderWitness
+from crossfade.outbound.folding import ChildFolding
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
 from crossfade.outbound.signing import PUBLIC_FILE, Ed25519Signer, ephemeral_key, read_public, signing_key
 from crossfade.outbound.snapshots import FolderShelf
@@ -97,7 +98,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
             hub.keeping.guard(witness)
-            hub.keeping.save(FolderShelf(config.data_path / "snapshots"), release=version("crossfade"))
+            _save_snapshots(hub, config)
             hub.proving.backups = _backups(config, log)
         hub.equip(_work(log))
         await hub.start()
@@ -223,6 +224,12 @@ def _open_log(config: Config) -> Log:
     if config.log == "memory":
         return MemoryLog()
     return open_sqlite(config.data_path)
+
+
+def _save_snapshots(hub: Hub, config: Config) -> None:
+    folder, release = config.data_path / "snapshots", version("crossfade")
+    folding = ChildFolding(folder, config.limits, (PROGRAMME, SPACE), release)
+    hub.keeping.save(FolderShelf(folder), release=release, folding=folding)
 
 
 def _backups(config: Config, log: Log) -> Backups | None:

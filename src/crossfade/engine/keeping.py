@@ -10,7 +10,7 @@ from typing import Final
 from crossfade.core.values import Shard
 from crossfade.engine.committer import Committer
 from crossfade.engine.context import Context
-from crossfade.engine.ports import CorruptLogError, LogError, Shelf, Witness
+from crossfade.engine.ports import CorruptLogError, Folding, LogError, Shelf, Witness
 from crossfade.engine.projector import Projector
 from crossfade.engine.proving import Proving
 from crossfade.engine.scrubbing import Scrubbing
@@ -42,9 +42,14 @@ class Keeping:
         self._witnessing = Witnessing(self._c, witness, tuple(self._committers), self._witnessed)
         self.proving.witness = witness
 
-    def save(self, shelf: Shelf, *, release: str = "") -> None:
-        """Keep snapshots there and begin with the newest of this release; to be called before the start."""
-        self._snapshots = Snapshots(self._c.log, self._c.limits, shelf, tuple(self._committers), release=release)
+    def save(self, shelf: Shelf, *, release: str = "", folding: Folding | None = None) -> None:
+        """Keep snapshots there and begin with the newest of this release; to be called before the start.
+
+        ``folding`` makes them while the hub serves; without it this process does.
+        """
+        self._snapshots = Snapshots(
+            self._c.log, self._c.limits, shelf, tuple(self._committers), release=release, folding=folding
+        )
 
     async def before_replay(self) -> None:
         """Hold the log to its checkpoints and load a snapshot. Raises CorruptLogError."""

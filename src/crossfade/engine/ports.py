@@ -123,6 +123,10 @@ class BackupFailedError(LogError):
     """A copy of the log, or a log from a copy, could not be made; the log itself is untouched."""
 
 
+class SnapshotFailedError(LogError):
+    """No snapshot could be made; the log and the snapshot before are untouched."""
+
+
 class Log(Protocol):
     """An append-only, totally ordered, hash-chained record per shard.
 
@@ -244,6 +248,16 @@ class Shelf(Protocol):
 
     async def discard_newest(self) -> None:
         """Throw it away."""
+
+
+class Folding(Protocol):
+    """Makes snapshots of a log outside of the process that serves."""
+
+    async def make(self, log: Log) -> None:
+        """Fold what ``log`` has since the newest snapshot, and put the state away. Raises LogError.
+
+        Cancelling it ends whatever was started for it.
+        """
 
 
 class Witness(Protocol):

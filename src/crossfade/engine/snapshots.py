@@ -9,6 +9,7 @@ durable yet, and a start from it is the same as a start without.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from typing import Final
 
@@ -18,7 +19,7 @@ from crossfade.core.records import Recorded
 from crossfade.core.values import Instant, Sequence, Shard
 from crossfade.engine import saving
 from crossfade.engine.limits import Limits
-from crossfade.engine.ports import CorruptLogError, Log, LogError, Shelf
+from crossfade.engine.ports import CorruptLogError, Folding, Log, LogError, Shelf
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.streams import Streams, recorded
 
@@ -45,13 +46,26 @@ class Folded:
 class Snapshots:
     """Loads and makes the snapshots of one hub."""
 
-    def __init__(self, log: Log, limits: Limits, shelf: Shelf, shards: Seq[Shard], *, release: str = "") -> None:
-        """``release``: of the program; a snapshot is read by the release that made it alone."""
+    def __init__(
+        self,
+        log: Log,
+        limits: Limits,
+        shelf: Shelf,
+        shards: Seq[Shard],
+        *,
+        release: str = "",
+        folding: Folding | None = None,
+    ) -> None:
+        """``release``: of the program; a snapshot is read by the release that made it alone.
+
+        ``folding``: makes the snapshots while the hub serves; None: this process does.
+        """
         self._release_name = release
         self._log = log
         self._limits = limits
         self._shelf = shelf
         self._shards = tuple(shards)
+        self._folding = folding
         self._since = 0
         self._due = asyncio.Event()
 
@@ -88,12 +102,15 @@ class Snapshots:
 
     async def keep(self, folded: Folded) -> None:
         """Put a state away. A shelf that fails costs time at the next start, nothing else."""
+        with _shelf_may_fail():
+            await self._put(folded)
+
+    async def _put(self, folded: Folded) -> int:
+        """The place of what was put away. Raises OSError."""
         content = saving.dump(folded.streams, folded.views, folded.ends, folded.last_at)
         place = sum(end for end, _ in folded.ends.values())
-        try:
-            await self._shelf.keep(place, self._release() + b"\n" + content)
-        except OSError as fault:
-            logger.error("log.snapshot_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours
+        await self._shelf.keep(place, self._release() + b"\n" + content)
+        return place
 
     async def started(self, folded: Folded, new: int) -> None:
         """The start has folded ``new`` records into ``folded``: put that away if they were many."""
@@ -109,12 +126,17 @@ class Snapshots:
         self._since = 0
 
     async def make(self) -> None:
-        """Fold what came since the last snapshot and put the state away."""
+        """Fold what came since the last snapshot and put the state away, in this process."""
+        with _shelf_may_fail():
+            await self.fold()
+
+    async def fold(self) -> int:
+        """The same; the place of the new snapshot. Raises OSError if the shelf fails."""
         self._since = 0
         folded = Folded(Streams(self._log, self._limits.ended_questions_kept), Views())
         await self.load(folded)
         await self.catch_up(folded)
-        await self.keep(folded)
+        return await self._put(folded)
 
     async def catch_up(self, folded: Folded) -> int:
         """Fold the records up to the present end of each shard; how many they were."""
@@ -143,12 +165,31 @@ class Snapshots:
             await self._due.wait()
             self._due.clear()
             try:
-                await self.make()
+                await self._make_while_serving()
             except LogError as fault:
                 logger.error("log.snapshot_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's
+
+    async def _make_while_serving(self) -> None:
+        if self._folding is None:
+            await self.make()
+            return
+        since, self._since = self._since, 0
+        try:
+            await self._folding.make(self._log)
+        except (LogError, asyncio.CancelledError):
+            self._since += since  # so that a stop makes up for it
+            raise
 
     async def finish(self) -> None:
         """At an orderly stop: one more, if that saves the next start anything worth while."""
         if self._since >= RECORDS_MIN:
             with contextlib.suppress(LogError):
                 await self.make()
+
+
+@contextlib.contextmanager
+def _shelf_may_fail() -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        logger.error("log.snapshot_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours
