@@ -2,20 +2,17 @@
 
 import asyncio
 import json
-import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from crossfade.cli.app import COMMANDS
 from crossfade.cli.exits import Exit
-from crossfade.cli.failing import guarded
 from crossfade.client import Agent, Decline, QuestionView
-from tests.kit.process import hub_process
+from tests.kit.commands import Cli
 
 READS = {
     "inbox ls": ["inbox", "ls", "--as", "reader"],
@@ -55,38 +52,6 @@ OTHERS = {
     *("connect", "config schema", "version"),
 }
 """Commands that change something, run without a hub, or print one fixed document."""
-
-Said = tuple[int, str, str]
-Cli = Callable[..., Said]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cli")
-
-
-@pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
-    with hub_process(folder) as found:
-        yield found
-
-
-@pytest.fixture
-def cli(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command as the local operator: exit code, stdout, stderr."""
-    for name in [name for name in os.environ if name.startswith("CROSSFADE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("CROSSFADE_URL", url)
-    monkeypatch.setenv("CROSSFADE_DATA_FOLDER", str(folder / "data"))
-
-    def run(*words: str) -> Said:
-        capfd.readouterr()
-        code = guarded(list(words))
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

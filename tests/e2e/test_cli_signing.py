@@ -1,47 +1,13 @@
 """Sign-offs, certificates and the board from the command line, against a running hub and without one."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from crossfade.cli.exits import Exit
-from crossfade.cli.failing import guarded
+from tests.kit.commands import Cli
 from tests.kit.process import hub_process
-
-Said = tuple[int, str, str]
-Cli = Callable[..., Said]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("signing")
-
-
-@pytest.fixture(scope="module")
-def url(folder: Path) -> Iterator[str]:
-    with hub_process(folder) as url:
-        yield url
-
-
-@pytest.fixture
-def cli(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command as the local operator: exit code, stdout, stderr."""
-    for name in [name for name in os.environ if name.startswith("CROSSFADE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("CROSSFADE_URL", url)
-    monkeypatch.setenv("CROSSFADE_DATA_FOLDER", str(folder / "data"))
-
-    def run(*words: str) -> Said:
-        capfd.readouterr()
-        code = guarded(list(words))
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
