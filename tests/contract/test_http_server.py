@@ -548,8 +548,13 @@ def test_a_port_is_free_again_after_the_server_stopped() -> None:
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no-such-name.invalid"])
-def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
+def test_an_address_that_is_not_ours_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str, *_: object, **more: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, f"{name} is not known")
+
     async def scenario() -> None:
+        if host.endswith(".invalid"):  # no resolver of the machine is asked: it may take its time
+            monkeypatch.setattr("crossfade.inbound.listeners.socket.getaddrinfo", unknown)
         with pytest.raises(ListenError, match=r"(?s)error: .*try: "):
             await Server(Echo(), ServerSettings(host=host, port=0)).start()
 

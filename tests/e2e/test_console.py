@@ -15,6 +15,9 @@ from tests.kit.hub import ok
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
+PATIENCE_MS = 30_000
+"""A page that hangs ends here; no test waits this long when the code is right."""
+expect.set_options(timeout=PATIENCE_MS)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
 
 EVERY_KIND = {
@@ -91,7 +94,7 @@ def person(hub: Live, browser: Browser, request: pytest.FixtureRequest) -> Itera
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_MS)
     name = f"p{abs(hash(request.node.name)) % 10**12}"
     yield Person(hub, page, name)
     context.close()
