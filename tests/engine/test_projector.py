@@ -139,7 +139,7 @@ async def test_counters_and_times_are_those_of_what_happened() -> None:
         assert (measures.delivery_ms["elicitation"].count, measures.delivery_ms["elicitation"].total) == (1, 150.0)
         assert (measures.answer_ms["elicitation"].count, measures.answer_ms["elicitation"].total) == (1, 400.0)
         assert (measures.messages, measures.fan_out.count, measures.agents_present) == (1, 1, 2)
-        assert world.hub._views.programme.talk == {("ana", "bo"): 2, ("bo", "ana"): 1}
+        assert dict(world.hub._views.programme.talk) == {("ana", "bo"): 2, ("bo", "ana"): 1}
         assert world.hub._views.directory.member("bo").accepted == 1
         assert second.status == "open"
 

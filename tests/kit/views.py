@@ -31,7 +31,7 @@ def snapshot(views: Views, *, collected: Collection[str] = ()) -> Any:
         "rollout": programme.rollout,
         "since": programme.since,
         "tokens": dict(programme.tokens.values()),
-        "talk": {f"{sender} to {recipient}": count for (sender, recipient), count in programme.talk.items()},
+        "talk": {f"{sender} to {recipient}": count for (sender, recipient), count in programme.talk},
         "measures": {
             name: {"/".join(key) if isinstance(key, tuple) else str(key): n for key, n in sorted(counter.items()) if n}
             for name in ("asked", "ended", "offered", "dismissed", "open")

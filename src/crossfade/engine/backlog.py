@@ -5,7 +5,6 @@ call. Memory holds the items that are not acknowledged, and of the others where 
 records are read, and the cost of a page does not grow with what the log has for others (docs/adr/0022).
 """
 
-from bisect import bisect_right
 from typing import Final
 
 from crossfade.core import messages, questions
@@ -101,7 +100,6 @@ class Backlog:
 def _wanted(member: Member, after: int, limit: int) -> list[int]:
     """Sequences in (after, cursor] that hold something for the member, in order: at most ``limit``, the first ones."""
     mailbox = member.mailbox
-    begin = bisect_right(mailbox.history, after)
-    past = [sequence for sequence in mailbox.history[begin : begin + limit] if sequence <= mailbox.cursor]
+    past = [sequence for sequence in mailbox.history.beyond(after, limit) if sequence <= mailbox.cursor]
     asked = (entry.text_at for entry in member.open.values())
     return sorted([*past, *(sequence for sequence in asked if after < sequence <= mailbox.cursor)])[:limit]

@@ -134,15 +134,12 @@ class Migration:
 
     def _snapshot(self) -> tuple[dict[str, int], dict[str, str], dict[tuple[str, str], int]]:
         """Weights, labels and talk as they are now, safe to read in another thread."""
-        talk = dict(self._programme.talk)
-        weights: dict[str, int] = {member.state.name: 1 for member in self._c.views.directory if member.addressable}
-        members = self._c.views.directory
+        talk, members = self._programme.talk, self._c.views.directory
+        weights: dict[str, int] = {
+            member.state.name: 1 + talk.total(member.state.name) for member in members if member.addressable
+        }
         labels: dict[str, str] = {member.state.name: member.state.label for member in members if member.state.label}
-        for (sender, recipient), count in talk.items():
-            for name in (sender, recipient):
-                if name in weights:
-                    weights[name] += count
-        return weights, labels, talk
+        return weights, labels, dict(talk)
 
     @staticmethod
     def _freeze(snapshot: tuple[dict[str, int], dict[str, str], dict[tuple[str, str], int]]) -> rollouts.Freeze:

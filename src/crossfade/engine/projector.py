@@ -39,8 +39,6 @@ from crossfade.engine.views.runs import Entry as RunEntry
 from crossfade.engine.views.signoffs import Entry as SignoffEntry
 from crossfade.engine.views.signoffs import Signoffs
 
-PAIRS_MAX: Final = 1_000_000
-"""Pairs of who talks to whom that are told apart."""
 _MS: Final = 1_000_000
 
 
@@ -156,7 +154,7 @@ class Projector:
             mailbox = views.directory.member(name).mailbox
             mailbox.history.append(record.sequence)
             self._bring(mailbox, Mail(record.sequence, "message", record))
-            views.programme.count_talk(after.sender, name, PAIRS_MAX)
+            views.programme.talk.add(after.sender, name)
 
     # --- questions ------------------------------------------------------------------------------------
 
@@ -186,7 +184,7 @@ class Projector:
         addressee.open[entry.question_id] = entry
         views.directory.member(state.asker).asked_open += 1
         if state.asker != SERVICE_NAME:
-            views.programme.count_talk(state.asker, state.addressee, PAIRS_MAX)
+            views.programme.talk.add(state.asker, state.addressee)
         views.measures.asked[state.lane, state.exposure] += 1
         views.measures.open[state.lane] += 1
         if state.lane is Lane.ELICITATION and addressee.state.native:

@@ -6,8 +6,6 @@ msgpack. ``VERSION`` changes with the release and with every field of every stat
 read by code that would fold the log otherwise: then it is thrown away and the log folded anew.
 """
 
-import sys
-from array import array
 from collections import Counter
 from hashlib import sha256
 from typing import Any, Final
@@ -24,10 +22,12 @@ from crossfade.engine.streams import DECIDERS, Slot, Streams, decider_of
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import Mail
 from crossfade.engine.views.measurements import Baseline, Cells, Hour, Kept, Window
+from crossfade.engine.views.past import SavedPast
 from crossfade.engine.views.programme import ROLLOUT
 from crossfade.engine.views.questions import Entry
 from crossfade.engine.views.runs import Entry as RunEntry
 from crossfade.engine.views.signoffs import Entry as SignoffEntry
+from crossfade.engine.views.talk import SavedTalk
 
 FORMAT: Final = 1
 
@@ -80,8 +80,7 @@ class SavedMember(msgspec.Struct, frozen=True, array_like=True):
     mail: list[SavedMail]
     native: list[str]
     open: list[str]
-    history: bytes
-    """``Mailbox.history``, 8 bytes each, little end first."""
+    history: SavedPast
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +97,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     members: list[SavedMember]
     since: dict[str, int]
     holders: list[str]
-    talk: list[tuple[str, str, int]]
+    talk: SavedTalk
     signoffs: list[tuple[str, Instant, Instant | None]]
     asked_for: dict[str, str]
     """Question → sign-off."""
@@ -133,7 +132,7 @@ def dump(streams: Streams, views: Views, ends: dict[Shard, tuple[Sequence, bytes
         members=[_member(member) for member in views.directory],
         since=dict(programme.since),
         holders=sorted(programme.holders),
-        talk=[(*pair, count) for pair, count in programme.talk.items()],
+        talk=programme.talk.saved(),
         signoffs=[(entry.signoff_id, entry.requested_at, entry.ended_at) for entry in consent.entries.values()],
         asked_for=dict(consent.by_question),
         certificates=[(_json(issued), at) for issued, at in consent.certificates.values()],
@@ -162,7 +161,7 @@ def fill(saved: Saved, streams: Streams, views: Views) -> None:
         programme.rollout = slots[ROLLOUT].state
     programme.since.update(saved.since)
     programme.holders.update(saved.holders)
-    programme.talk.update({(sender, recipient): count for sender, recipient, count in saved.talk})
+    programme.talk.fill(saved.talk)
     for stream, slot in slots.items():
         if stream.startswith("token/"):
             programme.tokens[slot.state.digest] = (stream.partition("/")[2], slot.state)
@@ -225,8 +224,8 @@ def _member(member: Member) -> SavedMember:
         for one in box.mail.values()
     ]  # fmt: skip
     name, native, opened = member.state.name, list(box.native), list(member.open)
-    history = _little_ended(box.history).tobytes()
-    return SavedMember(name, member.accepted, member.asked_open, box.cursor, mail, native, opened, history)
+    past = box.history.saved()
+    return SavedMember(name, member.accepted, member.asked_open, box.cursor, mail, native, opened, past)
 
 
 def _fill_member(one: SavedMember, member: Member, entries: dict[QuestionId, Entry]) -> None:
@@ -234,9 +233,7 @@ def _fill_member(one: SavedMember, member: Member, entries: dict[QuestionId, Ent
     member.open.update((question_id, entries[QuestionId(question_id)]) for question_id in one.open)
     box = member.mailbox
     box.cursor = one.cursor
-    history = array("q")
-    history.frombytes(one.history)
-    box.history.extend(_little_ended(history))
+    box.history.fill(one.history)
     box.native.update((question_id, entries[QuestionId(question_id)]) for question_id in one.native)
     for mail in one.mail:
         record = Recorded(
@@ -244,14 +241,6 @@ def _fill_member(one: SavedMember, member: Member, entries: dict[QuestionId, Ent
             actor=mail.actor, cause=mail.cause, event=decode(mail.type, mail.payload),
         )  # fmt: skip
         box.keep(Mail(mail.sequence, mail.kind, record, entries.get(QuestionId(mail.question_id))))
-
-
-def _little_ended(history: "array[int]") -> "array[int]":
-    """The same in the order of bytes that snapshots have, or back from it."""
-    if sys.byteorder == "big":
-        history = history[:]
-        history.byteswap()
-    return history
 
 
 def _state(one: SavedSlot, entries: dict[QuestionId, Entry]) -> Any:
@@ -297,7 +286,7 @@ def _json(value: object) -> bytes:
 def _version() -> str:
     """Of the release's form of state: every field of every event, state and part of a snapshot."""
     structs = [*registered().values(), *(type(decider.initial) for decider in DECIDERS.values())]
-    structs += [Saved, SavedSlot, SavedQuestion, SavedMail, SavedMember, watching.Saved]
+    structs += [Saved, SavedSlot, SavedQuestion, SavedMail, SavedMember, SavedPast, SavedTalk, watching.Saved]
     structs += [Kept, Baseline, Cells, Hour, Window, Slice, Coordination, HubCounts]
     fields = [
         (struct.__qualname__, [(one.name, str(one.type)) for one in msgspec.structs.fields(struct)])

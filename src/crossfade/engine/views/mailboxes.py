@@ -4,7 +4,6 @@ Two shelves. ``mail`` is text in log order, acknowledged by cursor. ``native`` h
 elicited by the owner's client; they leave it by their end, or as text when a channel was dismissed.
 """
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import takewhile
@@ -17,6 +16,7 @@ from crossfade.core.questions import Status
 from crossfade.core.records import Recorded
 from crossfade.engine.requests import Item
 from crossfade.engine.views.instants import iso
+from crossfade.engine.views.past import Past
 from crossfade.engine.views.questions import Entry, view
 from crossfade.engine.views.readiness import Readiness
 
@@ -48,9 +48,9 @@ class Mailbox:
     def __init__(self) -> None:
         self.cursor = 0
         """Everything up to this sequence was acknowledged."""
-        self.history = array("q")
-        """Sequences of every message to the owner, and of every end of its own questions, ever: 8 bytes each, so
-        that a reader who goes back finds them without reading what the log has for others."""
+        self.history = Past()
+        """Sequences of every message to the owner, and of every end of its own questions, ever, so that a reader
+        who goes back finds them without reading what the log has for others."""
         self.mail: OrderedDict[int, Mail] = OrderedDict()
         """By sequence, oldest first. Ordered, because items leave from the front and from within, at one cost."""
         self.news: dict[str, int] = {}

@@ -4,6 +4,7 @@ from typing import Final
 
 from crossfade.core import credentials, rollouts
 from crossfade.core.values import AgentName, Lane
+from crossfade.engine.views.talk import Talk
 
 SERVICE_NAME: Final = AgentName("programme")
 """The service that asks for sign-offs. It reads its answers itself, and moves to no lane, so it binds no cluster."""
@@ -26,8 +27,8 @@ class Programme:
         """Digest of a token → its id and state."""
         self.holders: set[str] = set()
         """Names that ever had a token."""
-        self.talk: dict[tuple[str, str], int] = {}
-        """(sender, recipient) → questions and messages between them, for computing clusters."""
+        self.talk = Talk()
+        """Questions and messages between identities, for computing clusters."""
         self._lanes: dict[tuple[str, str], Lane] = {}
         """(name, label) → lane, under ``_lanes_of``: a lane is asked for several times a question, and costs a hash."""
         self._lanes_of = self.rollout
@@ -46,12 +47,6 @@ class Programme:
     def has_token(self, name: str) -> bool:
         """A token was issued under this name at some time."""
         return name in self.holders
-
-    def count_talk(self, sender: str, recipient: str, pairs_max: int) -> None:
-        """Note that one talked to the other; pairs beyond ``pairs_max`` are not told apart any more."""
-        pair = (sender, recipient)
-        if pair in self.talk or len(self.talk) < pairs_max:
-            self.talk[pair] = self.talk.get(pair, 0) + 1
 
     def cluster_of(self, name: AgentName, label: str) -> str:
         """The cluster whose lane the identity shares."""
