@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,22 @@ def verb_of(words: list[str]) -> tuple[list[str], list[str]]:
     return plain, options
 
 
+@cache
+def verbs_listed() -> str:
+    """What ``make help`` says."""
+    return run("make", "help").stdout
+
+
+@cache
+def help_of(*plain: str) -> str:
+    """The help of a command; empty if there is none."""
+    shown = run(sys.executable, "-m", "crossfade", *plain, "--help")
+    return shown.stdout if shown.returncode == 0 else ""
+
+
 @pytest.mark.parametrize(("place", "words"), MAKE, ids=[f"{place} make {' '.join(words)}" for place, words in MAKE])
 def test_every_make_command_in_the_docs_is_a_verb(place: str, words: list[str]) -> None:
-    listed = run("make", "help").stdout
+    listed = verbs_listed()
     verbs = [word for word in words if "=" not in word]
     assert [verb for verb in verbs if f"make {verb} " not in listed] == [], place
 
@@ -37,10 +51,9 @@ def test_every_make_command_in_the_docs_is_a_verb(place: str, words: list[str]) 
 def helped(plain: list[str]) -> str:
     """The help of the longest command that ``plain`` begins with; empty if there is none."""
     for length in range(min(3, len(plain)), 0, -1):
-        shown = run(sys.executable, "-m", "crossfade", *plain[:length], "--help")
-        if shown.returncode == 0:
-            return shown.stdout
-    return "" if plain else run(sys.executable, "-m", "crossfade", "--help").stdout
+        if shown := help_of(*plain[:length]):
+            return shown
+    return "" if plain else help_of()
 
 
 @pytest.mark.parametrize(
