@@ -36,9 +36,10 @@ e2e: $(READY_DEV) ## the tests with real processes, official clients and a brows
 
 CASES ?= 10000
 FLIPS ?= 2000
+SHELVES ?= 1000
 SEED ?= 0
-powerloss: $(READY_DEV) ## the log under power cuts, disk errors and flipped bits: CASES=n FLIPS=n SEED=s
-	@$(BIN)/python -m tests.powerloss --cases $(CASES) --flips $(FLIPS) --seed $(SEED) $(ARGS)
+powerloss: $(READY_DEV) ## log and snapshots under power cuts, disk errors and flipped bits: CASES=n FLIPS=n SHELVES=n SEED=s
+	@$(BIN)/python -m tests.powerloss --cases $(CASES) --flips $(FLIPS) --shelves $(SHELVES) --seed $(SEED) $(ARGS)
 
 sim: $(READY_DEV) ## simulated schedules, each one seed: SEEDS=n FROM=k; STACK=n runs with the official client
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(ARGS)

@@ -38,6 +38,10 @@ KINDS: Final = (
         lambda first, count: ("tests.powerloss", "--seed", str(first), "--cases", "0", "--flips", str(count)),
     ),
     Kind(
+        "shelves", "power cuts, disk errors, flipped bits in the folder of snapshots", 100_000, 1_000,
+        lambda first, count: ("tests.powerloss", "--seed", str(first), "--cases", "0", "--shelves", str(count)),
+    ),
+    Kind(
         "kills", "kills of a real hub under load", 10_000, 20,
         lambda first, count: ("tests.crash", "--seed", str(first), "--kills", str(count), "--json"),
     ),

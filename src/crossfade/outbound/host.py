@@ -1,6 +1,7 @@
 """What the machine gives: time, randomness, the key on disk. The only caller of time and secrets."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -96,17 +97,28 @@ def seal_key(folder: Path) -> bytes:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, all or nothing, and durably."""
+    """Write a file that only its owner may read, all or nothing, and durably. Raises OSError; nothing is left then."""
     temporary = path.with_name(path.name + ".part")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        _write_whole(temporary, content)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        left = memoryview(content)
+        while left:  # a disk with too little room takes a part and says so; the rest is then refused
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
