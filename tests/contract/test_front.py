@@ -345,7 +345,7 @@ def post(body: bytes, more: bytes = b"") -> bytes:
 def test_a_known_head_without_its_body_is_dropped_at_the_deadline() -> None:
     async def scenario() -> None:
         echo = Echo()
-        async with serving(echo, front=echo, request_seconds=0.2) as server, connected(server) as client:
+        async with serving(echo, front=echo, request_seconds=1.0) as server, connected(server) as client:
             await client.send(post(b"one"))
             await client.until(b"one")
             await client.send(post(b"two")[:-1])
@@ -356,7 +356,7 @@ def test_a_known_head_without_its_body_is_dropped_at_the_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"keep_alive_seconds": 0.2}, {"pressed_share": 0.0, "keep_alive_pressed_seconds": 0.2}]
+    "limits", [{"keep_alive_seconds": 1.0}, {"pressed_share": 0.0, "keep_alive_pressed_seconds": 1.0}]
 )
 def test_a_connection_of_the_front_is_closed_when_it_was_idle_for_long_enough(limits: dict[str, float]) -> None:
     async def scenario() -> None:
@@ -374,7 +374,7 @@ def test_a_connection_of_the_front_is_closed_when_it_was_idle_for_long_enough(li
 def test_pressure_that_begins_later_shortens_the_idle_time_that_was_granted_before() -> None:
     async def scenario() -> None:
         echo = Echo()
-        limits = {"keep_alive_seconds": 600, "keep_alive_pressed_seconds": 0.2, "pressed_share": 1.0}
+        limits = {"keep_alive_seconds": 600, "keep_alive_pressed_seconds": 1.0, "pressed_share": 1.0}
         async with serving(echo, front=echo, **limits) as server, connected(server) as client:
             for body in (b"one", b"two"):
                 await client.send(post(body))
