@@ -3,11 +3,18 @@
 import shutil
 
 import pytest
+from hypothesis import settings
 
 from tests.requirements import AHEAD, PROVEN
 
 PARTS = {"browser": ("chromium", "apt-get install chromium")}
 """Marker to the program it needs and how to get it."""
+
+
+# How long one example takes is a matter of the machine. CI has a profile of its own, which says so too.
+settings.register_profile("patient", deadline=None)
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
