@@ -22,6 +22,15 @@ pytestmark = pytest.mark.requirement("P7")
 LIMIT_SECONDS = 90
 BOUND = "crossfade.fleet.load.bound"
 WORKER = "crossfade.fleet.load.worker"
+PROGRAM = ("-m", "crossfade")
+OFTEN = """
+import sys
+from crossfade.cli.entry import main
+from crossfade.fleet.load import gauge
+gauge.SAMPLE_NS //= 20
+sys.exit(main())
+"""
+"""The same program, which looks at the hub with every turn instead of every second."""
 SMALL = ("--agents", "40", "--questions-per-second", "40", "--seconds", "2")
 FIELDS = {
     *("questions", "answered", "lost", "doubled", "questions_per_second", "delivery_ms", "answer_ms", "client_cpu"),
@@ -34,10 +43,10 @@ def clean() -> dict[str, str]:
 
 
 @contextmanager
-def begun(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def begun(folder: Path, *words: str, program: tuple[str, ...] = PROGRAM) -> Iterator[subprocess.Popen[str]]:
     """A load on its way; it must be gone by the end."""
     with subprocess.Popen(
-        [sys.executable, "-m", "crossfade", "load", *words], cwd=folder, env=clean(), text=True,
+        [sys.executable, *program, "load", *words], cwd=folder, env=clean(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
         try:
@@ -46,9 +55,9 @@ def begun(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def loaded(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
+def loaded(folder: Path, *words: str, program: tuple[str, ...] = PROGRAM) -> tuple[int, dict[str, Any], str]:
     """Exit code, the object on stdout (empty if there is none), stderr."""
-    with begun(folder, *words) as process:
+    with begun(folder, *words, program=program) as process:
         out, err = process.communicate(timeout=LIMIT_SECONDS)
     return process.returncode, json.loads(out.splitlines()[-1]) if out.strip() else {}, err
 
@@ -185,8 +194,8 @@ def test_a_storm_brings_every_agent_back_and_loses_nothing(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
-    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "66", "--json")
-    code, report, _ = loaded(tmp_path, *words)
+    words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "16", "--json")
+    code, report, _ = loaded(tmp_path, *words, program=("-c", OFTEN))
     assert code == Exit.OK
     assert report["leak"]["low"] <= report["leak"]["per_hour"] <= report["leak"]["high"]
     assert report["leak"]["grows"] is (report["leak"]["low"] > 0)
