@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import msgspec
 
+from crossfade.inbound.at_once import done_at_once
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -228,22 +230,8 @@ class EventStream:
     """
 
     __slots__ = (
-        "_abort",
-        "_cutting",
-        "_ending",
-        "_gone",
-        "_limits",
-        "_loop",
-        "_ping_seconds",
-        "_queue",
-        "_queued_bytes",
-        "_send",
-        "_started",
-        "_streams",
-        "_timer",
-        "_writer",
-        "_wrote_at",
-        "closed",
+        "_abort", "_cutting", "_ending", "_gone", "_limits", "_loop", "_ping_seconds", "_queue", "_queued_bytes",
+        "_send", "_started", "_streams", "_timer", "_writer", "_wrote_at", "closed",
     )  # fmt: skip
 
     def __init__(
@@ -378,9 +366,17 @@ class EventStream:
             return
         if left_seconds <= TIMER_SECONDS:
             left_seconds = self._ping_seconds
-            if self._writer is None:
-                self.push(PING)
+            if self._writer is None and not self._cutting:
+                self._ping()
         self._timer = self._loop.call_later(left_seconds, self._tick)
+
+    def _ping(self) -> None:
+        """Under our own server without a task, unless the reader is slow; under others a send may wait anywhere."""
+        ping: Message = {"type": "http.response.body", "body": PING, "more_body": True}
+        if self._abort is not None and done_at_once(self._send(ping)):
+            self._wrote_at = self._loop.time()
+        else:
+            self.push(PING)
 
     def _on_gone(self, gone: asyncio.Future[None]) -> None:
         if not gone.cancelled():
