@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from crossfade.core import records
 from crossfade.core.values import PROGRAMME, SPACE, Instant
 from crossfade.logs.codec import GENESIS, verify
 from crossfade.logs.memory import MemoryLog
@@ -15,8 +14,6 @@ from tests.kit.hub import World, run
 from tests.kit.views import snapshot
 
 FOLDER = Path(__file__).parent / "histories"
-ONLY_GOLDEN = {"run.migrated/1", "run.renewed/1", "run.reopened/1"}
-"""Of the kinds that have a history, event types that none holds: their golden files alone keep them readable."""
 NAMES = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
 
 
@@ -58,21 +55,13 @@ def test_a_hub_goes_on_where_a_recorded_history_ends(name: str) -> None:
     body()
 
 
-def test_the_histories_have_every_event_type_of_the_kinds_they_cover() -> None:
-    seen = {line.type for name in NAMES for line in history(name)}
-    kinds = {event_type.partition(".")[0] for event_type in seen}
-    assert kinds >= {"run", "signoff", "certificate", "evidence", "review"}
-    assert kinds >= {"agent", "mailbox", "message", "question", "rollout", "token"}
-    assert {name for name in records.registered() if name.partition(".")[0] in kinds} - seen == ONLY_GOLDEN
-
-
 def test_a_changed_field_in_a_history_is_seen() -> None:
-    lines = history(NAMES[0])
+    lines = history("ramp-1")
     for place, line in enumerate(lines):
         if line.type == "question.answered/1":
             changed = msgspec.Raw(bytes(line.payload).replace(b'"ship"', b'"hold"'))
             lines[place] = msgspec.structs.replace(line, payload=changed)
-    assert snapshot(fold(lines)) != state(NAMES[0])
+    assert snapshot(fold(lines)) != state("ramp-1")
 
 
 @run
