@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfade.outbound import host, snapshots
+from crossfade.outbound import snapshots
+from crossfade.outbound.host import write_private
 from crossfade.outbound.snapshots import FolderShelf
 from tests.kit.hub import run
 
@@ -32,7 +33,7 @@ async def test_a_disk_with_too_little_room_leaves_no_half_and_takes_nothing_of_w
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return written
 
-    monkeypatch.setattr(host.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     for place in (6, 7, 8):
         room[0] = 10
         with pytest.raises(OSError, match="No space"):
@@ -91,7 +92,7 @@ async def test_a_folder_that_cannot_be_written_does_not_keep_a_hub_from_starting
 @run
 async def test_a_caller_that_leaves_while_it_writes_is_waited_for_by_the_next(tmp_path, monkeypatch):
     shelf, begun, may = FolderShelf(tmp_path / "snapshots"), threading.Event(), threading.Event()
-    true, order = snapshots.write_private, []
+    true, order = write_private, []
 
     def slow(path, content):
         order.append(("begins", content[32:]))
