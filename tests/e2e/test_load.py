@@ -175,8 +175,8 @@ def test_a_stall_of_the_hub_shows_in_the_latencies_and_not_in_fewer_questions(tm
 @pytest.mark.slow
 def test_a_scenario_with_steps_has_a_row_for_each(tmp_path: Path) -> None:
     words = ("--scenario", "scaling", "--steps", "10,20", "--seconds", "1", "--questions-per-second", "20", "--json")
-    code, report, _ = loaded(tmp_path, *words)
-    assert code == Exit.OK
+    code, report, err = loaded(tmp_path, *words)
+    assert code == Exit.OK, err
     assert [step["agents"] for step in report["steps"]] == [10, 20]
     assert (report["scenario"], report["agents"]) == ("scaling", 20)
     assert report["highest_rate_within_targets"] in (20.0, None)
@@ -185,8 +185,8 @@ def test_a_scenario_with_steps_has_a_row_for_each(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_storm_brings_every_agent_back_and_loses_nothing(tmp_path: Path) -> None:
     words = ("--scenario", "reconnect-storm", "--agents", "200", "--questions-per-second", "50", "--seconds", "6")
-    code, report, _ = loaded(tmp_path, *words, "--json")
-    assert code == Exit.OK
+    code, report, err = loaded(tmp_path, *words, "--json")
+    assert code == Exit.OK, err
     assert report["storm"]["agents"] == 200
     assert report["storm"]["reattach_ms"]["max"] >= report["storm"]["reattach_ms"]["p50"] > 0
     assert report["connections"] >= 400
@@ -195,8 +195,8 @@ def test_a_storm_brings_every_agent_back_and_loses_nothing(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
     words = ("--scenario", "endurance", "--agents", "20", "--questions-per-second", "20", "--seconds", "16", "--json")
-    code, report, _ = loaded(tmp_path, *words, program=("-c", OFTEN))
-    assert code == Exit.OK
+    code, report, err = loaded(tmp_path, *words, program=("-c", OFTEN))
+    assert code == Exit.OK, err
     assert report["leak"]["low"] <= report["leak"]["per_hour"] <= report["leak"]["high"]
     assert report["leak"]["grows"] is (report["leak"]["low"] > 0)
 
@@ -205,8 +205,8 @@ def test_endurance_says_whether_memory_grows(tmp_path: Path) -> None:
 def test_lanes_are_compared_round_after_round(tmp_path: Path) -> None:
     words = ("--compare-lanes", "--rounds", "1", "--agents", "20", "--questions-per-second", "20", "--seconds", "1")
     kept = tmp_path / "lanes.md"
-    code, report, _ = loaded(tmp_path, *words, "--json", "--markdown", str(kept))
-    assert code == Exit.OK
+    code, report, err = loaded(tmp_path, *words, "--json", "--markdown", str(kept))
+    assert code == Exit.OK, err
     assert [entry["measure"] for entry in report["compared"]] == [measure.name for measure in MEASURES]
     assert {entry["difference"] for entry in report["compared"]} == {"too few rounds"}, "nothing is made of one pair"
     assert (report["lost"], report["doubled"], report["rounds"]) == (0, 0, 1)
