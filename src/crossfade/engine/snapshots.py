@@ -167,7 +167,7 @@ class Snapshots:
             try:
                 await self._make_while_serving()
             except LogError as fault:
-                logger.error("log.snapshot_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's
+                logger.error("log.snapshot_failed: %s", fault, extra={"fault": str(fault)})  # noqa: TRY400 - the disk's
 
     async def _make_while_serving(self) -> None:
         if self._folding is None:
@@ -192,4 +192,4 @@ def _shelf_may_fail() -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        logger.error("log.snapshot_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours
+        logger.error("log.snapshot_failed: %s", fault, extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours

@@ -36,7 +36,7 @@ from crossfade.logs.keys import UNREACHABLE, Keys
 from crossfade.logs.startup import FolderLock, close, connect, make_folder
 from crossfade.logs.versions import Versions
 
-STREAMS_REMEMBERED_MAX: Final = 100_000
+STREAMS_REMEMBERED_MAX: Final = 20_000
 """Stream versions kept in memory for each shard; one that is not is looked up."""
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""

@@ -101,24 +101,29 @@ class ChildFolding:
     async def make(self, log: Log) -> None:
         """Let a child make one. Raises SnapshotFailedError, and what ``log`` raises."""
         try:
-            async with asyncio.timeout(SECONDS_MAX):
-                await self._make(log)
-        except (OSError, EOFError, msgspec.DecodeError) as fault:  # a TimeoutError is an OSError
-            raise SnapshotFailedError(f"the process that folds a snapshot ended early: {fault!r}") from fault
-
-    async def _make(self, log: Log) -> None:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", __name__,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", __name__,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+        except OSError as fault:
+            raise SnapshotFailedError(f"no process to fold a snapshot can be started: {fault}") from fault
         try:
-            await _tell(child, self._order)
-            while not isinstance(said := await _hear(child), Done):
-                if isinstance(said, Failed):
-                    raise SnapshotFailedError(said.fault)
-                await _tell(child, await _reply(log, said))
+            async with asyncio.timeout(SECONDS_MAX):
+                await self._attend(child, log)
+        except TimeoutError as fault:
+            raise SnapshotFailedError(f"a snapshot was not folded in {SECONDS_MAX:g} seconds") from fault
+        except (OSError, EOFError, msgspec.DecodeError) as fault:
+            await _end(child)
+            raise SnapshotFailedError(f"the process that folds a snapshot ended with {child.returncode}") from fault
         finally:
             await _end(child)
+
+    async def _attend(self, child: asyncio.subprocess.Process, log: Log) -> None:
+        await _tell(child, self._order)
+        while not isinstance(said := await _hear(child), Done):
+            if isinstance(said, Failed):
+                raise SnapshotFailedError(said.fault)
+            await _tell(child, await _reply(log, said))
 
 
 async def _reply(log: Log, asked: Read | AskHead) -> list[StoredEvent] | Head:
@@ -141,7 +146,7 @@ async def _hear(child: asyncio.subprocess.Process) -> Said:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """See that it is gone: it has nothing more to do, or shall do nothing more."""
+    """See that it is gone: it has nothing more to do, or shall do nothing more. Again: nothing."""
     with contextlib.suppress(ProcessLookupError):
         child.kill()
     with contextlib.suppress(TimeoutError):
