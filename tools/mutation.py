@@ -1,11 +1,12 @@
 """Change core by machine, one small change at a time, and count which of them the tests notice.
 
-Usage: mutation.py [FILE…] [--again] [--report] [--seconds N] [--children N]
+Usage: mutation.py [FILE…] [--again] [--report] [--seconds N] [--children N] [--seconds-each N]
 
     mutation.py                everything that has no verdict yet; stopped and started again it goes on
     mutation.py runs clusters  of these files of core only
     mutation.py --again        what survived or had no test once more: after writing tests
     mutation.py --report       only the table
+    mutation.py --seconds-each 2   for each change only the shortest tests, of 2 s together; the others may notice more
 
 Works in a copy of the tree below var/, so that nothing here is changed. mutmut prepares the changes and finds out which
 tests reach which function; mutation_loop.py runs those. Which tests count, and which lines are left alone, is
@@ -25,7 +26,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent.parent
 COPY: Final = ROOT / "var/mutation"
 CORE: Final = Path("src/crossfade/core")
-TAKEN: Final = ("src", "tests", "docs", "pyproject.toml")
+TAKEN: Final = ("src", "tests", "docs", "examples", "pyproject.toml")
 CHEAP: Final = "crossfade.core.values.x_stream_of__mutmut_*"
 """Asking mutmut for these few makes it prepare everything."""
 KILLED: Final = frozenset({1, 3, 24, -24, -9, 36, 152, 255})
@@ -122,6 +123,7 @@ def main() -> int:
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--seconds", type=float, default=86_400)
     parser.add_argument("--children", type=int, default=2)
+    parser.add_argument("--seconds-each", type=float, default=3_600, help="of tests for one change, processor time")
     options = parser.parse_args()
     status = 0
     if not options.report:
@@ -131,7 +133,7 @@ def main() -> int:
         status = prepare()
     if not options.report and status == 0:
         loop = [sys.executable, str(Path(__file__).parent / "mutation_loop.py")]
-        arguments = [str(options.seconds), str(options.children), *options.files]
+        arguments = [str(options.seconds), str(options.children), str(options.seconds_each), *options.files]
         status = subprocess.run(["nice", "-n", "10", *loop, *arguments], cwd=COPY, check=False).returncode
     print(report())
     return 0 if status in (0, 5) else status

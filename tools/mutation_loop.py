@@ -1,22 +1,29 @@
 """Run the tests against each change that mutmut prepared; started by mutation.py inside its copy of the tree.
 
-Usage: mutation_loop.py SECONDS CHILDREN [FILE…]
+Usage: mutation_loop.py SECONDS CHILDREN SECONDS_EACH [FILE…]
 
 mutmut itself starts pytest anew for every change, which costs ten times what the tests of core take. Here the tests
-are collected once; each change is a child forked from there, which runs the tests that reach the changed function, the
-shortest first, until one fails. Which tests reach what is mutmut's own account, and verdicts go where it keeps its own.
+are collected once; each change is a child forked from there, which runs the tests that reach the changed function until
+one fails: first those that noticed another change of the same function, then the shortest, as many as take SECONDS_EACH
+of processor time together. Which tests reach what is mutmut's own account, and verdicts go where it keeps its own.
 """
 
 import gc
 import json
+import mmap
 import os
 import resource
 import signal
+import struct
 import sys
+import time
 import tomllib
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
 import pytest
 from hypothesis import Phase, settings
@@ -26,8 +33,16 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 CORE: Final = "src/crossfade/core"
 WITHOUT_TESTS: Final = 33
 SAVED_EVERY: Final = 50
-CONTROL_SECONDS: Final = 120
-"""The tests together may take ten times this much processor time where nothing is changed."""
+GRACE_SECONDS: Final = 2
+SLOWER: Final = 6
+"""Each test may take six times as much processor time as it did where nothing was changed, and two seconds."""
+CONTROL_SECONDS: Final = 200
+"""What one test may take where nothing is changed."""
+REMEMBERED: Final = 8
+"""So many of the tests that noticed a change of a function are tried first at the next one."""
+NUMBER: Final = struct.Struct("=d")
+Limited = tuple[pytest.Item, float]
+"""A test, and the processor time it takes where nothing is changed, in seconds."""
 QUIET: Final = ("--rootdir=.", "-q", "-s", "--tb=no", "--assert=plain")
 PROFILE: Final = "judging"
 """Of Hypothesis: the first example that fails is enough; looking for the smallest one takes minutes."""
@@ -68,15 +83,29 @@ class Ledger:
         print(f"\r{self._count} verdicts", end="", flush=True)
 
 
+@dataclass(frozen=True)
+class Change:
+    """One change to try: where its verdict goes, its function, and the tests that reach it, the shortest first."""
+
+    path: Path
+    mutant: str
+    function: str
+    tests: list[Limited]
+
+
 class Loop:
     """Takes the place of pytest's own loop over the tests."""
 
-    def __init__(self, ledger: Ledger, seconds: float, children: int, wanted: list[str]) -> None:
+    def __init__(self, ledger: Ledger, seconds: float, children: int, seconds_each: float, wanted: list[str]) -> None:
         self.ledger = ledger
         self.over = False
         self.children = children
+        self.seconds_each = seconds_each
         self.wanted = wanted
-        self.running: dict[int, tuple[Path, str]] = {}
+        self.running: dict[int, tuple[Change, list[Limited], int]] = {}
+        self.noticed: dict[str, list[Limited]] = defaultdict(list)
+        self.board = mmap.mmap(-1, NUMBER.size * children)
+        """Where a child says which of its tests runs, a place for each of those that run at once."""
         signal.signal(signal.SIGALRM, self._ring)
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
@@ -85,86 +114,114 @@ class Loop:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try every change that has no verdict, the cheapest first."""
-        stats = json.loads(Path("mutmut-stats.json").read_text("utf-8"))
-        took: dict[str, float] = defaultdict(float, stats["duration_by_test"])
-        reach = stats["tests_by_mangled_function_name"]
-        items = {item.nodeid: item for item in session.items}
-        plan = []
-        for path, mutant in self.ledger.open(self.wanted):
-            names = [name for name in reach.get(mangled_name_from_mutant_name(mutant), ()) if name in items]
-            names.sort(key=lambda name: took[name])
-            plan.append((sum(took[name] for name in names), path, mutant, [items[name] for name in names]))
-        plan.sort(key=lambda entry: entry[0])
-        print(f"{len(plan)} changes without a verdict, {len(items)} tests")
         gc.collect()
         gc.freeze()
-        self._control(session)
-        for cost, path, mutant, chosen in plan:
+        took = self._control(session)
+        print(f"{len(took)} tests take {sum(took.values()):.0f} s of processor time")
+        plan = self._plan(session, took)
+        print(f"{len(plan)} changes without a verdict", flush=True)
+        for change in plan:
             if self.over:
                 break
-            self._try(session, cost, (path, mutant), chosen)
+            self._try(session, change)
         while self.running:
             self._reap()
         self.ledger.save()
         print()
         return True
 
-    def _control(self, session: pytest.Session) -> None:
-        """Raise unless every test passes where nothing is changed: else all that follows would be taken for noticed."""
+    def _control(self, session: pytest.Session) -> dict[str, float]:
+        """What processor time each test takes where nothing is changed, in seconds.
+
+        Raises if one fails there: else all that follows would be taken for noticed.
+        """
+        names = [item.nodeid for item in session.items]
+        ends = mmap.mmap(-1, NUMBER.size * (len(names) + 1))
         child = os.fork()
         if not child:
-            status = 3
-            try:
-                status = _judged(session, CONTROL_SECONDS, "", session.items)
-            finally:
-                os._exit(status)
+            tests = [(item, CONTROL_SECONDS / SLOWER) for item in session.items]
+            _become(session, "", tests, lambda count: NUMBER.pack_into(ends, NUMBER.size * count, time.process_time()))
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
             raise pytest.UsageError("a test fails without any change; run it in var/mutation/mutants")
+        begun = [seconds for (seconds,) in NUMBER.iter_unpack(ends[:])]
+        return {name: end - begin for name, begin, end in zip(names, begun, begun[1:], strict=False)}
 
-    def _try(self, session: pytest.Session, cost: float, change: tuple[Path, str], chosen: list[Any]) -> None:
-        if not chosen:
-            self.ledger.put(*change, WITHOUT_TESTS)
+    def _plan(self, session: pytest.Session, took: dict[str, float]) -> list[Change]:
+        reach = json.loads(Path("mutmut-stats.json").read_text("utf-8"))["tests_by_mangled_function_name"]
+        items = {item.nodeid: (item, took[item.nodeid]) for item in session.items}
+        plan = []
+        for path, mutant in self.ledger.open(self.wanted):
+            function = mangled_name_from_mutant_name(mutant)
+            tests = sorted((items[name] for name in reach.get(function, ()) if name in items), key=_seconds)
+            together = accumulate(map(_seconds, tests))
+            chosen = [test for test, so_far in zip(tests, together, strict=True) if so_far <= self.seconds_each]
+            plan.append(Change(path, mutant, function, chosen or tests[:1]))
+        return sorted(plan, key=lambda change: sum(map(_seconds, change.tests)))
+
+    def _try(self, session: pytest.Session, change: Change) -> None:
+        if not change.tests:
+            self.ledger.put(change.path, change.mutant, WITHOUT_TESTS)
             return
         while len(self.running) >= self.children:
             self._reap()
+        first = self.noticed[change.function]
+        tests = [*first, *(test for test in change.tests if test not in first)]
+        place = min(set(range(self.children)) - {place for _change, _tests, place in self.running.values()})
         child = os.fork()
-        if child:
-            self.running[child] = change
-            return
-        status = 3
-        try:
-            status = _judged(session, cost, change[1], chosen)
-        finally:
-            os._exit(status)
+        if not child:
+            _become(
+                session, change.mutant, tests, lambda count: NUMBER.pack_into(self.board, NUMBER.size * place, count)
+            )
+        self.running[child] = (change, tests, place)
 
     def _reap(self) -> None:
         child, status = os.wait()
-        self.ledger.put(*self.running.pop(child), os.waitstatus_to_exitcode(status))
+        change, tests, place = self.running.pop(child)
+        code = os.waitstatus_to_exitcode(status)
+        self.ledger.put(change.path, change.mutant, code)
+        if code:
+            noticing = tests[int(NUMBER.unpack_from(self.board, NUMBER.size * place)[0])]
+            others = [test for test in self.noticed[change.function] if test is not noticing]
+            self.noticed[change.function] = [noticing, *others][:REMEMBERED]
 
 
-def _judged(session: pytest.Session, cost: float, mutant: str, chosen: list[Any]) -> int:
-    """In the child: 1 if a test fails under the change, 0 if none does; killed by the system if it never ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    seconds = 4 + int(10 * cost)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    set_mutant_under_test(mutant)
-    for item, following in zip(chosen, [*chosen[1:], None], strict=True):
-        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-        if session.testsfailed:
-            return 1
-    return 0
+def _seconds(test: Limited) -> float:
+    return test[1]
+
+
+def _become(session: pytest.Session, mutant: str, tests: list[Limited], tell: Callable[[int], None]) -> NoReturn:
+    """In the child: end with 1 if a test fails under the change, else 0; the system ends one whose test never does.
+
+    ``tell`` is given how many tests have passed, before each and after the last.
+    """
+    status = 3
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        set_mutant_under_test(mutant)
+        for count, ((item, seconds), following) in enumerate(zip(tests, [*tests[1:], None], strict=True)):
+            tell(count)
+            limit = int(time.process_time() + GRACE_SECONDS + SLOWER * seconds) + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following[0] if following else None)
+            if session.testsfailed:
+                break
+        else:
+            tell(len(tests))
+        status = int(session.testsfailed > 0)
+    finally:
+        os._exit(status)
 
 
 def main() -> int:
     """Run; pytest's exit status."""
-    seconds, children, *wanted = sys.argv[1:]
+    seconds, children, seconds_each, *wanted = sys.argv[1:]
     chosen = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
     settings.register_profile(PROFILE, parent=settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
     os.chdir("mutants")
     sys.path[:0] = [str(Path("src").resolve()), str(Path.cwd())]
-    loop = Loop(Ledger(Path(CORE).resolve()), float(seconds), int(children), wanted)
+    loop = Loop(Ledger(Path(CORE).resolve()), float(seconds), int(children), float(seconds_each), wanted)
     tests = [*chosen["pytest_add_cli_args"], *chosen["pytest_add_cli_args_test_selection"]]
     # Why a test failed is of no interest here, and taking comparisons apart costs more than the tests.
     return int(pytest.main([*QUIET, *tests, f"--hypothesis-profile={PROFILE}"], plugins=[loop]))
