@@ -231,7 +231,8 @@ async def test_a_question_that_has_its_end_keeps_no_appointments() -> None:
         ana, bo = await fleet(world)
 
         def waiting() -> int:
-            return sum(timer.callback is not None for _, _, timer in world.hub._c.timers._heap)
+            timers = world.hub._c.timers
+            return len(timers) - sum(timer.callback is None for _, _, timer in timers._heap)
 
         before = waiting()
         asked = await world.ask(ana, "bo")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from crossfade.core.values import SECOND, Instant
-from crossfade.engine.timers import TURN_MAX, VOID_MIN, Timers
+from crossfade.engine.timers import BUCKET_BITS, TURN_MAX, Timers
 from tests.kit.clock import EPOCH, FakeClock, settle
 from tests.kit.hub import run
 
@@ -122,16 +122,69 @@ async def test_one_task_sleeps_however_many_wait() -> None:
 
 
 @run
-async def test_cancelled_appointments_do_not_pile_up_and_those_that_stand_are_kept() -> None:
+async def test_cancelled_appointments_leave_nothing_and_those_that_stand_are_kept() -> None:
     clock, kept = FakeClock(), list[int]()
     async with running(clock) as timers:
-        for number in range(10 * VOID_MIN):
+        for number in range(10_000):
             timer = timers.at(at(600 + number), lambda number=number: kept.append(number))  # type: ignore[misc]
             if number % 100:
                 timer.cancel()
                 timer.cancel()
-        standing = 10 * VOID_MIN // 100 + 1
-        assert standing <= len(timers) <= 2 * standing + VOID_MIN
-        await clock.advance(600 + 10 * VOID_MIN)
-        assert kept == list(range(0, 10 * VOID_MIN, 100))
+        assert len(timers) == 100
+        await clock.advance(600 + 10_000)
+        assert kept == list(range(0, 10_000, 100))
         assert len(timers) == 0
+
+
+@run
+async def test_one_that_is_cancelled_after_it_came_near_is_gone_a_bucket_later() -> None:
+    clock, kept = FakeClock(), list[int]()
+    async with running(clock) as timers:
+        timers.at(at(1), lambda: kept.append(1))
+        both = [timers.at(at(2), lambda n=n: kept.append(n)) for n in (2, 3)]  # type: ignore[misc]
+        await clock.advance(1)
+        both[0].cancel()
+        await clock.advance((1 << BUCKET_BITS) / SECOND)
+        assert kept == [1, 3]
+        assert len(timers) == 0
+
+
+@run
+async def test_appointments_on_both_sides_of_every_edge_between_buckets_are_kept_in_order() -> None:
+    clock, kept = FakeClock(), list[int]()
+    edges = [(EPOCH >> BUCKET_BITS) + number << BUCKET_BITS for number in (5, 2, 1, 4, 3, 40)]
+    instants = [edge + offset for edge in edges for offset in (1, 0, -1)]
+    async with running(clock) as timers:
+        for instant in instants:
+            timers.at(Instant(instant), lambda instant=instant: kept.append(clock.now() - instant))  # type: ignore[misc]
+            timers.at(Instant(instant), lambda instant=instant: kept.append(instant))  # type: ignore[misc]
+        await clock.advance(41 * (1 << BUCKET_BITS) / SECOND)
+        assert kept == [value for instant in sorted(instants) for value in (0, instant)]
+
+
+@run
+async def test_those_of_one_instant_keep_their_order_when_some_were_made_far_ahead_and_some_near() -> None:
+    clock, kept = FakeClock(), list[str]()
+    async with running(clock) as timers:
+        for name in ("a", "b"):
+            timers.at(at(60), lambda name=name: kept.append(name))  # type: ignore[misc]
+        await clock.advance(59.999)
+        timers.at(at(60), lambda: kept.append("c"))
+        await clock.advance(0.001)
+        assert kept == ["a", "b", "c"]
+
+
+@run
+async def test_a_bucket_that_opens_while_a_later_one_is_slept_for_is_kept_in_time() -> None:
+    clock, kept = FakeClock(), list[int]()
+    async with running(clock) as timers:
+        timers.at(at(10_000), lambda: kept.append(10_000))
+        await clock.advance(5_000)  # nothing came near for long
+        timers.at(at(5_001), lambda: kept.append(5_001))
+        timers.at(at(5_100), lambda: kept.append(5_100))
+        await clock.advance(1)
+        assert kept == [5_001]
+        await clock.advance(99)
+        assert kept == [5_001, 5_100]
+        await clock.advance(5_000)
+        assert kept == [5_001, 5_100, 10_000]

@@ -5,6 +5,7 @@ may be renamed, its registered name may not. A new field needs a default; a chan
 a new version, and the old one stays readable for ever.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -57,9 +58,8 @@ def type_name(event: Event) -> str:
     return _NAMES[type(event)]
 
 
-def encode(event: Event) -> bytes:
-    """The payload of ``event`` as JSON, without its type name."""
-    return _ENCODER.encode(event)
+encode: Final[Callable[[Event], bytes]] = _ENCODER.encode
+"""The payload of an event as JSON, without its type name."""
 
 
 def decode(name: str, payload: bytes) -> Event:

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
+from functools import partial
 from typing import Final
 
 from crossfade.core.records import Event, Recorded
@@ -70,35 +71,26 @@ class Committer:
         """Commands waiting for the disk."""
         return len(self._queue)
 
-    async def submit(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...]) -> Result:
-        """Store ``tx`` and return once it is durable and projected.
+    def submit(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...]) -> "asyncio.Future[Result]":
+        """Store ``tx``; the future is done once it is durable and projected.
 
-        Raises UnavailableError when too many wait already, and what the log raises. A cancelled
+        The future raises UnavailableError when too many wait already, and what the log raises. A cancelled
         caller does not undo its Tx: the same key tells what became of it.
         """
-        refused = self._full()
-        if refused is not None:
-            raise refused
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-
-        def told(result: Result | LogError) -> None:
-            if future.done():
-                return
-            if isinstance(result, LogError):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-        self._enqueue((tx, events, versions, told))
-        return await future
+        self.post(tx, events, versions, partial(_settle, future))
+        return future
 
     def post(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...], told: Told) -> None:
-        """Store ``tx`` without anybody waiting; ``told`` gets the result or the fault."""
+        """Store ``tx``; ``told`` gets the result or the fault."""
         refused = self._full()
         if refused is not None:
             told(refused)
             return
-        self._enqueue((tx, events, versions, told))
+        self._queue.append((tx, events, versions, told))
+        if self._worker is None:
+            self._worker = asyncio.ensure_future(self._drain())
+            self._worker.add_done_callback(self._ended)
 
     def _full(self) -> UnavailableError | None:
         """Why nothing can be taken now."""
@@ -107,12 +99,6 @@ class Committer:
         if len(self._queue) >= self._limits.pending_commits_max:
             return UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
         return None
-
-    def _enqueue(self, pending: Pending) -> None:
-        self._queue.append(pending)
-        if self._worker is None:
-            self._worker = asyncio.ensure_future(self._drain())
-            self._worker.add_done_callback(self._ended)
 
     async def flush(self) -> None:
         """Return when nothing is waiting."""
@@ -223,3 +209,13 @@ class Committer:
                     )
                 )
         return out
+
+
+def _settle(future: "asyncio.Future[Result]", result: Result | LogError) -> None:
+    """Tell whoever awaits ``future``, if anybody still does."""
+    if future.done():
+        return
+    if isinstance(result, LogError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

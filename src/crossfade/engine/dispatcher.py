@@ -6,17 +6,18 @@ moved on so far that the command would now be refused.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.records import Event, encode, type_name
 from crossfade.core.values import Instant, Sequence, Shard, StreamName
-from crossfade.engine.committer import Committer
+from crossfade.engine.committer import Committer, Told
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import (
     Clock,
+    Committed,
     Conflict,
     Duplicate,
     Ids,
@@ -42,12 +43,8 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
 NOTHING: Final = Applied(Sequence(1), Sequence(0))
 
 
-class Envelope(NamedTuple):
-    """What is written around an event: when, by whom, because of what."""
-
-    at: Instant
-    by: str
-    cause: str
+Envelope = tuple[Instant, str, str]
+"""What is written around an event: when, by whom, because of what."""
 
 
 class Dispatcher:
@@ -102,15 +99,34 @@ class Dispatcher:
                 slot = Slot(0, decider_of(stream).initial) if fresh else await self._streams.load(stream)
             now = self.now()
             outcome = decider_of(stream).decide(slot.state, command, now)
-            if isinstance(outcome, Refusal):
+            if not isinstance(outcome, tuple):
                 return await self._refused(stream, key, outcome)
             if not outcome:
                 return NOTHING
-            tx, versions = self._tx(stream, slot, outcome, Envelope(now, by, cause), key)
+            tx, versions = self._tx(stream, slot.version, outcome, (now, by, cause), key)
             result = await self._committers[shard_of(stream)].submit(tx, outcome, versions)
-            if not isinstance(result, Conflict):
-                return Applied(result.first, result.last, isinstance(result, Duplicate))
+            if isinstance(result, Committed):  # nearly always
+                return Applied(result.first, result.last)
+            if isinstance(result, Duplicate):
+                return Applied(result.first, result.last, duplicate=True)
         raise UnavailableError(f"{stream} is too busy")
+
+    def create(
+        self, stream: StreamName, command: Any, told: Told, *, by: str, key: bytes | None = None, cause: str = ""
+    ) -> Refusal | None:
+        """Decide the first command to a stream whose id was made just now: a refusal, or ``told`` hears of it later.
+
+        It gets the result, or the fault of the log, once the events are durable and in the views, within the
+        committer's turn: a caller that would only go on waiting need not be woken for it.
+        """
+        now = self.now()
+        decider = decider_of(stream)
+        outcome = decider.decide(decider.initial, command, now)
+        if not isinstance(outcome, tuple):
+            return outcome
+        tx, versions = self._tx(stream, 0, outcome, (now, by, cause), key)
+        self._committers[shard_of(stream)].post(tx, outcome, versions, told)
+        return None
 
     def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], object] | None = None) -> None:
         """Record something nobody waits for, such as an offer or an expiry.
@@ -135,7 +151,7 @@ class Dispatcher:
         outcome = decider_of(stream).decide(slot.state, command, now)
         if isinstance(outcome, Refusal) or not outcome:
             return
-        tx, versions = self._tx(stream, slot, outcome, Envelope(now, by, ""), None)
+        tx, versions = self._tx(stream, slot.version, outcome, (now, by, ""), None)
 
         def again(result: Result | LogError) -> None:
             if isinstance(result, Conflict) and attempts > 1:
@@ -148,7 +164,7 @@ class Dispatcher:
     def _tx(
         self,
         stream: StreamName,
-        slot: Slot,
+        version: int,
         events: tuple[Event, ...],
         envelope: Envelope,
         key: bytes | None,
@@ -157,11 +173,11 @@ class Dispatcher:
         if len(events) == 1:  # nearly always
             event = events[0]
             new: tuple[NewEvent, ...] = (NewEvent(stream, type_name(event), at, by, cause, encode(event)),)
-            versions: tuple[int, ...] = (slot.version + 1,)
+            versions: tuple[int, ...] = (version + 1,)
         else:
             new = tuple(NewEvent(stream, type_name(event), at, by, cause, encode(event)) for event in events)
-            versions = tuple(range(slot.version + 1, slot.version + 1 + len(events)))
-        return Tx(key or self._ids.key(), ((stream, slot.version),), new), versions
+            versions = tuple(range(version + 1, version + 1 + len(events)))
+        return Tx(key or self._ids.key(), ((stream, version),), new), versions
 
     async def _refused(self, stream: StreamName, key: bytes | None, refusal: Refusal) -> Applied | Refusal:
         """The refusal, unless the same key was accepted before."""

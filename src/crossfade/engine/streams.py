@@ -4,7 +4,7 @@ One fold for both readers of state, the dispatcher (which decides against it) an
 questions leave memory after a while and are folded again from the log when somebody asks for them.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -94,7 +94,7 @@ class Streams:
     def __init__(self, log: Log, ended_questions_kept: int) -> None:
         self._log = log
         self._slots: dict[str, Slot] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: deque[str] = deque()
         self._ended_kept = ended_questions_kept
 
     def saved(self) -> tuple[dict[str, Slot], Iterable[str]]:
@@ -104,7 +104,7 @@ class Streams:
     def fill(self, slots: dict[str, Slot], ended: Iterable[str]) -> None:
         """Take over what another one had saved."""
         self._slots.update(slots)
-        self._ended.update(dict.fromkeys(ended))
+        self._ended.extend(ended)
 
     def peek(self, stream: str) -> Slot | None:
         """The slot if memory knows it; of the kinds that stay in memory, also the one that does not exist yet."""
@@ -125,26 +125,25 @@ class Streams:
 
     def evolve(self, record: Recorded) -> tuple[Any, Any]:
         """Fold one record in; the states before and after it."""
-        decider = decider_of(record.stream)
+        decider = DECIDERS[record.stream.partition("/")[0]]
         slot = self._slots.get(record.stream)
-        before = decider.initial if slot is None else slot.state
-        if record.version != (0 if slot is None else slot.version) + 1:
+        before, version = (decider.initial, 0) if slot is None else (slot.state, slot.version)
+        if record.version != version + 1:
             raise AssertionError(f"{record.stream}: version {record.version} does not follow")
         after = decider.evolve(before, record.event)
-        if slot is None:
-            if not isinstance(after, messages.State):  # a message is a single fact; nothing can follow
-                self._slots[record.stream] = Slot(record.version, after)
-        else:
+        if slot is not None:
             slot.version = record.version
             slot.state = after
+        elif decider is not messages.DECIDER:  # a message is a single fact; nothing can follow
+            self._slots[record.stream] = Slot(record.version, after)
         return before, after
 
     def retire(self, stream: str) -> list[str]:
         """Note that ``stream`` has its end; the names of those that left memory for it."""
-        self._ended[stream] = None
+        self._ended.append(stream)
         gone: list[str] = []
         while len(self._ended) > self._ended_kept:
-            oldest, _ = self._ended.popitem(last=False)
+            oldest = self._ended.popleft()
             self._slots.pop(oldest, None)
             gone.append(oldest)
         return gone

@@ -1,10 +1,10 @@
-"""Timers: one heap of instants for every wait and deadline in the engine.
+"""Timers: every wait and deadline of the engine, on one sleeping task.
 
-Ten thousand held calls cost ten thousand heap entries, not ten thousand tasks. The only thing waited
-on is ``Clock.sleep_until``, so the engine runs as well on a simulated clock.
-
-Nearly every appointment is cancelled: a question is answered long before its deadline. What is void is
-therefore swept out as soon as it is the greater part, or ten minutes of answered questions would lie in the heap.
+Nearly every appointment is cancelled: a question is answered long before its deadline, a wait is over long before
+its time. So what lies further ahead than a few seconds is not put in order at all: it lies in a bucket with all else
+of the same seconds, from which it is taken again at the cost of one look-up, leaving nothing. Only when a bucket's
+time comes near does what is left in it go into the heap. The only thing waited on is ``Clock.sleep_until``, so the
+engine runs as well on a simulated clock.
 """
 
 import asyncio
@@ -17,24 +17,27 @@ from crossfade.engine.ports import Clock
 
 TURN_MAX: Final = 256
 """Callbacks in one turn of the loop."""
-VOID_MIN: Final = 1_024
-"""Fewer void appointments than this are not worth a sweep."""
+BUCKET_BITS: Final = 32
+"""A bucket holds 2**32 nanoseconds, some four seconds: so long a cancelled appointment may lie in the heap at most."""
 
 
 class Timer:
     """One appointment; ``cancel`` makes it void."""
 
-    __slots__ = ("_timers", "callback")
+    __slots__ = ("bucket", "callback", "instant")
 
-    def __init__(self, timers: "Timers", callback: Callable[[], None]) -> None:
-        self._timers = timers
+    def __init__(self, instant: Instant, callback: Callable[[], None]) -> None:
+        self.instant = instant
         self.callback: Callable[[], None] | None = callback
+        self.bucket: dict[Timer, None] | None = None
+        """Where it lies while it is far ahead."""
 
     def cancel(self) -> None:
         """Do not call back; allowed at any time, also after the call."""
-        if self.callback is not None:
-            self.callback = None
-            self._timers.voided()
+        self.callback = None
+        if self.bucket is not None:
+            del self.bucket[self]
+            self.bucket = None
 
 
 class Timers:
@@ -43,31 +46,33 @@ class Timers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[Instant, int, Timer]] = []
+        """What lies before ``_near``, by instant, and by number where that is the same."""
         self._count = 0
-        self._void = 0
-        """Cancelled appointments that are still in the heap."""
+        self._near = Instant(0)
+        """Where the buckets begin."""
+        self._far: dict[int, dict[Timer, None]] = {}
+        """What lies beyond, by bucket."""
+        self._buckets: list[int] = []
+        """A heap of the keys of ``_far``."""
         self._earlier = asyncio.Event()
         self._sleeping_until: Instant | None = None
 
     def at(self, instant: Instant, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` once at ``instant``, or on the next turn if it has passed."""
-        timer = Timer(self, callback)
-        self._count += 1
-        heapq.heappush(self._heap, (instant, self._count, timer))
-        if self._sleeping_until is None or instant < self._sleeping_until:
-            self._earlier.set()
+        timer = Timer(instant, callback)
+        if instant < self._near:
+            self._push(timer)
+            self._call(instant)
+            return timer
+        bucket = self._far.get(instant >> BUCKET_BITS)
+        if bucket is None:
+            bucket = self._open(instant >> BUCKET_BITS)
+        timer.bucket = bucket
+        bucket[timer] = None
         return timer
 
     def __len__(self) -> int:
-        return len(self._heap)
-
-    def voided(self) -> None:
-        """Count a cancelled appointment, and sweep once they are more than the others."""
-        self._void += 1
-        if self._void >= VOID_MIN and 2 * self._void > len(self._heap):
-            self._heap[:] = [entry for entry in self._heap if entry[2].callback is not None]
-            heapq.heapify(self._heap)
-            self._void = 0
+        return len(self._heap) + sum(map(len, self._far.values()))
 
     async def run(self) -> None:
         """Keep the appointments until cancelled."""
@@ -76,21 +81,51 @@ class Timers:
                 await asyncio.sleep(0)  # let requests in between: ten thousand may be due at once
                 continue
             self._earlier.clear()
-            self._sleeping_until = self._heap[0][0] if self._heap else None
+            self._sleeping_until = self._next()
             await self._sleep()
+
+    def _push(self, timer: Timer) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (timer.instant, self._count, timer))
+
+    def _open(self, number: int) -> dict[Timer, None]:
+        bucket = self._far[number] = {}
+        heapq.heappush(self._buckets, number)
+        self._call(Instant(number << BUCKET_BITS))
+        return bucket
+
+    def _call(self, instant: Instant) -> None:
+        """See to it that nobody sleeps beyond ``instant``."""
+        if self._sleeping_until is None or instant < self._sleeping_until:
+            self._earlier.set()
+
+    def _next(self) -> Instant | None:
+        """When there is something to do: the first appointment, or the first bucket coming near."""
+        if self._heap:
+            return self._heap[0][0]
+        return Instant(self._buckets[0] << BUCKET_BITS) if self._buckets else None
+
+    def _come_near(self, now: Instant) -> None:
+        """Put what is left in the buckets up to the present one into the heap."""
+        present = now >> BUCKET_BITS
+        self._near = Instant(present + 1 << BUCKET_BITS)
+        while self._buckets and self._buckets[0] <= present:
+            for timer in self._far.pop(heapq.heappop(self._buckets)):
+                timer.bucket = None
+                self._push(timer)
 
     def _fire_due(self) -> bool:
         """Call back what is due, at most ``TURN_MAX``; whether there may be more."""
         now = self._clock.now()
+        if now >= self._near:
+            self._come_near(now)
         heap = self._heap
         for _ in range(TURN_MAX):
             if not heap or (heap[0][0] > now and heap[0][2].callback is not None):
                 return False
             timer = heapq.heappop(heap)[2]
             callback, timer.callback = timer.callback, None
-            if callback is None:
-                self._void -= 1
-            else:
+            if callback is not None:
                 callback()
         return True
 
