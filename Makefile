@@ -89,8 +89,8 @@ docs: $(READY_DEV) ## draw the generated pages anew
 	@$(BIN)/python tools/cli_docs.py
 	@$(BIN)/python tools/runsheet_docs.py
 
-bench: $(READY_DEV) ## our figures beside others', paired in one run
-	@$(BIN)/python bench/run.py $(ARGS)
+bench: $(READY_DEV) ## every benchmark, and bench/RESULTS.md anew; ARGS="--only log_append --rounds 5"
+	@$(BIN)/python -m bench $(ARGS)
 
 conformance: $(READY_DEV) ## the official MCP conformance suite against our transport
 	@$(BIN)/python tools/conformance.py $(ARGS)

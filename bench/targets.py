@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from bench import processes
-from crossfade.client.api import Api
-from crossfade.client.transport import Transport
+from crossfade.fleet.load.target import Target as Place
 from crossfade.fleet.sockets import LostError, connect
 from crossfade.fleet.supervisor import free_port
 from crossfade.fleet.wire import Endpoint, Revision, Wire
@@ -70,8 +69,8 @@ async def load(target, work, calls=CALLS):
         raise SystemExit(f"{target.name} {work['kind']}: {found}")
     cpu = target.cpu_seconds() - before
     rate, cpu_us = found["done"] / found["seconds"], cpu * 1e6 / found["done"]
-    about = f"{work['kind']} {work['revision']} {target.name}"
-    print(f"  {about}: {rate:,.0f}/s, {cpu_us:.0f} µs", file=sys.stderr, flush=True)
+    words = f"{work['kind']} {work['revision']} {target.name}"
+    print(f"  {words}: {rate:,.0f}/s, {cpu_us:.0f} µs", file=sys.stderr, flush=True)
     return found | {"per_s": rate, "cpu_us": cpu_us}
 
 
@@ -103,8 +102,7 @@ async def reachable(port):
 async def start_ours(hub, names, name="ours"):
     """Start a hub, and give out a credential for each name."""
     await hub.start()
-    async with Api(Transport(hub.url, token=hub.operator_token)) as api:
-        tokens = [(await api.issue_token({"name": one, "scopes": ["agent"]})).token for one in names]
+    tokens = await Place(hub.url, hub.operator_token).operator.enlist([(one, "bench") for one in names])
     return Target(name, hub.port, hub.pid, tokens)
 
 
@@ -134,3 +132,31 @@ async def end(children):
         if child.returncode is None:
             child.kill()  # the reference does not end on SIGTERM while sessions are open
         await child.wait()
+
+
+class Holders:
+    """Agents that wait at hubs, a process for each hub."""
+
+    def __init__(self):
+        self.children = []
+
+    async def hold(self, target, named, seconds):
+        """Have these (name, token) wait at a hub; returns when all do."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "holding.py"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self.children.append(child)
+        names, tokens = zip(*named, strict=True)
+        work = {"port": target.port, "tokens": tokens, "names": names, "seconds": seconds, "core": 1}
+        child.stdin.write(json.dumps(work).encode() + b"\n")
+        await child.stdin.drain()
+        async with asyncio.timeout(seconds + 300):
+            if await child.stdout.readline() != b"held\n":
+                raise SystemExit(f"{len(names)} agents could not be held by {target.name}")
+
+    async def release(self):
+        """Let them go at once."""
+        await end(self.children)
+        self.children = []

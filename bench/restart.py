@@ -1,0 +1,176 @@
+"""How long a hub is away when it is started: cold, on a long log, and with many questions that are still open.
+
+    python -m bench.restart [--rounds 5] [--records 1000000] [--open 100000] [--due 1000] [--json]
+
+Whole processes, from the start of the program until ``/readyz`` says yes, which is after its log is folded and its last
+write went through. ``folding`` has no snapshot. With ``--open`` questions, ``--due`` more are asked with a deadline in
+some seconds, the hub is killed, and started again on what it left: all of these have to expire, and not one of the
+others. That they do is counted from the hub's own metrics, and so is how late the last one was.
+"""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from bench import processes
+from bench.fill import fill, lives, waiting
+from bench.found import Found, Measured, Ratio
+from bench.targets import SHAPE, scratch
+from crossfade.client.api import Api, Ask
+from crossfade.client.transport import Transport
+from crossfade.fleet import supervisor
+from crossfade.fleet.load.target import Target as Place
+from crossfade.fleet.supervisor import HubProcess
+
+WANTED_SECONDS = 5.0
+"""With a snapshot."""
+WANTED_LATE_SECONDS = 1.0
+DEADLINE_SECONDS = 15
+EXPIRY_SECONDS = 120.0
+"""How long expiries are waited for."""
+
+
+class Start:
+    """One start of a hub on a folder."""
+
+    async def of(self, folder):
+        """Start it; its figures are attributes afterwards."""
+        self.hub = HubProcess(folder, revive=False)
+        began = time.perf_counter()
+        await self.hub.start()
+        self.seconds = time.perf_counter() - began
+        self.cpu_seconds = processes.cpu_seconds(self.hub.pid)
+        self.rss_mib = processes.rss_mib(self.hub.pid)
+        return self
+
+
+def forget(folder):
+    """The snapshots of a hub that is stopped."""
+    shutil.rmtree(folder / "snapshots", ignore_errors=True)
+
+
+async def starts(folder, rounds, *, snapshot):
+    """So many starts on the same folder."""
+    found = []
+    for number in range(rounds):
+        if not snapshot:
+            forget(folder)
+        one = await Start().of(folder)
+        found.append(one)
+        await one.hub.stop()
+        print(f"{folder.name}, {number + 1} of {rounds}: {one.seconds:.2f} s", file=sys.stderr, flush=True)
+    return found
+
+
+async def cold(folder, rounds):
+    """So many first starts, each on a folder of its own."""
+    return [(await starts(folder / str(number), 1, snapshot=True))[0] for number in range(rounds)]
+
+
+async def armed(folder, count):
+    """Kill a hub while questions are due soon: seconds until it is ready, lateness of the last expiry, what expired."""
+    first = await Start().of(folder)
+    place = Place(first.hub.url, first.hub.operator_token)
+    asker, _ = await place.operator.enlist([("hurried", "bench"), ("silent", "bench")])
+    expired = await metric(first.hub, 'crossfade_questions_ended_total{end="expired"')
+    async with Api(Transport(first.hub.url, token=asker)) as api:
+        gate = asyncio.Semaphore(32)
+
+        async def ask(number):
+            async with gate:
+                await api.ask(Ask(to="silent", message="Now?", schema=SHAPE, deadline_seconds=DEADLINE_SECONDS))
+
+        await asyncio.gather(*(ask(number) for number in range(count)))
+    due = time.perf_counter() + DEADLINE_SECONDS
+    first.hub.kill()
+    await first.hub.stop()
+    second = await Start().of(folder)
+    due = max(due, time.perf_counter())
+    ended, late = expired, 0.0
+    while ended < expired + count and late < EXPIRY_SECONDS:
+        await asyncio.sleep(0.02)
+        ended = await metric(second.hub, 'crossfade_questions_ended_total{end="expired"')
+        late = time.perf_counter() - due
+    still = await metric(second.hub, "crossfade_questions_open{")
+    await second.hub.stop()
+    return second, max(0.0, late), ended - expired, still
+
+
+async def metric(hub, name):
+    """The sum of a metric's samples; 0 if there is none."""
+
+    def read():
+        asked = urllib.request.Request(f"{hub.url}/metrics", headers={"Authorization": f"Bearer {hub.operator_token}"})
+        with urllib.request.urlopen(asked) as answer:  # the address is that of the hub just started
+            return answer.read().decode().splitlines()
+
+    lines = await asyncio.to_thread(read)
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def shown(about, found):
+    """Figures of some starts."""
+    return [
+        Measured(name=f"{about}", unit="s", each=tuple(one.seconds for one in found)),
+        Measured(name=f"{about}, CPU", unit="s", each=tuple(one.cpu_seconds for one in found)),
+        Measured(name=f"{about}, memory", unit="MiB", each=tuple(one.rss_mib for one in found)),
+    ]
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--open", type=int, default=100_000)
+    parser.add_argument("--due", type=int, default=1_000)
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    supervisor.READY_SECONDS = 600.0
+    with tempfile.TemporaryDirectory(prefix="restart-", dir=scratch()) as place:
+        folder = Path(place)
+        empty = await cold(folder / "cold", chosen.rounds)
+        await fill(folder / "records", lives(chosen.records))
+        long_folding = await starts(folder / "records", 1, snapshot=False)
+        long = await starts(folder / "records", chosen.rounds, snapshot=True)
+        await fill(folder / "open", waiting(chosen.open))
+        open_folding = await starts(folder / "open", chosen.rounds, snapshot=False)
+        opened = await starts(folder / "open", chosen.rounds, snapshot=True)
+        killed = []
+        for number in range(chosen.rounds):
+            shutil.copytree(folder / "open", folder / f"killed-{number}")
+            killed.append(await armed(folder / f"killed-{number}", chosen.due))
+            shutil.rmtree(folder / f"killed-{number}")
+    records, waits = f"{chosen.records:,} records", f"{chosen.open:,} open questions"
+    after = [one for one, _, _, _ in killed]
+    wrong = [(int(count), int(still)) for _, _, count, still in killed if (count, still) != (chosen.due, chosen.open)]
+    said = f"After each kill all {chosen.due:,} that were due expired, and the other {chosen.open:,} stayed open."
+    if wrong:
+        said = f"**Wrong after a kill** (expired, still open): {wrong}; {chosen.due} and {chosen.open} were to be."
+    with_snapshot = ((f"on {records}", long), (f"on {waits}", opened), (f"on {waits}, after a kill", after))
+    Found(
+        measured=(
+            *shown("cold, an empty folder", empty),
+            *shown(f"on {records}, folding", long_folding),
+            *shown(f"on {waits}, folding", open_folding),
+            *(one for about, found in with_snapshot for one in shown(f"{about}, with a snapshot", found)[1:]),
+        ),
+        ratios=(
+            *(
+                Ratio(name=f"ready {about}, with a snapshot", unit="s", most=WANTED_SECONDS,
+                      each=tuple(one.seconds for one in found))
+                for about, found in with_snapshot
+            ),
+            Ratio(name=f"last of {chosen.due:,} deadlines, late by", unit="s", most=WANTED_LATE_SECONDS,
+                  each=tuple(late for _, late, _, _ in killed)),
+        ),
+        said=(said,),
+    ).show(as_json=chosen.json)  # fmt: skip
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
