@@ -135,7 +135,7 @@ BAD = {
 def test_counts_that_contradict_themselves_are_refused_and_named(said: str, bad: Slice) -> None:
     outcome = measurements.decide(MACHINE.after("rollout"), Record(block=block(1_000, 1_010, bad)), NOW)
     assert isinstance(outcome, Refusal)
-    assert (outcome.code, outcome.message) == ("measurement.bad_counts", said.strip())
+    assert (outcome.code, outcome.message) == ("measurement.bad_counts", f"Impossible counts: {said.strip()}.")
 
 
 @pytest.mark.parametrize("down", [-1.0, 12.0, math.nan, math.inf])

@@ -6,18 +6,21 @@ ships. One that several situations share stands once. ``python -m tests.core.ret
 
 import json
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 
 import msgspec
 import pytest
 
-from crossfade.core import board, evidence, rollouts, runs, shapes, signoffs
+from crossfade.core import board, capacity, evidence, measurements, rollouts, runs, shapes, signoffs, stages
 from crossfade.core.decider import Refusal
 from crossfade.core.signoff_events import Panel
 from crossfade.core.values import Instant
 from tests.core import (
     test_agents,
     test_board,
+    test_capacity,
     test_credentials,
+    test_measurements,
     test_messages,
     test_questions,
     test_rollouts,
@@ -25,6 +28,7 @@ from tests.core import (
     test_shapes,
     test_signoff_answers,
     test_signoffs,
+    test_stages,
 )
 from tests.kit.tables import rows
 
@@ -93,6 +97,36 @@ def of_forms() -> Iterable[object]:
         yield test_signoff_answers.read(**{field: text})
 
 
+def of_plans() -> Iterable[object]:
+    yield from test_stages.MACHINE.refused()
+    nothing = msgspec.structs.replace(test_stages.PLAN, gates={})
+    for plan in (b'{"plan":1}', msgspec.json.encode(nothing)):
+        accept = stages.Accept(plan=msgspec.Raw(plan), digest=sha256(plan).hexdigest())
+        yield stages.decide(stages.State(), accept, NOW)
+
+
+def of_measurements() -> Iterable[object]:
+    yield from test_measurements.MACHINE.refused()
+    on = test_measurements.MACHINE.after("rollout")
+    many = [test_measurements.part(cluster=str(number)) for number in range(measurements.SLICES_MAX + 1)]
+    once = test_measurements.part()
+    blocks = [
+        *(test_measurements.block(1_000, 1_010, bad) for bad in test_measurements.BAD.values()),
+        *(test_measurements.block(1_000, 1_010, *more) for more in ((once, once), many)),
+        test_measurements.block(down=11.5),
+    ]
+    for block in blocks:
+        yield measurements.decide(on, measurements.Record(block=block), NOW)
+
+
+def of_capacity() -> Iterable[object]:
+    model = capacity.learn(test_capacity.points(), test_capacity.RUNGS)
+    beyond = capacity.Stage(agents=7_000, questions_per_second=5.0, elicitation_share=0.5)
+    nobody = msgspec.structs.replace(beyond, agents=0)
+    for stage, headroom in ((beyond, 0.3), (nobody, 0.3), (beyond, 1.0)):
+        yield capacity.plan(model, stage, headroom)
+
+
 SUBJECTS: dict[str, Callable[[], Iterable[object]]] = {
     "agents": test_agents.MACHINE.refused,
     "credentials": test_credentials.MACHINE.refused,
@@ -106,6 +140,9 @@ SUBJECTS: dict[str, Callable[[], Iterable[object]]] = {
     "board": of_the_board,
     "shapes": of_shapes,
     "answers": of_answers,
+    "plans": of_plans,
+    "measurements": of_measurements,
+    "capacity": of_capacity,
 }
 
 
@@ -134,7 +171,7 @@ def test_a_refusal_says_what_the_table_says(subject: str) -> None:
 
 def test_every_sentence_ends_and_says_nothing_twice() -> None:
     for row in TABLE:
-        quotes_a_reason = row["code"] in ("rollout.held", "rollout.already_held")
+        quotes_a_reason = row["code"] in ("rollout.held", "rollout.already_held", "plan.held", "plan.not_settled")
         assert row["says"].endswith(".") or quotes_a_reason, row
         assert row["try"] == "-" or row["try"].endswith((".", "}")), row
         assert row["says"] != row["try"], row

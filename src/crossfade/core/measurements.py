@@ -153,8 +153,9 @@ def _record(state: State, block: BlockRecorded) -> tuple[MeasurementEvent, ...] 
         return _refuse("off", "")
     if block.from_at < state.until_at or block.until_at < block.from_at:
         return _refuse("backwards", "")
-    bad = why_bad(block)
-    return Refusal("measurement.bad_counts", bad, "Count again; this is a fault of the hub.") if bad else (block,)
+    if bad := why_bad(block):
+        return Refusal("measurement.bad_counts", f"Impossible counts: {bad}.", "Count again; this is a fault of the hub.")
+    return (block,)
 
 
 def why_bad(block: BlockRecorded) -> str:
