@@ -4,7 +4,8 @@ Usage: python -m tools.record_history NAME     from the root of the project
 
 What NAME begins with, up to its first hyphen, says what is recorded: ``ramp`` agents and a rollout, ``runs`` sign-offs
 and runs of runsheets, ``seldom`` what a run writes seldom, ``plans`` plans and measurements.
-Writes tests/contract/histories/NAME.jsonl, NAME.state.json (the views) and NAME.streams.json (every stream).
+Writes tests/contract/histories/NAME.jsonl, NAME.state.json (the views), NAME.streams.json (every stream at the end) and
+NAME.changes.json (what events of each type changed in theirs).
 Run it when a release can write events that no history has; never to make a red test green: what is recorded
 stands for logs on disks.
 """
@@ -17,7 +18,7 @@ from typing import Final
 import msgspec
 
 from tests.kit.driven import plans, seldom
-from tests.kit.history import Line, dump, fold, small_run, states
+from tests.kit.history import Line, changes, dump, fold, small_run, states
 from tests.kit.hub import World
 from tests.kit.procedures import procedures
 from tests.kit.views import snapshot
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
     (FOLDER / f"{name}.state.json").write_bytes(state + b"\n")
     streams = msgspec.json.encode(states(lines), order="sorted")
     (FOLDER / f"{name}.streams.json").write_bytes(streams + b"\n")
+    (FOLDER / f"{name}.changes.json").write_bytes(msgspec.json.encode(changes(lines)) + b"\n")
     print(f"{len(lines)} records")
     return 0
 

@@ -107,9 +107,11 @@ async def test_a_caller_that_leaves_while_it_writes_is_waited_for_by_the_next(tm
     await asyncio.to_thread(begun.wait)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
+    held = shelf._writing.locked()
     second = asyncio.create_task(shelf.keep(5, b"second"))
-    assert shelf._writing.locked(), "the thread of the one who left is still at work"
+    await asyncio.sleep(0)
     may.set()
     await second
+    assert held, "the thread of the one who left is still at work"
     assert order == [("begins", b"first"), ("ends", b"first"), ("begins", b"second"), ("ends", b"second")]
     assert await shelf.newest() == b"second"

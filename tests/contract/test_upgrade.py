@@ -12,7 +12,7 @@ import pytest
 from crossfade.core import records
 from tests.contract.test_event_format import REGISTERED
 from tests.contract.test_histories import FOLDER, NAMES, history
-from tests.kit.history import states
+from tests.kit.history import changes, states
 from tools.record_history import KINDS
 
 
@@ -36,6 +36,19 @@ def test_every_stream_of_a_recorded_log_folds_to_its_recorded_state(name: str) -
     recorded, now = folded(name), states(history(name))
     assert recorded.keys() == now.keys()
     assert other(recorded, now) == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_and_the_last_event_of_each_type_change_what_they_changed(name: str) -> None:
+    """A state at the end shows little of what was on the way to it."""
+    recorded = msgspec.json.decode((FOLDER / f"{name}.changes.json").read_bytes())
+    now = changes(history(name))
+    assert other(recorded, now) == ""
+    for event_type, places in now["changed"].items():
+        known = recorded["fields"][event_type.partition(".")[0]]
+        for place, change in places.items():
+            before = recorded["changed"][event_type][place]
+            assert not (change.keys() - before.keys()) & {*known}, f"{event_type} at {place} changes more than it did"
 
 
 def test_a_state_that_lost_or_changed_something_is_named() -> None:

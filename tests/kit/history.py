@@ -71,6 +71,32 @@ def states(lines: Iterable[Line]) -> dict[str, Any]:
     return found
 
 
+def changes(lines: Iterable[Line]) -> dict[str, Any]:
+    """What the first and the last record of each event type change in the state of their stream.
+
+    ``fields``: the names that a state of each kind has; ``changed``: type → place of the record → what is new by it.
+    """
+    streams = Streams(MemoryLog(), Limits().ended_questions_kept)
+    fields: dict[str, list[str]] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        both = streams.evolve(recorded(line.shard, line.stored()))
+        before, after = (msgspec.json.decode(msgspec.json.encode(state)) for state in both)
+        fields[line.stream.partition("/")[0]] = sorted(after)
+        places = found.setdefault(line.type, {})
+        while len(places) > 1:
+            places.popitem()
+        places[f"{line.shard}:{line.sequence}"] = _change(before, after)
+    return {"fields": fields, "changed": found}
+
+
+def _change(before: Any, after: Any) -> Any:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return after
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {name: _change(before.get(name), after.get(name)) for name in names}
+
+
 async def small_run(world: World) -> None:
     """Ask, answer, decline, withdraw, expire, dismiss, send, acknowledge, ramp, kill, deprecate, remove, undo."""
     ana, bo = await world.join("ana", label="team-1"), await world.join("bo", native=True)
