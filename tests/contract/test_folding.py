@@ -304,3 +304,11 @@ async def test_what_could_not_be_folded_elsewhere_is_made_up_for_at_the_stop(mon
     assert made > 1, "a failure is not the last attempt"
     assert "log.snapshot_failed" in caplog.text
     assert await FolderShelf(tmp_path).newest() is not None
+
+
+@pytest.mark.parametrize("first", ["crossfade.bootstrap", "crossfade.upkeep", "crossfade.core.watching"])
+def test_the_form_of_snapshots_does_not_depend_on_what_was_imported_first(first):
+    """A hub and its child import in different orders, and so do the tools for a stopped hub's folder."""
+    program = f"import {first}\nfrom crossfade.engine import saving\nprint(saving.VERSION)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == folding.saving.VERSION

@@ -285,7 +285,8 @@ def _json(value: object) -> bytes:
 
 def _version() -> str:
     """Of the release's form of state: every field of every event, state and part of a snapshot."""
-    structs = [*registered().values(), *(type(decider.initial) for decider in DECIDERS.values())]
+    events = [event for _, event in sorted(registered().items())]  # not in the order of imports, which differs
+    structs = [*events, *(type(decider.initial) for decider in DECIDERS.values())]
     structs += [Saved, SavedSlot, SavedQuestion, SavedMail, SavedMember, SavedPast, SavedTalk, watching.Saved]
     structs += [Kept, Baseline, Cells, Hour, Window, Slice, Coordination, HubCounts]
     fields = [
