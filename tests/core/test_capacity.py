@@ -1,5 +1,6 @@
 """Capacity: the law is found again, needs come from the bad end, nothing is said beyond the measurements in silence."""
 
+import math
 import random
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from crossfade.core import capacity
 from crossfade.core.capacity import Point, Rung, Stage, UndeterminedError, learn, misses, plan
 from crossfade.core.decider import Refusal
+from crossfade.core.regression import Fit
 
 LAW = (100.0, 0.05, 0.0005)
 
@@ -161,3 +163,106 @@ def test_a_law_in_which_one_alone_would_be_infinitely_fast_is_refused() -> None:
     rungs = [Rung(in_flight=count, questions_per_second=1 / (count - 1)) for count in (2, 4, 8, 16)]
     with pytest.raises(UndeterminedError, match="one in flight was not measured"):
         learn(points(), rungs)
+
+
+# --- at the edges -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage(agents=100, questions_per_second=10.0, elicitation_share=0.0),
+        Stage(agents=5_000, questions_per_second=400.0, elicitation_share=1.0),
+    ],
+)
+def test_what_was_measured_is_not_beyond_the_measurements(stage: Stage) -> None:
+    need = plan(learn(points(), RUNGS), stage, 0.0)
+    assert isinstance(need, capacity.Need)
+    assert (need.stage, need.beyond) == (stage, ())
+
+
+def test_what_lies_beyond_is_told_with_what_was_measured() -> None:
+    model = learn([each for each in points() if each.elicitation_share], RUNGS)
+    need = plan(model, Stage(agents=9, questions_per_second=400.5, elicitation_share=0.25), 0.0, beyond=True)
+    assert isinstance(need, capacity.Need)
+    assert need.beyond == (
+        "9 agents were not measured, 100 to 5000 were",
+        "400.5 questions a second were not measured, 10 to 400 were",
+        "0.25 elicitation share were not measured, 0.5 to 1 were",
+    )
+
+
+def test_the_ceiling_lies_in_its_interval_which_is_that_of_the_seconds_turned_round() -> None:
+    dice = random.Random(3)
+    noisy = [
+        Rung(in_flight=rung.in_flight, questions_per_second=rung.questions_per_second * (1 + dice.gauss(0, 0.05)))
+        for rung in RUNGS
+    ]
+    ceiling = learn(points(), noisy).ceiling
+    for count in (1, 5, 100):
+        took = ceiling.fitted.predict((1.0, count - 1.0, count * (count - 1.0)))
+        rates = ceiling.at(count)
+        assert 0 < rates.low < rates.value < rates.high
+        assert (rates.low, rates.value) == pytest.approx((count / took.high, count / took.value))
+        assert rates.high == pytest.approx(count / took.low)
+
+
+def test_a_ceiling_that_nothing_bounds_from_above_is_infinite() -> None:
+    law = Fit(coefficients=(0.01, 0.0, 0.0), relative_error=1.0, freedom=2, used=(0,), inverse=((1e-6,),))
+    ceiling = capacity.Ceiling(fitted=law, in_flight_max=8)
+    assert ceiling.fitted.predict((1.0, 0.0, 0.0)).low == 0.0
+    assert ceiling.at(1).high == float("inf")
+
+
+def test_the_most_of_a_hub_is_looked_for_in_what_was_measured_ends_included() -> None:
+    few = [rung for rung in RUNGS if rung.in_flight <= 16]
+    assert learn(points(), few).ceiling.peak.in_flight == 16, "still rising there"
+    falling = [Rung(in_flight=n, questions_per_second=100.0 / (1 + 0.5 * n * (n - 1))) for n in (1, 2, 3, 4)]
+    assert learn(points(), falling).ceiling.peak.in_flight == 1
+
+
+def crossing() -> list[Point]:
+    """A law in which questions that cross from one lane to the other cost more."""
+    return [
+        msgspec.structs.replace(
+            each,
+            cores=each.cores
+            + 0.003 * each.questions_per_second * each.elicitation_share * (1 - each.elicitation_share),
+            memory_mib=each.memory_mib + 0.004 * each.questions_per_second * each.elicitation_share,
+        )
+        for each in points()
+    ]
+
+
+def test_an_exact_law_is_missed_nowhere_and_by_as_much_as_a_point_is_off() -> None:
+    model = learn(crossing(), RUNGS)
+    assert max(misses(model, crossing()).values()) < 1e-6
+    off = msgspec.structs.replace(crossing()[4], connections=crossing()[4].connections / 1.25)
+    found = misses(model, [crossing()[3], off, crossing()[5]])
+    assert found["connections"] == pytest.approx(0.25)
+    assert list(found) == list(capacity.RESOURCES)
+
+
+@pytest.mark.parametrize(
+    ("stage", "headroom", "replicas", "limited_by"),
+    [
+        (Stage(agents=53_970, questions_per_second=10, elicitation_share=1), 0.0, 3, "connections"),
+        (Stage(agents=54_010, questions_per_second=10, elicitation_share=1), 0.0, 4, "connections"),
+        (Stage(agents=26_950, questions_per_second=10, elicitation_share=1), 0.5, 3, "connections"),
+        (Stage(agents=300_000, questions_per_second=0, elicitation_share=0), 0.0, 17, "connections"),
+    ],
+)
+def test_replicas_are_as_many_as_the_scarcest_resource_asks_for(
+    stage: Stage, headroom: float, replicas: int, limited_by: str
+) -> None:
+    need = plan(learn(points(), RUNGS), stage, headroom, beyond=True)
+    assert isinstance(need, capacity.Need)
+    assert (need.replicas, need.limited_by) == (replicas, limited_by)
+
+
+def test_cores_can_be_what_runs_out_first() -> None:
+    costly = [msgspec.structs.replace(each, cores=each.cores * 10) for each in points()]
+    need = plan(learn(costly, RUNGS), Stage(agents=5_000, questions_per_second=400, elicitation_share=0), 0.5)
+    assert isinstance(need, capacity.Need)
+    assert need.limited_by == "cores"
+    assert need.replicas == math.ceil(need.uses["cores"].high / 0.5) > 1

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from importlib.util import module_from_spec, spec_from_file_location
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossfade.core import histograms
 from crossfade.core.histograms import BUCKETS, EDGES, EXACT_MS, GRID, GridError, Histogram, merged, read
 
 VALUES = st.one_of(
@@ -65,14 +67,49 @@ def test_the_grid_is_what_its_id_says():
     assert math.fsum(EDGES).hex() == "0x1.d841c234ad6a3p+24"
 
 
+def test_the_grid_is_the_same_whenever_it_is_computed():
+    spec = spec_from_file_location(histograms.__name__, histograms.__file__)
+    again = module_from_spec(spec)
+    spec.loader.exec_module(again)
+    assert again.EDGES == EDGES
+
+
+OTHER = f"the histogram is of the grid 'log1.05/1'; this version reads {GRID!r}"
+ODD = "the buckets of a histogram rise, lie on the grid, and hold something"
+
+
 @pytest.mark.parametrize(
-    "compact",
-    [("log1.05/1", ((3, 1),)), (GRID, ((3, 1), (2, 1))), (GRID, ((3, 1), (3, 1))), (GRID, ((-1, 1),)),
-     (GRID, ((BUCKETS, 1),)), (GRID, ((3, 0),)), (GRID, ((3, -1),)), "nonsense", (GRID,)],
+    ("compact", "said"),
+    [
+        (("log1.05/1", ((3, 1),)), OTHER), ((GRID, ((3, 1), (2, 1))), ODD), ((GRID, ((3, 1), (3, 1))), ODD),
+        ((GRID, ((-1, 1),)), ODD), ((GRID, ((BUCKETS, 1),)), ODD), ((GRID, ((3, 0),)), ODD),
+        ((GRID, ((3, -1),)), ODD), ("nonsense", "this is no histogram: Expected `array`, got `str`"),
+        ((GRID,), "this is no histogram: Expected `array` of length 2, got 1"),
+    ],
 )  # fmt: skip
-def test_what_is_no_histogram_of_this_grid_is_refused(compact):
-    with pytest.raises(GridError):
+def test_what_is_no_histogram_of_this_grid_is_refused(compact, said):
+    with pytest.raises(GridError) as caught:
         read(compact)
+    assert str(caught.value) == said
+
+
+def test_the_last_bucket_of_the_grid_and_the_first_are_read():
+    assert read((GRID, ((0, 1), (BUCKETS - 1, 2)))).counts == {0: 1, BUCKETS - 1: 2}
+
+
+def test_a_histogram_is_equal_to_one_with_the_same_counts_alone():
+    one, other = Histogram({3: 1}), Histogram({3: 2})
+    assert one == Histogram({3: 1})
+    assert one != other
+    assert one != {3: 1}
+
+
+def test_a_quantile_of_few_is_the_value_that_enough_do_not_exceed():
+    histogram = Histogram()
+    for value in (10.0, 100.0, 1000.0):
+        histogram.add(value)
+    found = [histogram.quantile(part) for part in (0.0, 0.33, 0.34, 0.5, 0.66, 0.67, 1.0)]
+    assert found == pytest.approx([10, 10, 100, 100, 100, 1000, 1000], rel=0.01)
 
 
 def test_the_compact_form_comes_back():

@@ -1,5 +1,6 @@
 """Regression: what the coefficients are, that intervals hold what they promise, and what is refused."""
 
+import math
 import random
 
 import pytest
@@ -73,3 +74,60 @@ def test_causes_that_always_came_together_are_not_told_apart() -> None:
     rows = [(1.0, float(n), 2.0 * n) for n in range(1, 9)]
     found = fit(rows, [1.0 + n for n in range(1, 9)])
     assert len(found.used) == 2, "one of the two stands for both"
+
+
+@pytest.mark.parametrize("freedom", [3, 4, 5, 7, 12, 60])
+def test_students_t_is_the_expansion_of_hill_term_by_term(freedom: int) -> None:
+    """Its polynomials written the other way round: (Abramowitz, Stegun 26.7.5), in powers of z²."""
+    z, square = 1.959963984540054, 1.959963984540054**2
+    terms = (
+        (square + 1) * z / 4,
+        ((5 * square + 16) * square + 3) * z / 96,
+        (((3 * square + 19) * square + 17) * square - 15) * z / 384,
+        ((((79 * square + 776) * square + 1482) * square - 1920) * square - 945) * z / 92160,
+    )
+    expected = z + sum(term / freedom ** (place + 1) for place, term in enumerate(terms))
+    assert student_95(freedom) == pytest.approx(expected, rel=1e-14)
+
+
+def test_students_t_of_one_and_two_degrees_is_exact() -> None:
+    assert student_95(1) == pytest.approx(math.tan(math.pi / 2 * 0.95), rel=1e-14)
+    assert student_95(2) == pytest.approx(0.95 * math.sqrt(2 / (1 - 0.95**2)), rel=1e-14)
+
+
+def test_an_interval_is_that_of_the_textbook() -> None:
+    """One feature, worked by hand: y = c n, errors relative; spread, leverage and t from their definitions."""
+    ns, ys = (1.0, 2.0, 4.0), (1.1, 1.9, 4.2)
+    found = fit([(n,) for n in ns], ys)
+    shares = [n / y for n, y in zip(ns, ys, strict=True)]
+    slope = sum(shares) / sum(share * share for share in shares)
+    spread = math.sqrt(sum((1 - slope * share) ** 2 for share in shares) / 2)
+    assert found.coefficients == pytest.approx((slope,), rel=1e-12)
+    assert (found.relative_error, found.freedom) == (pytest.approx(spread, rel=1e-9), 2)
+    assert found.inverse[0][0] == pytest.approx(1 / sum(share * share for share in shares), rel=1e-12)
+    value = 3.0 * slope
+    half = 4.302652729749462 * spread * math.sqrt(value * value + 9.0 * found.inverse[0][0])
+    interval = found.predict((3.0,))
+    assert (interval.low, interval.value, interval.high) == pytest.approx((value - half, value, value + half), rel=1e-9)
+
+
+def test_a_prediction_is_never_below_0() -> None:
+    found = fit([(1.0,), (1.0,), (1.0,)], [0.01, 1.0, 10.0])
+    interval = found.predict((1.0,))
+    assert interval.low == 0.0
+    assert interval.value > 0.0
+
+
+def test_as_many_causes_as_can_be_told_apart_are_fitted_and_one_more_is_refused() -> None:
+    rows = [tuple(float((place + 1) ** power % 11 + 1) for power in range(1, 7)) for place in range(12)]
+    costs = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    ys = [sum(cost * one for cost, one in zip(costs, row, strict=True)) for row in rows]
+    assert fit(rows, ys).coefficients == pytest.approx(costs, rel=1e-6)
+    with pytest.raises(UndeterminedError, match="the same features, and one figure"):
+        fit([(*row, 1.0) for row in rows], ys)
+    with pytest.raises(UndeterminedError, match="the same features, and one figure"):
+        fit([() for _ in rows], ys)
+    with pytest.raises(UndeterminedError, match="the same features, and one figure"):
+        fit(rows, ys[1:])
+    with pytest.raises(UndeterminedError, match="6 measurements do not determine 6 coefficients: 7 or more"):
+        fit(rows[:6], ys[:6])
