@@ -69,6 +69,8 @@ def test_the_grid_is_what_its_id_says():
 
 def test_the_grid_is_the_same_whenever_it_is_computed():
     spec = spec_from_file_location(histograms.__name__, histograms.__file__)
+    assert spec is not None
+    assert spec.loader is not None
     again = module_from_spec(spec)
     spec.loader.exec_module(again)
     assert again.EDGES == EDGES
