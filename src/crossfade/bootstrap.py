@@ -21,6 +21,7 @@ from crossfade.core.decider import Refusal
 from crossfade.core.run_events import Verdict
 from crossfade.core.runsheets import Runsheet
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Caller, Kind, Scope
+from crossfade.engine.capacity_checks import PLAN_BYTES_MAX, STORED
 from crossfade.engine.hub import Hub
 from crossfade.engine.plan_views import ReadPlan
 from crossfade.engine.ports import Backups, Log, Verifier
@@ -206,7 +207,18 @@ def _work(log: Log) -> Work:
         lint=first_slip,
         checks={"event_store.consistent": chain_holds},
         plans=_plan,
+        stored_plan=lambda: _stored(folder / STORED),
     )
+
+
+def _stored(path: Path) -> bytes:
+    """A small file; nothing if it is not there, cannot be read, or is larger than what it should be."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(PLAN_BYTES_MAX + 1)
+    except OSError:
+        return b""
+    return content if len(content) <= PLAN_BYTES_MAX else b"too large"
 
 
 def _plan(text: str, file: str) -> ReadPlan | Refusal:

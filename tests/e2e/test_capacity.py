@@ -195,3 +195,34 @@ def test_a_run_goes_on_only_if_every_stage_was_measured_and_fits(
         assert view["status"] == "completed"
     else:
         assert (view["held"], view["node"]) == (True, "preparation/step/capacity")
+
+
+@pytest.mark.requirement("P5")
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_gate_on_capacity_reads_the_plan_that_was_stored_where_the_hub_was_started(
+    stored: bool, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(EXAMPLE, folder)
+    sheet = folder / "runsheet.yaml"
+    text = sheet.read_text("utf-8")
+    planned = text.partition('run: "')[2].partition('"')[0]
+    sheet.write_text(text.replace(planned, "true").replace("test -f points.json", "true"), "utf-8")
+    monkeypatch.chdir(folder)
+    if stored:
+        words = ("--agents", "150", "--questions-per-second", "60", "--points", str(measured))
+        assert plan(capfd, *words, "--out", "capacity-plan.json")[0] == Exit.OK
+    assert guarded(RUN) == (Exit.OK if stored else Exit.ERRORED)
+    view = json.loads(capfd.readouterr().out)
+    if stored:
+        assert view["status"] == "completed"
+    else:
+        assert (view["node"], view["reason"]) == ("preparation/exit/gate/capacity", "not_measured")
+
+
+def test_a_plan_that_cannot_be_stored_is_a_usage_error(
+    measured: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = plan(capfd, *FLEET, "--points", str(measured), "--out", str(tmp_path))
+    assert (code, out) == (Exit.USAGE, "")
+    assert err.startswith(f"error: {tmp_path}: ")

@@ -9,7 +9,7 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from cyclopts import Parameter
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crossfade.core.capacity import Model, Need, Rung, Stage
     from crossfade.core.regression import Interval
     from crossfade.fleet.capacity.campaign import Wish
-    from crossfade.fleet.capacity.points import Measurements
+    from crossfade.fleet.capacity.points import Machine, Measurements
     from crossfade.fleet.load.profile import Profile
     from crossfade.fleet.load.report import LoadReport
     from crossfade.fleet.load.run import Watch
@@ -163,9 +163,13 @@ def plan(
     fleet: Fleet,
     points: Annotated[Path, Parameter(help="What `capacity measure` wrote.")] = POINTS,
     beyond_measured: Annotated[bool, Parameter(negative="", help="Also beyond what was measured; it says so.")] = False,
+    out: Annotated[Path | None, Parameter(help="Also write it here as JSON, for the check capacity.planned.")] = None,
     options: Options = PLAIN,
 ) -> int:
     """Say what each stage of a rollout takes. Needs no hub.
+
+    A hub that finds the plan as capacity-plan.json in the folder where it was started judges it by the check
+    capacity.planned.
 
     Exit code: 0 one hub carries every stage, 5 not measured, 6 a stage needs more than one hub.
     """
@@ -185,7 +189,10 @@ def plan(
         hint = "measure again with `crossfade capacity measure`"
         raise CommandError("capacity.undetermined", f"{points}: {error}", hint, Exit.REFUSED) from None
     needs = [_need(model, stage, fleet.headroom, beyond=beyond_measured) for stage in wanted]
-    _print(needs, found, fleet.headroom, misses(model, found.held_out), options)
+    whole = _whole(needs, found, fleet.headroom, misses(model, found.held_out))
+    if out is not None:
+        _store(out, whole)
+    _print(needs, whole, options)
     return Exit.OK if all(need.replicas == 1 for need in needs) else Exit.FAILED
 
 
@@ -211,10 +218,8 @@ def _shares(text: str) -> list[float]:
     return found
 
 
-def _print(
-    needs: "list[Need]", found: "Measurements", headroom: float, errors: dict[str, float], options: Options
-) -> None:
-    output = Output(options)
+def _whole(needs: "list[Need]", found: "Measurements", headroom: float, errors: dict[str, float]) -> dict[str, object]:
+    """The plan as one object, with everything that a reader has to bear in mind."""
     notes = [
         SEVERAL.format(replicas=need.replicas, share=need.stage.elicitation_share)
         for need in needs
@@ -225,24 +230,36 @@ def _print(
         notes.append(f"off by up to {max(errors.values()):.0%} on measured points that were left out")
     if not errors:
         notes.append("no measured point was left out: nobody knows how far these figures are off")
+    return {
+        "headroom": headroom,
+        "stages": [_fields(need) for need in needs],
+        "held_out_errors": {name: round(error, 4) for name, error in errors.items()},
+        "machine": found.machine,
+        "version": found.version,
+        "notes": notes,
+    }
+
+
+def _store(out: Path, whole: dict[str, object]) -> None:
+    import msgspec
+
+    try:
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+    except OSError as fault:
+        raise usage(f"{out}: {fault.strerror}", "name another file with --out") from None
+
+
+def _print(needs: "list[Need]", whole: dict[str, object], options: Options) -> None:
+    output = Output(options)
     if options.machine:
-        output.one(
-            {
-                "headroom": headroom,
-                "stages": [_fields(need) for need in needs],
-                "held_out_errors": {name: round(error, 4) for name, error in errors.items()},
-                "machine": found.machine,
-                "version": found.version,
-                "notes": notes,
-            }
-        )
+        output.one(whole)
         return
     rows = [_row(need) for need in needs]
     output.table(rows, list(rows[0]))
-    machine = found.machine
-    output.note(f"Each figure: what to provide, with {headroom:.0%} left free (predicted use, 95 % of cases).")
-    output.note(f"Measured with {found.version} on {machine.processors} processors, {machine.model}.")
-    for note in notes:
+    machine = cast("Machine", whole["machine"])
+    output.note(f"Each figure: what to provide, with {whole['headroom']:.0%} left free (predicted use, 95 % of cases).")
+    output.note(f"Measured with {whole['version']} on {machine.processors} processors, {machine.model}.")
+    for note in cast("list[str]", whole["notes"]):
         output.note(note)
 
 

@@ -12,6 +12,7 @@ from crossfade.core.baselines import Wanted
 from crossfade.core.records import decode
 from crossfade.core.run_events import Verdict
 from crossfade.core.values import SECOND, SPACE, Channel, Instant, Lane, Sequence
+from crossfade.engine.capacity_checks import capacity_planned
 from crossfade.engine.context import Context
 from crossfade.engine.measuring_views import baseline_view
 from crossfade.engine.migration import Migration
@@ -39,10 +40,13 @@ class Checks:
         self._ready = ready
         self.phase: PhaseChecks | None = None
         """What was measured since the share changed last."""
+        self.stored_plan: Callable[[], bytes] = bytes
+        """Reads the plan of capacity that is kept where this process was started; empty if there is none."""
         self._baseline = Baseline(context)
         self._silence = Silence(context)
         self._checks: dict[str, Check] = {
             "baseline.complete": self._baseline_complete,
+            "capacity.planned": self._capacity_planned,
             "hub.ready": self._hub_ready,
             "polling.silent": self._polling_silent,
             "questions.none_lost": self._none_lost,
@@ -85,6 +89,9 @@ class Checks:
         entries = self._c.views.signoffs.entries
         gone = [name for name in ids if name not in entries or entries[name].state.status != "approved"]
         return _finding("sign-off gone", ok=not gone, signoffs=len(ids), gone=", ".join(gone))
+
+    async def _capacity_planned(self, call: CheckCall) -> Finding:
+        return capacity_planned(self._c.views.runs[call.run_id].state, self.stored_plan())
 
     async def _baseline_complete(self, call: CheckCall) -> Finding:
         wanted = self._c.views.runs[call.run_id].state.sheet.baseline

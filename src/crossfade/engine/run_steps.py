@@ -43,6 +43,8 @@ class Work(msgspec.Struct, frozen=True):
     """Reads the text of a plan; None: plans cannot be read here."""
     sole: bool = True
     """No other process writes to this log."""
+    stored_plan: Callable[[], bytes] = bytes
+    """Reads the plan of capacity that is kept where this process was started; empty if there is none."""
 
 
 class Steps:

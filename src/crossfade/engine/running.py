@@ -65,7 +65,7 @@ class Runs:
         """Say what this process can do for a run."""
         self._work = work
         checks = Checks(self._c, migration, ready, work.checks)
-        checks.phase = PhaseChecks(self._c, plans.facts)
+        checks.phase, checks.stored_plan = PhaseChecks(self._c, plans.facts), work.stored_plan
         calls = HubCalls(self._c, migration)
         steps = Steps(self._c, calls, HubTarget(self._c, migration))
         steps.work, steps.plans = work, PlanSteps(self._c, plans)
