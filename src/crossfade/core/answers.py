@@ -7,7 +7,7 @@ with format assertion; tests/core/test_answers.py holds it to an independent val
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from crossfade.core import formats
 from crossfade.core.decider import Refusal
@@ -33,18 +33,18 @@ def check(shape: Shape, content: object) -> Refusal | None:
     """
     if not isinstance(content, dict):
         return Refusal("answer.not_object", "An answer is a JSON object.", f"Send {outline(shape)}.")
-    known = {field.name for field in shape.fields}
-    for name in content:
-        if name not in known:
-            return _unknown(str(name)[:NAME_SHOWN_MAX], shape)
+    first: Refusal | None = None
+    present = 0
     for field in shape.fields:
         if field.name in content:
-            refusal = problem(field, content[field.name])
-            if refusal is not None:
-                return refusal
+            present += 1
+            first = first or problem(field, content[field.name])
         elif field.required:
-            return _refuse(field, "missing_field", "is missing", f"Send {outline(shape)}.")
-    return None
+            first = first or _refuse(field, "missing_field", "is missing", f"Send {outline(shape)}.")
+    if present == len(content):
+        return first
+    known = {field.name for field in shape.fields}
+    return _unknown(next(str(name) for name in content if name not in known)[:NAME_SHOWN_MAX], shape)
 
 
 def problem(field: Field, value: object) -> Refusal | None:
@@ -54,19 +54,7 @@ def problem(field: Field, value: object) -> Refusal | None:
     answer.below_minimum, answer.above_maximum, answer.not_an_option, answer.repeated, answer.too_few,
     answer.too_many.
     """
-    match field:
-        case Text():
-            return _text(field, value)
-        case Number() | Integer():
-            return _number(field, value)
-        case Boolean():
-            return None if isinstance(value, bool) else _wrong_type(field, "true or false")
-        case Choice():
-            return _choice(field, value)
-        case Choices():
-            return _choices(field, value)
-        case _:
-            assert_never(field)
+    return _PROBLEMS[type(field)](field, value)
 
 
 def outline(shape: Shape) -> str:
@@ -110,9 +98,14 @@ def _number(field: Number | Integer, value: object) -> Refusal | None:
 def _choice(field: Choice, value: object) -> Refusal | None:
     if not isinstance(value, str):
         return _wrong_type(field, "a string")
-    if all(value != option.value for option in field.options):
-        return _refuse(field, "not_an_option", "is not one of the options", f"Send one of: {listing(field)}.")
-    return None
+    for option in field.options:
+        if option.value == value:
+            return None
+    return _refuse(field, "not_an_option", "is not one of the options", f"Send one of: {listing(field)}.")
+
+
+def _boolean(field: Boolean, value: object) -> Refusal | None:
+    return None if isinstance(value, bool) else _wrong_type(field, "true or false")
 
 
 def _choices(field: Choices, value: object) -> Refusal | None:
@@ -128,6 +121,17 @@ def _choices(field: Choices, value: object) -> Refusal | None:
     if field.max_items is not None and len(value) > field.max_items:
         return _refuse(field, "too_many", "has too many options", f"Choose at most {field.max_items}.")
     return None
+
+
+# By type, as in questions.py.
+_PROBLEMS: Final[Mapping[type[Field], Callable[[Any, object], Refusal | None]]] = {
+    Text: _text,
+    Number: _number,
+    Integer: _number,
+    Boolean: _boolean,
+    Choice: _choice,
+    Choices: _choices,
+}
 
 
 def _kind(field: Field) -> str:

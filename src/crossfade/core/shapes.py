@@ -44,6 +44,7 @@ FIELDS_MAX: Final = 32
 KEPT_MAX: Final = 1_024
 """Shapes kept in memory after being read from the log."""
 
+_DECODER: Final = msgspec.json.Decoder()
 _TOP: Final = frozenset({"$schema", "type", "title", "description", "properties", "required", "additionalProperties"})
 
 
@@ -80,7 +81,7 @@ def from_raw(schema: msgspec.Raw) -> Shape:
 def check_raw(schema: msgspec.Raw, content: msgspec.Raw) -> Refusal | None:
     """``check`` on bytes: ``schema`` as ``canonical`` wrote it, ``content`` as sent; also answer.not_json."""
     try:
-        decoded = msgspec.json.decode(content)
+        decoded = _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Refusal("answer.not_json", "The answer is not JSON.", f"Send {outline(from_raw(schema))}.")
     return check(from_raw(schema), decoded)

@@ -23,8 +23,8 @@ from crossfade.core import (
     stages,
 )
 from crossfade.core.measurement_events import BlockRecorded
-from crossfade.core.records import Recorded
-from crossfade.core.values import Channel, Instant, Lane, QuestionId
+from crossfade.core.records import Event, Recorded
+from crossfade.core.values import Channel, Instant, Lane
 from crossfade.engine.couriers import AT_ONCE
 from crossfade.engine.measures import Measures
 from crossfade.engine.ports import Courier
@@ -40,6 +40,9 @@ from crossfade.engine.views.signoffs import Entry as SignoffEntry
 from crossfade.engine.views.signoffs import Signoffs
 
 _MS: Final = 1_000_000
+
+Fold = Callable[[Any, Recorded, Any, Any], None]
+"""Takes the projector, a record, and the states of its stream before and after it."""
 
 
 class Views:
@@ -72,7 +75,8 @@ class Projector:
         """Fold ``records`` into the views, then tell the listeners."""
         for record in records:
             before, after = self._streams.evolve(record)
-            self._FOLDS[record.stream.partition("/")[0]](self, record, before, after)
+            fold = self._QUESTION.get(type(record.event)) or self._FOLDS[record.stream.partition("/")[0]]
+            fold(self, record, before, after)
             for listener in self.listeners:
                 listener(record)
 
@@ -158,41 +162,34 @@ class Projector:
 
     # --- questions ------------------------------------------------------------------------------------
 
-    def _question(self, record: Recorded, before: questions.State, after: questions.State) -> None:
-        match record.event:
-            case questions.Asked():
-                self._asked(record, after)
-            case questions.Offered(channel=channel, shown_at=shown_at):
-                self._offered(self._entry(record, after), channel, Instant(shown_at or record.at))
-            case questions.Dismissed() | questions.Requeued():
-                self._as_text(self._entry(record, after), record)
-            case questions.Seen():
-                self._entry(record, after)
-            case _:
-                self._ended(self._entry(record, after), record)
-
     def _entry(self, record: Recorded, after: questions.State) -> Entry:
         entry = self._views.questions[questions.question_id(record.stream)]
         entry.state = after
         return entry
 
-    def _asked(self, record: Recorded, state: questions.State) -> None:
+    def _asked(self, record: Recorded, before: Any, state: questions.State) -> None:
         views = self._views
-        entry = Entry(QuestionId(questions.question_id(record.stream)), state, record.sequence, record.at)
-        views.questions[entry.question_id] = entry
+        question_id = questions.question_id(record.stream)
+        entry = views.questions[question_id] = Entry(question_id, state, record.sequence, record.at)
         addressee = views.directory.member(state.addressee)
-        addressee.open[entry.question_id] = entry
+        addressee.open[question_id] = entry
         views.directory.member(state.asker).asked_open += 1
         if state.asker != SERVICE_NAME:
             views.programme.talk.add(state.asker, state.addressee)
-        views.measures.asked[state.lane, state.exposure] += 1
-        views.measures.open[state.lane] += 1
+        measures = views.measures
+        measures.asked[state.lane, state.exposure] += 1
+        measures.open[state.lane] += 1
         if state.lane is Lane.ELICITATION and addressee.state.native:
             addressee.mailbox.shelve(entry)
             self.courier.bring(addressee.mailbox.wake, state.lane)
         else:
             entry.text_at = record.sequence
             self._bring(addressee.mailbox, Mail(record.sequence, "question", record, entry), state.lane)
+
+    def _offer(self, record: Recorded, before: Any, after: questions.State) -> None:
+        event = record.event
+        assert isinstance(event, questions.Offered)
+        self._offered(self._entry(record, after), event.channel, Instant(event.shown_at or record.at))
 
     def _offered(self, entry: Entry, channel: Channel, shown_at: Instant) -> None:
         entry.shown.pop(channel, None)
@@ -204,7 +201,11 @@ class Projector:
             measures.delivery_ms[entry.state.lane].add(delivery_ms)
             measures.exposure_ms[entry.state.exposure].add(delivery_ms)
 
-    def _as_text(self, entry: Entry, record: Recorded) -> None:
+    def _seen(self, record: Recorded, before: Any, after: questions.State) -> None:
+        self._entry(record, after)
+
+    def _as_text(self, record: Recorded, before: Any, after: questions.State) -> None:
+        entry = self._entry(record, after)
         if isinstance(record.event, questions.Dismissed):
             self._views.measures.dismissed[record.event.reason] += 1
         else:
@@ -214,21 +215,29 @@ class Projector:
             entry.text_at = record.sequence
             self._bring(mailbox, Mail(record.sequence, "question", record, entry), Lane.POLLING)
 
+    def _answered(self, record: Recorded, before: Any, after: questions.State) -> None:
+        event, entry = record.event, self._entry(record, after)
+        assert isinstance(event, questions.Answered | questions.Declined)
+        for channel, shown_at in event.offers:
+            self._offered(entry, channel, shown_at)
+        self._ended(entry, record)
+
+    def _over(self, record: Recorded, before: Any, after: questions.State) -> None:
+        self._ended(self._entry(record, after), record)
+
     def _ended(self, entry: Entry, record: Recorded) -> None:
         views = self._views
         state = entry.state
-        views.measures.ended[state.lane, state.status] += 1
-        views.measures.open[state.lane] -= 1
-        if isinstance(record.event, questions.Answered | questions.Declined):
-            for channel, shown_at in record.event.offers:
-                self._offered(entry, channel, shown_at)
-        if state.status is questions.Status.ANSWERED:
-            views.measures.answer_ms[state.lane].add((record.at - entry.asked_at) / _MS)
+        measures = views.measures
+        measures.ended[state.lane, state.status] += 1
+        measures.open[state.lane] -= 1
         addressee = views.directory.member(state.addressee)
         addressee.open.pop(entry.question_id, None)
         addressee.mailbox.native.pop(entry.question_id, None)
-        if state.ended_channel == "native" and state.status is questions.Status.ANSWERED:
-            addressee.accepted += 1
+        if state.status is questions.Status.ANSWERED:
+            measures.answer_ms[state.lane].add((record.at - entry.asked_at) / _MS)
+            if state.ended_channel == "native":
+                addressee.accepted += 1
         asker = views.directory.member(state.asker)
         asker.asked_open -= 1
         collected = entry.collectors > 0
@@ -248,7 +257,19 @@ class Projector:
         """Nothing is read of these streams but the streams themselves."""
 
     # Not bound to a projector: one that is done with is freed at once, with all that it folded.
-    _FOLDS: ClassVar[dict[str, Callable[[Any, Recorded, Any, Any], None]]] = {
+    _QUESTION: ClassVar[dict[type[Event], Fold]] = {
+        questions.Asked: _asked,
+        questions.Offered: _offer,
+        questions.Seen: _seen,
+        questions.Dismissed: _as_text,
+        questions.Requeued: _as_text,
+        questions.Answered: _answered,
+        questions.Declined: _answered,
+        questions.Withdrawn: _over,
+        questions.Expired: _over,
+    }
+    """Of a question's records by event: they are nearly all."""
+    _FOLDS: ClassVar[dict[str, Fold]] = {
         "agent": _agent,
         "certificate": _certificate,
         "evidence": _nothing,
@@ -256,10 +277,10 @@ class Projector:
         "measurement": _measurement,
         "message": _message,
         "plan": _plan,
-        "question": _question,
         "review": _review,
         "rollout": _rollout,
         "run": _run,
         "signoff": _signoff,
         "token": _token,
     }
+    """Of all others by kind of stream."""
