@@ -7,7 +7,7 @@ with format assertion; tests/core/test_answers.py holds it to an independent val
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, assert_never
+from typing import Final, Never, assert_never
 
 from crossfade.core import formats
 from crossfade.core.decider import Refusal
@@ -54,7 +54,7 @@ def problem(field: Field, value: object) -> Refusal | None:
     answer.below_minimum, answer.above_maximum, answer.not_an_option, answer.repeated, answer.too_few,
     answer.too_many.
     """
-    return _PROBLEMS[type(field)](field, value)
+    return _PROBLEMS[type(field)](field, value)  # type: ignore[arg-type]
 
 
 def outline(shape: Shape) -> str:
@@ -124,7 +124,7 @@ def _choices(field: Choices, value: object) -> Refusal | None:
 
 
 # By type, as in questions.py.
-_PROBLEMS: Final[Mapping[type[Field], Callable[[Any, object], Refusal | None]]] = {
+_PROBLEMS: Final[Mapping[type[Field], Callable[[Never, object], Refusal | None]]] = {
     Text: _text,
     Number: _number,
     Integer: _number,

@@ -10,7 +10,7 @@ because a client may simply never answer, or answer without having asked anybody
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final, Never
 
 import msgspec
 from msgspec.structs import replace
@@ -187,7 +187,7 @@ def decide(state: State, command: Command, now: Instant) -> tuple[QuestionEvent,
         return Refusal(
             "question.closed", "Its deadline has passed.", "Ask again with a later deadline.", {"status": "expired"}
         )
-    return _WHILE_OPEN[kind](state, command)
+    return _WHILE_OPEN[kind](state, command)  # type: ignore[arg-type]
 
 
 def closed(state: State) -> Refusal:
@@ -275,7 +275,7 @@ def _withdraw(state: State, command: Withdraw) -> Outcome:
 
 
 # By type and not by ``match``: to find that a struct is *not* of a class takes longer than to look its own up.
-_WHILE_OPEN: Final[Mapping[type[Command], Callable[[State, Any], Outcome]]] = {
+_WHILE_OPEN: Final[Mapping[type[Command], Callable[[State, Never], Outcome]]] = {
     Offer: _offer,
     See: _see,
     Answer: _answer,
@@ -297,7 +297,7 @@ def unrecorded(state: State, offers: Offers) -> Offers:
 def evolve(state: State, event: Event) -> State:
     """The state after ``event``. Raises KeyError if the history is impossible."""
     kind = type(event)
-    return _CHANGES[kind](state, event, NEXT[state.status, kind])
+    return _CHANGES[kind](state, event, NEXT[state.status, kind])  # type: ignore[arg-type]
 
 
 def _asked(_: State, event: Asked, status: Status) -> State:
@@ -370,7 +370,7 @@ def _expired(state: State, _: Expired, status: Status) -> State:
     return replace(state, status=status)
 
 
-_CHANGES: Final[Mapping[type[Event], Callable[[State, Any, Status], State]]] = {
+_CHANGES: Final[Mapping[type[Event], Callable[[State, Never, Status], State]]] = {
     Asked: _asked,
     Offered: _offered,
     Seen: _seen,
