@@ -3,11 +3,14 @@
 ``python -m tests.core.test_plan_words`` writes tables/plan_words.txt anew; read what changed before it is kept.
 """
 
+from functools import reduce
+
 import msgspec
 import pytest
 
 from crossfade.core import stages
 from crossfade.core.decider import Refusal
+from crossfade.core.plans import Plan
 from crossfade.core.stage_events import Cause, Held, Said, Status
 from crossfade.core.stage_next import Ground, LookAgain, Reading, Stop, Worry, next_move, soon, unproven, why_back
 from crossfade.core.stages import HoldState, State
@@ -22,7 +25,6 @@ from tests.core.test_stages import (
     GROUNDS,
     MACHINE,
     NOW,
-    PLAN,
     SAID,
     SOURCE,
     TIMES,
@@ -30,31 +32,21 @@ from tests.core.test_stages import (
 )
 from tests.core.test_stages import said as a_said
 from tests.kit.tables import TABLES
+from tests.kit.written import written
 
 FILE = TABLES / "plan_words.txt"
 GROUND = GROUNDS["as it was"]
 SOON = TIMES["soon"]
 
 
-def written(value: object) -> str:
-    """A value as one line, structs without the fields that say what they always say."""
-    if isinstance(value, msgspec.Raw):
-        return "the plan" if bytes(value) == SOURCE else bytes(value).decode()
-    if value in (PLAN, DIGEST):
-        return "the plan" if value == PLAN else "its digest"
-    if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.fields(value)
-        told = [(one.name, getattr(value, one.name)) for one in fields]
-        said = [f"{name} {written(own)}" for (name, own), one in zip(told, fields, strict=True) if not usual(own, one)]
-        return f"{type(value).__name__}({', '.join(said)})"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(written, value))}]"
-    return str(value) if isinstance(value, str | dict) else repr(value)
+def told(value: object) -> str:
+    """A value as one line, in which the plan has a name."""
+    plain = PLAN_IN_WORDS.items()
+    return reduce(lambda text, pair: text.replace(*pair), plain, written(value))
 
 
-def usual(value: object, field: msgspec.structs.FieldInfo) -> bool:
-    """The value is what the field holds if nobody says anything, to the type."""
-    return value == field.default and type(value) is type(field.default)
+PINNED = msgspec.json.decode(SOURCE, type=Plan)
+PLAN_IN_WORDS = {written(PINNED): "the plan", SOURCE.decode(): "the plan", DIGEST: "its digest"}
 
 
 def recorded(given: str, command: str) -> str:
@@ -65,14 +57,14 @@ def recorded(given: str, command: str) -> str:
     assert not isinstance(events, Refusal)
     for event in events:
         state = stages.evolve(state, event)
-    return " + ".join(map(written, events)) + " -> " + written(state)
+    return " + ".join(map(told, events)) + " -> " + told(state)
 
 
 def due(given: str, measured: str, ground: str, when: str) -> str:
     """The move, and what it takes along."""
     reading = GRADES[measured]
     move = next_move(noted(MACHINE.after(*GIVEN[given][0]), reading), reading, GROUNDS[ground], TIMES[when])
-    return written(move)
+    return told(move)
 
 
 def cases() -> dict[str, str]:
