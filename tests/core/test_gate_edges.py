@@ -1,5 +1,6 @@
 """Gates, instruments and plans at their edges: the first value that makes no sense, and nothing to look at."""
 
+import math
 from hashlib import sha256
 
 import msgspec
@@ -9,7 +10,7 @@ from crossfade.core import instruments, measurements, stages, watching
 from crossfade.core.decider import Refusal
 from crossfade.core.gates.comparison import blames_new
 from crossfade.core.gates.judging import SPACINGS_MAX, Judging, judge, judging, phases
-from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, contradictions, slips
+from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, SpecSlip, contradictions, slips
 from crossfade.core.histograms import EDGES, Histogram
 from crossfade.core.plans import Plan, SampleRatio, Stage, Trigger, resolved
 from crossfade.core.stage_events import Cause
@@ -106,6 +107,116 @@ def test_a_comparison_that_is_closed_twice_counts_its_step_once() -> None:
 def test_a_side_without_traffic_is_blamed_for_nothing() -> None:
     assert blames_new((0, 0), (10, 1)) == blames_new((10, 9), (0, 0)) == 0.0
     assert blames_new((100, 90), (100, 1)) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("new", "old"), [((100, 30), (80, 5)), ((10, 0), (10, 5)), ((10, 5), (10, 0)), ((7, 2), (9, 2))]
+)
+def test_the_blame_is_the_mean_likelihood_ratio_that_a_bad_event_is_on_the_new_side(
+    new: tuple[int, int], old: tuple[int, int]
+) -> None:
+    fair = new[0] / (new[0] + old[0])
+    ratios = []
+    for ratio in (1.1, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0):
+        share = new[0] * ratio / (new[0] * ratio + old[0])
+        ratios.append((share / fair) ** new[1] * ((1 - share) / (1 - fair)) ** old[1])
+    blame = math.log(math.fsum(ratios[1:]) / 6)
+    assert blames_new(new, old) == pytest.approx(blame, rel=1e-7, abs=1e-8)
+
+
+def test_what_contradicts_itself_in_a_list_of_gates_is_told_at_the_later_place() -> None:
+    def gate(name: str, kind: Kind = Kind.PROMOTION, max_rate: float | None = 0.01, **more: object) -> Spec:
+        return Spec(name=name, kind=kind, max_rate=max_rate, metric="error_rate", **more)  # type: ignore[arg-type]
+
+    specs = [
+        gate("a", max_rate=0.02), gate("b", Kind.AB, None), Spec(name="c", kind=Kind.TRIGGER, max_rate=0.5),
+        gate("d", Kind.TRIGGER), gate("a", max_rate=0.03), gate("e", Kind.TRIGGER, exposure=Exposure.OLD),
+        gate("f", max_rate=0.01, exposure=Exposure.OLD), gate("d", max_rate=0.02),
+    ]  # fmt: skip
+    back = "error_rate goes back above 0.01, which promotion still lets pass (below 0.02)"
+    assert list(contradictions(specs)) == [
+        (4, SpecSlip("name", "the gate 'a' stands here twice", "rename one of them")),
+        (4, SpecSlip("max_rate", "error_rate has two thresholds for promotion: 0.02 and 0.03", "keep one")),
+        (7, SpecSlip("name", "the gate 'd' stands here twice", "rename one of them")),
+        (3, SpecSlip("max_rate", back, "put the trigger's threshold at or above the promotion's")),
+    ]
+
+
+NOUGHT = "no count of observations proves 0; for things that must never happen reconcile every one"
+SLIPS = {
+    "no name": ({"name": "  "}, ("name", "the gate has no name", "say what it guards")),
+    "no such metric": ({"metric": "luck"}, ("metric", "there is no metric 'luck'", "")),
+    "a margin": (
+        {"margin": 0.5}, ("margin", "a gate of kind promotion has no margin", "leave it out; it belongs to ab"),
+    ),
+    "a margin of 0": (
+        {"margin": 0.0}, ("margin", "a gate of kind promotion has no margin", "leave it out; it belongs to ab"),
+    ),
+    "triggers": (
+        {"triggers": 8}, ("triggers", "a gate of kind promotion has no triggers", "leave it out; it belongs to trigger"),
+    ),
+    "a horizon": (
+        {"horizon_seconds": 5.0},
+        ("horizon_seconds", "a gate of kind promotion has no horizon_seconds", "leave it out; it belongs to trigger"),
+    ),
+    "no threshold": ({"max_rate": None}, ("max_rate", "a gate of kind promotion needs max_rate", "add max_rate:")),
+    "a threshold of a comparison": (
+        {"kind": Kind.AB},
+        ("max_rate", "a gate of kind ab has no max_rate", "leave it out; it belongs to promotion and trigger"),
+    ),
+    "a share of 1": (
+        {"kind": Kind.SAMPLE_RATIO, "max_rate": None, "expected_share": 1.0},
+        ("expected_share", "a share of 1 leaves nothing to chance", "write the share at which clusters are divided"),
+    ),
+    "no phase": (
+        {"kind": Kind.SAMPLE_RATIO, "max_rate": None, "expected_share": ()},
+        ("expected_share", "the list is empty", "write a share, or {at, share} for each phase"),
+    ),
+    "no share": (
+        {"kind": Kind.SAMPLE_RATIO, "max_rate": None},
+        ("expected_share", "a gate of kind sample-ratio needs expected_share", "add expected_share:"),
+    ),
+    "alpha 0": ({"alpha": 0.0}, ("alpha", "alpha is 0", "write more than 0 and at most 0.5, like 0.01")),
+    "alpha above a half": ({"alpha": 0.51}, ("alpha", "alpha is 0.51", "write more than 0 and at most 0.5, like 0.01")),
+    "rate 0": ({"max_rate": 0.0}, ("max_rate", "max_rate is 0", NOUGHT)),
+    "rate 1": ({"max_rate": 1.0}, ("max_rate", "max_rate is 1", "write a rate below 1")),
+    "gap of 0": ({"max_gap_seconds": 0.0}, ("max_gap_seconds", "max_gap_seconds is 0", "write a time, in seconds")),
+    "looks of 0": (
+        {"kind": Kind.TRIGGER, "check_seconds": 0.0},
+        ("check_seconds", "check_seconds is 0", "write a time, in seconds"),
+    ),
+    "looks beyond the horizon": (
+        {"kind": Kind.TRIGGER, "check_seconds": 61.0, "horizon_seconds": 60.0},
+        ("check_seconds", "longer than the horizon", "look more often than once"),
+    ),
+    "half a second of a block": (
+        {"block_seconds": 0.5}, ("block_seconds", "block_seconds is 0.5", "write 0, or a second or more"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_what_makes_no_sense_is_said_with_what_to_write(name: str) -> None:
+    change, slip = SLIPS[name]
+    assert list(slips(msgspec.structs.replace(PROMOTION, **change))) == [SpecSlip(*slip)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {}, {"alpha": 0.5}, {"alpha": 1e-9}, {"max_rate": 0.999}, {"block_seconds": 1.0}, {"block_seconds": 0.0},
+        {"kind": Kind.TRIGGER, "check_seconds": 60.0, "horizon_seconds": 60.0, "triggers": 1},
+        {"kind": Kind.AB, "max_rate": None, "margin": 0.0}, {"kind": Kind.AB, "max_rate": None},
+        {"kind": Kind.SAMPLE_RATIO, "max_rate": None, "expected_share": 0.001}, {"metric": "error_rate"},
+    ],
+)  # fmt: skip
+def test_what_makes_sense_at_its_limit_is_taken(change: dict[str, object]) -> None:
+    assert list(slips(msgspec.structs.replace(PROMOTION, **change))) == []
+
+
+def test_a_key_that_somebody_wrote_is_not_overlooked_because_it_holds_what_it_would_hold_anyway() -> None:
+    assert list(slips(PROMOTION, ("name", "max_rate"))) == []
+    assert [slip.path for slip in slips(PROMOTION, ("margin", "triggers"))] == ["margin", "triggers"]
 
 
 def test_gates_without_a_metric_contradict_nobody_and_two_limits_of_one_do() -> None:
