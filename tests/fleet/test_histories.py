@@ -45,7 +45,23 @@ def test_another_answer_at_the_asker_than_the_acknowledged_one_is_found() -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["junk", "[]", '{"op":"steal"}', '{"op":"ask","client":"a"}', '{"step":"asked"}', "\udcff", "[" * 5000]
+    "line",
+    [
+        "junk",
+        "[]",
+        '{"op":"steal"}',
+        '{"op":"ask","client":"a"}',
+        '{"step":"asked"}',
+        "\udcff",
+        "[" * 5000,
+        '{"op":"settle","client":"t","called_at":5,"returned_at":4}',
+        '{"op":"end","client":"b","called_at":3,"question":"q_1","value":"open"}',
+        '{"op":"end","client":"b","called_at":3,"question":"","value":"declined"}',
+        '{"op":"read","client":"b","called_at":3,"question":"q_1","value":""}',
+        '{"op":"receive","client":"b","called_at":3,"items":[{"id":"","from":"a"}]}',
+        '{"op":"settle","client":"t","called_at":5}' + " " * 17_000_000,
+    ],
+    ids=range(13),
 )
 def test_a_line_that_is_none_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
     file = tmp_path / "h.jsonl"
@@ -101,3 +117,8 @@ def test_the_command_gives_each_exit_code(tmp_path: Path, capsys: pytest.Capture
     assert guarded(["check", str(file)]) == 2
     assert "h.jsonl:2" in capsys.readouterr().err
     assert guarded(["check", str(tmp_path / "none.jsonl")]) == 2
+    file.write_text("\n\n")
+    (tmp_path / "empty").mkdir()
+    for nothing in (file, tmp_path / "empty"):
+        assert guarded(["check", str(nothing)]) == 2, "nothing was looked at, and nothing is proven"
+        assert "no line of a history" in capsys.readouterr().err

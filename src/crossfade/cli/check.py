@@ -34,6 +34,11 @@ def check(
         raise CommandError(
             "usage.file", f"{fault.filename}: {fault.strerror}", "name another file", Exit.USAGE
         ) from None
+    if not history:  # nothing that was looked at is not a promise that was kept
+        what = f"there is no line of a history in {', '.join(map(str, files))}"
+        raise CommandError(
+            "history.empty", what, "name a file of JSON lines, or a folder with .jsonl files", Exit.USAGE
+        )
     account = account_of(history)
     output = Output(options)
     if options.machine:

@@ -8,7 +8,7 @@ Rules
 1. A question is a write-once register. Each history of one must be linearizable: there is one instant
    within the call that ended it, before which every read says open and after which every call sees that end.
 2. A call without ``returned_at`` may have had its effect at any instant after it was made, or never.
-3. A question may expire by itself, at its deadline or later; no call shows that.
+3. A question may expire by itself, at its deadline or later; no call shows that. No call ends it that was made later.
 4. Intervals that touch are concurrent: what cannot be told apart is not called a violation.
 
 Sources: Herlihy and Wing, "Linearizability" (1990); that single objects can be checked one by one is
@@ -16,7 +16,7 @@ their locality theorem. Checking a write-once register needs no search, because 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -51,7 +51,7 @@ class Ask(Operation, frozen=True, kw_only=True, tag="ask"):
     to: str
     question: str = ""
     deadline_at: Instant | None = None
-    """On the clock of this history; None: it may expire whenever it was asked."""
+    """On the clock of this history; None: it may expire, or be ended, at any time after it was asked."""
 
 
 class End(Operation, frozen=True, kw_only=True, tag="end"):
@@ -107,7 +107,8 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
     """A promise that the history shows broken."""
 
     rule: str
-    """``answered_twice``, ``not_linearizable``, ``lost``, ``unfinished``, ``repeated``, ``disordered``, ``phantom``."""
+    """``answered_twice``, ``not_linearizable``, ``late``, ``confused``, ``repeated``, ``disordered``, ``phantom``,
+    ``misdelivered``, ``lost``, ``unfinished``."""
     subject: str
     """Id of the question or message."""
     message: str
@@ -131,7 +132,7 @@ def check(history: Sequence[Line]) -> Account:
     asks = {op.question: op for op in history if isinstance(op, Ask) and op.question}
     sends = {op.message: op for op in history if isinstance(op, Send) and op.message}
     settled = any(isinstance(op, Settle) for op in history)
-    found = [*answered_once(history), *_delivered(history, asks, sends)]
+    found = [*answered_once(history), *_late(history, asks), *_confused(history), *_delivered(history, asks, sends)]
     if settled:
         found += _lost(history, asks, sends)
     return Account(
@@ -194,6 +195,33 @@ def linearizable(ask: Ask | None, ends: Sequence[End], reads: Sequence[Read]) ->
     )
 
 
+def _late(history: Iterable[Line], asks: dict[str, Ask]) -> list[Violation]:
+    """Ends that were taken although they were called for after the deadline, and reads of what was not asked yet."""
+    found: list[Violation] = []
+    for op in history:
+        ask = asks.get(op.question) if isinstance(op, End | Read) and op.returned_at is not None else None
+        if ask is None or not isinstance(op, End | Read):
+            continue
+        if isinstance(op, End) and op.accepted and ask.deadline_at is not None and op.called_at > ask.deadline_at:
+            found.append(_violation("late", op.question, f"{op.client} ended it after its deadline", (ask, op)))
+        if isinstance(op, Read) and op.until < ask.called_at:
+            found.append(_violation("phantom", op.question, f"{op.client} read it before it was asked", (ask, op)))
+    return found
+
+
+def _confused(history: Iterable[Line]) -> list[Violation]:
+    """Ids that were told to two callers, or to one for two different things."""
+    first: dict[str, Ask | Send] = {}
+    found: list[Violation] = []
+    for op in history:
+        if isinstance(op, Ask | Send) and (identifier := op.question if isinstance(op, Ask) else op.message):
+            before = first.setdefault(identifier, op)
+            if (before.client, before.to) != (op.client, op.to):
+                said = f"{before.client} and {op.client} were told the same id for different things"
+                found.append(_violation("confused", identifier, said, (before, op)))
+    return found
+
+
 # --- delivery -----------------------------------------------------------------------------------------
 
 
@@ -208,7 +236,9 @@ def _delivered(history: Sequence[Line], asks: dict[str, Ask], sends: dict[str, S
     for batches in receipts.values():
         batches.sort(key=lambda op: op.until)
         found += _repeated(batches, ended)
+        found += _twice(batches)
         found += _misplaced(batches)
+        found += _astray(batches, {**sends, **asks})
         found += _disordered(batches, sends)
     return found + _phantoms(history, receipts, asks.keys() | sends.keys())
 
@@ -225,6 +255,43 @@ def _repeated(batches: Iterable[Receive], ended: dict[str, End]) -> list[Violati
             if end is not None and end.until < batch.called_at:
                 said = f"{batch.client} was asked again after {end.client} had ended it"
                 found.append(_violation("repeated", piece.id, said, (end, batch)))
+    return found
+
+
+def _twice(batches: Iterable[Receive]) -> list[Violation]:
+    """What one batch holds twice, and messages that the log holds twice."""
+    found: list[Violation] = []
+    places: dict[str, tuple[int, Receive]] = {}
+    for batch in batches:
+        seen: set[tuple[str, str]] = set()
+        for piece in batch.items:
+            if (piece.kind, piece.id) in seen:
+                found.append(_violation("repeated", piece.id, f"{batch.client} got it twice in one batch", (batch,)))
+            seen.add((piece.kind, piece.id))
+            if piece.kind != "message" or not piece.sequence:
+                continue
+            place, before = places.setdefault(piece.id, (piece.sequence, batch))
+            if place != piece.sequence:
+                said = f"{batch.client} got it as sequence {piece.sequence}, and as {place} before"
+                found.append(_violation("repeated", piece.id, said, (before, batch)))
+    return found
+
+
+def _astray(batches: Iterable[Receive], put: Mapping[str, Ask | Send]) -> list[Violation]:
+    """What came to somebody else, under another name, or before it was put."""
+    found: list[Violation] = []
+    for batch in batches:
+        for piece in batch.items:
+            op = put.get(piece.id) if piece.kind != "answer" else None
+            if op is None:
+                continue
+            to = (op.to,) if isinstance(op, Ask) else op.to
+            if batch.client not in to:
+                said = f"{batch.client} got it, to whom it was not put"
+                found.append(_violation("misdelivered", piece.id, said, (op, batch)))
+            if piece.sender != op.client or batch.until < op.called_at:
+                said = f"{batch.client} got it from {piece.sender} before or otherwise than {op.client} put it"
+                found.append(_violation("phantom", piece.id, said, (op, batch)))
     return found
 
 
@@ -269,9 +336,7 @@ def _disordered(batches: Iterable[Receive], sends: dict[str, Send]) -> list[Viol
     return found
 
 
-def _phantoms(
-    history: Iterable[Line], receipts: dict[str, list[Receive]], known: AbstractSet[str]
-) -> list[Violation]:
+def _phantoms(history: Iterable[Line], receipts: dict[str, list[Receive]], known: AbstractSet[str]) -> list[Violation]:
     """Things that arrived and that nobody put: of one sender, more than it has calls without a reply."""
     silent: defaultdict[str, int] = defaultdict(int)
     clients: set[str] = set()
@@ -295,13 +360,14 @@ def _phantoms(
 def _lost(history: Iterable[Line], asks: dict[str, Ask], sends: dict[str, Send]) -> list[Violation]:
     """What was acknowledged to its sender and is nowhere, in a history that says that it had the time."""
     arrived: defaultdict[str, set[str]] = defaultdict(set)
-    finished: set[str] = set()
+    finished: set[tuple[str, str]] = set()
     without_answer: set[str] = set()
     for op in history:
-        if isinstance(op, Receive):
-            arrived[op.client] |= {piece.id for piece in op.items}
-        elif isinstance(op, Read) and op.value != OPEN:
-            finished.add(op.question)
+        if isinstance(op, Receive) and op.returned_at is not None:
+            arrived[op.client] |= {piece.id for piece in op.items if piece.kind != "answer"}
+            finished |= {(op.client, piece.id) for piece in op.items if piece.kind == "answer"}
+        elif isinstance(op, Read) and op.value != OPEN and op.returned_at is not None:
+            finished.add((op.client, op.question))
             if not op.value.startswith("answered"):
                 without_answer.add(op.question)
     found = [
@@ -313,7 +379,7 @@ def _lost(history: Iterable[Line], asks: dict[str, Ask], sends: dict[str, Send])
     for question, ask in asks.items():
         if ask.returned_at is None:
             continue
-        if question not in finished:
+        if (ask.client, question) not in finished:
             found.append(_violation("unfinished", question, f"{ask.client} never saw its end", (ask,)))
         if question not in arrived[ask.to] and question not in without_answer:
             found.append(_violation("lost", question, f"it never reached {ask.to}", (ask,)))

@@ -40,17 +40,33 @@ def read_history(paths: Iterable[Path]) -> list[Line]:
 
 def _read(file: Path, history: list[Line], journals: dict[str, list[Entry]]) -> None:
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES_MAX + 1), b""), 1):
             if not line.strip():
                 continue
             try:
                 if b'"step"' in line and b'"op"' not in line:
                     entry = _ENTRIES.decode(line)
                     journals.setdefault(entry.agent, []).append(entry)
-                else:
-                    history.append(msgspec.structs.replace(_LINES.decode(line), line=number))
+                    continue
+                op = msgspec.structs.replace(_LINES.decode(line), line=number)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
                 raise BadHistoryError(f"{file}:{number}: {fault}") from None
+            if wrong := _impossible(op) or (len(line) > LINE_BYTES_MAX and "the line is too long"):
+                raise BadHistoryError(f"{file}:{number}: {wrong}")
+            history.append(op)
+
+
+def _impossible(op: Line) -> str:
+    """Why no call can have been like this; empty if one can."""
+    if op.returned_at is not None and op.returned_at < op.called_at:
+        return f"it returned at {op.returned_at}, before it was called at {op.called_at}"
+    if isinstance(op, End | Read) and not (op.question and op.value):
+        return "its question or its value is empty"
+    if isinstance(op, End) and op.value == OPEN:
+        return "an end is not open"
+    if isinstance(op, Receive) and not all(piece.id for piece in op.items):
+        return "an item has no id"
+    return ""
 
 
 def from_journal(entries: Iterable[Entry]) -> list[Line]:
