@@ -70,3 +70,13 @@ def test_there_are_no_more_pairs_than_there_is_room_for():
         talk.add("ana", f"agent-{number}")
     assert len(talk) == PARTNERS_MAX
     assert {recipient for (_, recipient), _ in talk} == {f"agent-{number}" for number in range(9_968, 10_000)}
+
+
+def test_partners_of_the_past_make_room_for_those_of_today():
+    talk = Talk()
+    for number in range(50 * PARTNERS_MAX):
+        talk.add("ana", f"then-{number % PARTNERS_MAX}")
+    for number in range(100 * PARTNERS_MAX):
+        talk.add("ana", f"now-{number % 8}")
+    kept = {recipient for (_, recipient), _ in talk}
+    assert {f"now-{number}" for number in range(8)} <= kept
