@@ -148,6 +148,32 @@ def test_a_stage_that_makes_no_sense_is_refused(change: dict[str, float]) -> Non
     assert refused.code == "capacity.bad_stage"
 
 
+def test_of_several_sets_of_causes_the_one_counts_that_predicts_best() -> None:
+    dice = random.Random(4)
+
+    def written(one: Point) -> Point:
+        reached = one.agents * (1 - math.exp(-one.questions_per_second / one.agents))
+        writes = (20 + 6 * one.questions_per_second + 8 * reached) * (1 + dice.gauss(0, 0.02))
+        return msgspec.structs.replace(one, log_writes_per_second=writes)
+
+    fleets = [
+        point(agents, rate, share) for agents in (50, 200, 1_000) for rate in (20.0, 90.0, 300.0) for share in (0, 1)
+    ]
+    model = learn([written(one) for one in fleets], RUNGS)
+    assert model.uses["log_writes_per_second"].causes == ("rate", "mailboxes")
+    held_out = [written(point(agents, rate, 0.5)) for agents, rate in ((100, 60.0), (600, 200.0), (900, 40.0))]
+    assert misses(model, held_out)["log_writes_per_second"] < 0.08
+    assert model.uses["cores"].causes == ("agents", "old", "new"), "what has a cost on one lane only is told apart"
+
+
+def test_few_measurements_are_enough_for_few_causes() -> None:
+    some = [point(a, q, s) for a, q, s in ((100, 10, 0), (900, 20, 0.5), (300, 90, 1), (700, 50, 0), (500, 70, 1))]
+    model = learn(some, RUNGS)
+    assert len(model.uses["cores"].causes) <= 3
+    with pytest.raises(UndeterminedError, match="cores: 3 measurements"):
+        learn(some[:3], RUNGS)
+
+
 def test_too_few_measurements_are_refused_and_named() -> None:
     with pytest.raises(UndeterminedError, match="nothing measured"):
         learn([], RUNGS)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from crossfade.core.regression import UndeterminedError, fit, student_95
+from crossfade.core.regression import UndeterminedError, fit, left_out, student_95
 
 
 def test_exact_figures_give_the_exact_costs() -> None:
@@ -132,3 +132,21 @@ def test_as_many_causes_as_can_be_told_apart_are_fitted_and_one_more_is_refused(
         fit(rows, ys[1:])
     with pytest.raises(UndeterminedError, match="6 measurements do not determine 6 coefficients: 7 or more"):
         fit(rows[:6], ys[:6])
+
+
+def test_what_is_left_out_is_predicted_from_all_others() -> None:
+    dice = random.Random(5)
+    rows = [(1.0, float(n), dice.uniform(1, 9)) for n in range(1, 13)]
+    ys = [(2 + 0.3 * a + 1.5 * b) * (1 + dice.gauss(0, 0.1)) for _, a, b in rows]
+    squares = 0.0
+    for index, (row, y) in enumerate(zip(rows, ys, strict=True)):
+        rest = fit(rows[:index] + rows[index + 1 :], ys[:index] + ys[index + 1 :])
+        assert len(rest.used) == 3, "nothing is at its bound in this example"
+        squares += (1 - rest.at(row) / y) ** 2
+    assert left_out(fit(rows, ys), rows, ys) == pytest.approx((squares / len(ys)) ** 0.5)
+
+
+def test_a_row_that_alone_determines_a_coefficient_cannot_be_predicted_from_the_others() -> None:
+    rows = [(1.0, 0.0), (1.0, 0.0), (1.0, 0.0), (1.0, 5.0)]
+    ys = [1.0, 1.1, 0.9, 7.0]
+    assert left_out(fit(rows, ys), rows, ys) == math.inf

@@ -1,9 +1,11 @@
 """Capacity: what a stage of the rollout needs, from measured points, and never beyond them without saying so.
 
-Two things are fitted. What a hub *uses* (cores, memory, log writes and bytes, connections) is linear in the agents
-attached and in the questions a second on each lane, with a part that grows with the square root of the rate where
-many at once share a turn or a write, and a part for questions that cross from one lane to the other. What a hub
-*can do at most* follows the Universal Scalability Law
+Two things are fitted. What a hub *uses* (cores, memory, log writes and bytes, connections) is a sum of causes: a fixed
+part, the agents attached, the questions a second on each lane, those that cross from one lane to the other, the square
+root of the rate where many at once share a turn or a write, and the mailboxes that something comes to within a second,
+since the cursor of each is recorded, on pages of its own. For each resource there are a few sets of causes
+(``CAUSES``); the one counts that predicts best what it was not fitted to. What a hub *can do at most* follows the
+Universal Scalability Law
 
     X(N) = l N / (1 + s (N - 1) + k N (N - 1))
 
@@ -23,7 +25,7 @@ from typing import Final
 import msgspec
 
 from crossfade.core.decider import Refusal
-from crossfade.core.regression import Fit, Interval, UndeterminedError, fit
+from crossfade.core.regression import Fit, Interval, UndeterminedError, fit, left_out
 
 __all__ = [
     "CONNECTIONS_MAX", "Ceiling", "Model", "Need", "Peak", "Point", "Rung", "Stage", "UndeterminedError", "learn",
@@ -33,6 +35,21 @@ __all__ = [
 CONNECTIONS_MAX: Final = 18_000
 """Connections that one hub process accepts."""
 RESOURCES: Final = ("cores", "memory_mib", "log_writes_per_second", "log_mib_per_second", "connections")
+_WRITTEN: Final = (
+    ("rate", "mailboxes"), ("rate", "mailboxes", "shared"), ("agents", "rate", "shared"),
+    ("agents", "old", "new", "shared"),
+)  # fmt: skip
+CAUSES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "cores": (
+        ("agents", "rate"), ("agents", "old", "new"), ("agents", "rate", "shared"),
+        ("agents", "old", "new", "crossed", "shared"),
+    ),
+    "memory_mib": (("agents", "old", "new"),),
+    "log_writes_per_second": _WRITTEN,
+    "log_mib_per_second": _WRITTEN,
+    "connections": (("agents",),),
+}  # fmt: skip
+"""What the use of a resource may depend on, beside a fixed part; simpler sets first."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,10 +111,25 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
         return Peak(in_flight=best, questions_per_second=self.at(best))
 
 
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """How the use of one resource comes about."""
+
+    causes: tuple[str, ...]
+    fitted: Fit
+
+    def at(self, of: "Point | Stage") -> float:
+        """The predicted use."""
+        return self.fitted.at(_features(self.causes, of))
+
+    def predict(self, of: "Point | Stage") -> Interval:
+        """The predicted use with its interval."""
+        return self.fitted.predict(_features(self.causes, of))
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """What was learnt of one kind of hub on one kind of machine."""
 
-    uses: dict[str, Fit]
+    uses: dict[str, Use]
     """By resource, of RESOURCES."""
     ceiling: Ceiling
     agents: tuple[int, int]
@@ -133,12 +165,7 @@ def learn(points: Sequence[Point], rungs: Sequence[Rung]) -> Model:
     """Fit everything. Raises UndeterminedError, naming what is missing."""
     if not points or not rungs:
         raise UndeterminedError("there is nothing measured yet")
-    uses = {}
-    for resource in RESOURCES:
-        try:
-            uses[resource] = fit([_features(resource, point) for point in points], _figures(resource, points))
-        except UndeterminedError as error:
-            raise UndeterminedError(f"{resource}: {error}") from None
+    uses = {resource: _use(resource, points) for resource in RESOURCES}
     try:
         law = fit([_usl(rung.in_flight) for rung in rungs], [_seconds(rung) for rung in rungs])
     except UndeterminedError as error:
@@ -174,7 +201,7 @@ def plan(model: Model, stage: Stage, headroom: float, *, beyond: bool = False) -
     if outside and not beyond:
         hint = "Measure there with `crossfade capacity measure`, or allow it with --beyond-measured."
         return Refusal("capacity.not_measured", "; ".join(outside) + ".", hint)
-    uses = {resource: fitted.predict(_features(resource, stage)) for resource, fitted in model.uses.items()}
+    uses = {resource: use.predict(stage) for resource, use in model.uses.items()}
     free = 1 - headroom
     wants = {
         "questions_per_second": stage.questions_per_second / (model.ceiling.peak.questions_per_second.low * free),
@@ -196,15 +223,31 @@ def misses(model: Model, held_out: Sequence[Point]) -> dict[str, float]:
     """The largest relative error of a prediction over points that were not learnt from, by resource."""
     worst = dict.fromkeys(RESOURCES, 0.0)
     for point in held_out:
-        for resource, fitted in model.uses.items():
+        for resource, use in model.uses.items():
             measured = float(getattr(point, resource))
-            off = abs(fitted.at(_features(resource, point)) - measured) / measured
+            off = abs(use.at(point) - measured) / measured
             worst[resource] = max(worst[resource], off)
     return worst
 
 
-def _figures(resource: str, points: Sequence[Point]) -> list[float]:
-    return [float(getattr(point, resource)) for point in points]
+def _use(resource: str, points: Sequence[Point]) -> Use:
+    """The set of causes that predicts best. Raises UndeterminedError if the points are too few for the simplest."""
+    figures = [float(getattr(point, resource)) for point in points]
+    best: tuple[float, Use] | None = None
+    faults = []
+    for causes in CAUSES[resource]:
+        rows = [_features(causes, point) for point in points]
+        try:
+            use = Use(causes=causes, fitted=fit(rows, figures))
+        except UndeterminedError as error:
+            faults.append(UndeterminedError(f"{resource}: {error}"))
+            continue
+        off = left_out(use.fitted, rows, figures)
+        if best is None or off < best[0]:
+            best = off, use
+    if best is None:
+        raise faults[0]
+    return best[1]
 
 
 def _seconds(rung: Rung) -> float:
@@ -218,19 +261,19 @@ def _usl(in_flight: int) -> tuple[float, float, float]:
     return 1.0, in_flight - 1.0, in_flight * (in_flight - 1.0)
 
 
-def _features(resource: str, of: Point | Stage) -> tuple[float, ...]:
-    """What the use of a resource depends on."""
-    new = of.questions_per_second * of.elicitation_share
-    old = of.questions_per_second - new
-    if resource == "connections":
-        return 1.0, float(of.agents)
-    if resource == "memory_mib":
-        return 1.0, float(of.agents), old, new
-    crossed = of.questions_per_second * of.elicitation_share * (1 - of.elicitation_share)
-    if resource == "cores":
-        return 1.0, float(of.agents), old, new, crossed, math.sqrt(of.questions_per_second)
-    # The more come at once, the more share one turn and one write: grows more slowly than the rate.
-    return 1.0, float(of.agents), old, new, math.sqrt(of.questions_per_second)
+def _features(causes: Sequence[str], of: Point | Stage) -> tuple[float, ...]:
+    """The figure of each cause, after the fixed part."""
+    rate, share, agents = of.questions_per_second, of.elicitation_share, float(of.agents)
+    figures = {
+        "agents": agents,
+        "rate": rate,
+        "old": rate * (1 - share),
+        "new": rate * share,
+        "crossed": rate * share * (1 - share),
+        "shared": math.sqrt(rate),
+        "mailboxes": agents * (1 - math.exp(-rate / agents)),
+    }
+    return 1.0, *(figures[cause] for cause in causes)
 
 
 def _outside(model: Model, stage: Stage) -> list[str]:

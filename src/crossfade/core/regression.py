@@ -7,9 +7,10 @@ measured costs scatter; the fit is therefore weighted by 1/y².
 Rules: pure, no clock, no randomness. Too few rows, or rows that do not tell the features apart, raise
 ``UndeterminedError``; nothing is guessed.
 
-Source: ordinary theory of weighted least squares; the non-negative solution of so few features is found by trying every
-subset and keeping the best one whose coefficients are all positive (Lawson, Hanson 1974, ch. 23, without their
-search). Student's t from the normal quantile by the expansion of Hill (1970), error < 1 % from 3 degrees on.
+Source: ordinary theory of weighted least squares; the error of what is left out is the PRESS statistic (Allen 1974).
+The non-negative solution of so few features is found by trying every subset and keeping the best one whose coefficients
+are all positive (Lawson, Hanson 1974, ch. 23, without their search). Student's t from the normal quantile by the
+expansion of Hill (1970), error < 1 % from 3 degrees on.
 """
 
 import math
@@ -19,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["FEATURES_MAX", "Fit", "Interval", "UndeterminedError", "fit"]
+__all__ = ["FEATURES_MAX", "Fit", "Interval", "UndeterminedError", "fit", "left_out"]
 
 FEATURES_MAX: Final = 6
 """Every subset is tried: 2⁶ solutions at most."""
@@ -96,6 +97,22 @@ def fit(rows: Sequence[Row], ys: Sequence[float]) -> Fit:
     if best is None:
         raise UndeterminedError("the measurements do not tell the causes apart: vary them one at a time")
     return best[1]
+
+
+def left_out(fitted: Fit, rows: Sequence[Row], ys: Sequence[float]) -> float:
+    """How far predictions are off: each row predicted from all others, root of the mean squared relative error.
+
+    For choosing between sets of features: the more there are, the better they fit, and from some number on the worse
+    they predict. Infinite where one row alone determines a coefficient.
+    """
+    squares = 0.0
+    for row, y in zip(rows, ys, strict=True):
+        used = [float(row[index]) / y for index in fitted.used]
+        lever = sum(a * sum(map(float.__mul__, line, used)) for a, line in zip(used, fitted.inverse, strict=True))
+        if lever > 1 - _SINGULAR:
+            return math.inf
+        squares += ((1 - fitted.at(row) / y) / (1 - lever)) ** 2
+    return math.sqrt(squares / len(ys))
 
 
 def _solve(rows: Sequence[Row], ys: Sequence[float], used: tuple[int, ...], width: int) -> tuple[float, Fit] | None:
