@@ -1,11 +1,13 @@
 """A hub on real sockets whose delivery or disk can be hurt through its ports, under a plan, with a real fleet on it."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import uvloop
 
@@ -19,16 +21,20 @@ from crossfade.core.stage_events import BakeBegun, Held, RolledBack
 from crossfade.core.values import Lane, Shard
 from crossfade.engine.hub import Hub
 from crossfade.engine.ports import Log, Result, Tx
+from crossfade.fleet.load import run as load_run
 from crossfade.fleet.load.gauge import Gauge
 from crossfade.fleet.load.profile import Carrier, Phase, Profile
 from crossfade.fleet.load.report import LoadReport
 from crossfade.fleet.load.run import Settings, run_load
+from crossfade.fleet.load.vitals import vitals
 from crossfade.outbound.host import HostClock, HostIds
 from crossfade.outbound.signing import ephemeral_key
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 180.0
 """A run that hangs ends here."""
+SCHEDULE_SECONDS = 150.0
+"""Questions are asked for so long, unless the fleet is told that it is enough."""
 PLAN = """\
 plan: 1
 name: live
@@ -108,12 +114,15 @@ class Watched:
         self.records: list[Recorded] = []
         self.share_at_block: list[float] = []
         """The share in force when each block had been looked at, in that very turn."""
+        self.waited_at: list[tuple[int, float]] = []
+        """At each record: for how long other processes have had the processors that this one could have used."""
         self._told = asyncio.Event()
 
     def __call__(self, record: Recorded) -> None:
         """The last of the hub's listeners."""
         if record.stream.startswith(("plan/", "rollout/", "measurement/")):
             self.records.append(record)
+            self.waited_at.append((record.at, _waited_seconds()))
             if isinstance(record.event, BlockRecorded):
                 self.share_at_block.append(self.hub.rollout().share)
             self._told.set()
@@ -134,6 +143,11 @@ class Watched:
         begun = [record.at for record in self.of(BakeBegun) if getattr(record.event, "stage", -1) == stage]
         return bool(begun) and sum(record.at > begun[-1] for record in self.of(BlockRecorded)) >= blocks
 
+    def kept_from_it(self, since: int, until: int) -> float:
+        """Seconds between two instants in which this process had to wait for a processor; rather too many."""
+        before = [waited for at, waited in self.waited_at if at <= since]
+        return max(waited for at, waited in self.waited_at if at <= until) - (before[-1] if before else 0.0)
+
     def counted(self, exposure: Exposure, since: int) -> Slice:
         """All that was measured of an exposure in blocks that began after this instant."""
         blocks = [one.event for one in self.of(BlockRecorded) if isinstance(one.event, BlockRecorded)]
@@ -150,6 +164,11 @@ class Watched:
     def held_for(self) -> list[str]:
         """Causes of holds, in their order."""
         return [str(record.event.cause) for record in self.of(Held) if isinstance(record.event, Held)]
+
+
+def _waited_seconds() -> float:
+    seen = vitals(os.getpid())
+    return 0.0 if seen is None else seen.waited_seconds
 
 
 @asynccontextmanager
@@ -181,18 +200,24 @@ async def hurt_hub(folder: Path, courier: StallingCourier) -> AsyncIterator[tupl
 class LiveFleet:
     """Agents of ``crossfade load`` that follow the lanes as the plan moves them: nobody changed these agents."""
 
-    def __init__(self, url: str, token: str, *, agents: int, rate: float, seconds: float) -> None:
+    def __init__(self, url: str, token: str, *, agents: int, rate: float) -> None:
         profile = Profile(
-            agents=agents, phases=(Phase("steady", seconds, rate),), carrier=Carrier.UNCHANGED, clusters=40,
+            agents=agents, phases=(Phase("steady", SCHEDULE_SECONDS, rate),), carrier=Carrier.UNCHANGED, clusters=40,
             within=1.0, processes=2,
         )  # fmt: skip
         self._asking = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._answered, self._more = 0, asyncio.Event()
+        self._patience = mock.patch.object(load_run, "HALT_SECONDS", 60.0)  # whatever was asked has its end
+        self._patience.start()
         settings = Settings(profile=profile, scenario="gates", url=url, token=token)
-        self._run = asyncio.ensure_future(run_load(settings, asyncio.Event(), self._watch, []))
+        self._run = asyncio.ensure_future(run_load(settings, self._enough, self._watch, []))
 
     def _watch(self, what: str, part: float, gauge: Gauge) -> None:
         if what == "questions":
             self._asking.set()
+        self._answered = gauge.answered
+        self._more.set()
 
     async def asking(self) -> None:
         """Return when every agent is held and questions are asked."""
@@ -200,14 +225,25 @@ class LiveFleet:
         if self._run.done():
             self._run.result()
 
+    async def answers(self, more: int) -> None:
+        """Return when so many more questions have been answered."""
+        wanted = self._answered + more
+        while self._answered < wanted and not self._run.done():
+            self._more.clear()
+            await asyncio.wait(
+                {self._run, asyncio.ensure_future(self._more.wait())}, return_when=asyncio.FIRST_COMPLETED
+            )
+
     async def report(self) -> LoadReport:
-        """At the end of the schedule: what came of it, by the agents' own journals."""
+        """Nothing more is asked; what came of what was, by the agents' own journals."""
+        self._enough.set()
         return await self._run
 
     async def gone(self) -> None:
         """Whatever happened, nobody is left."""
         self._run.cancel()
         await asyncio.gather(self._run, return_exceptions=True)
+        self._patience.stop()
 
 
 async def crossfade(url: str, token: str, *words: str) -> str:
