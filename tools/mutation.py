@@ -9,9 +9,10 @@ Usage: mutation.py [FILE…] [--again] [--report] [--seconds N] [--children N] [
     mutation.py --seconds-each 2   for each change only the shortest tests, of 2 s together; the others may notice more
 
 Works in a copy of the tree below var/, so that nothing here is changed. mutmut prepares the changes and finds out which
-tests reach which function; mutation_loop.py runs those. Which tests count, and which lines are left alone, is
-[tool.mutmut] in pyproject.toml. The score is killed / (killed + survived + without a test). A change under which the
-tests run out of time is noticed, so it counts as killed; one that changes nothing (an equivalent) counts as survived.
+tests reach which function (mutation_prepare.py); mutation_loop.py runs those. Which tests count, and which lines are
+left alone, is [tool.mutmut] in pyproject.toml. The score is killed / (killed + survived + without a test). A change
+under which the tests run out of time is noticed, so it counts as killed; one that changes nothing (an equivalent)
+counts as survived.
 """
 
 import argparse
@@ -27,8 +28,6 @@ ROOT: Final = Path(__file__).parent.parent
 COPY: Final = ROOT / "var/mutation"
 CORE: Final = Path("src/crossfade/core")
 TAKEN: Final = ("src", "tests", "docs", "examples", "pyproject.toml")
-CHEAP: Final = "crossfade.core.values.x_stream_of__mutmut_*"
-"""Asking mutmut for these few makes it prepare everything."""
 KILLED: Final = frozenset({1, 3, 24, -24, -9, 36, 152, 255})
 """pytest's exit status after a failure, and those of a process that ran out of time."""
 SURVIVED: Final = 0
@@ -55,8 +54,8 @@ def refresh() -> None:
 
 def prepare() -> int:
     """Let mutmut write every change into the copy, and find out which tests reach what; its exit status."""
-    program = str(Path(sys.executable).parent / "mutmut")
-    return subprocess.run([program, "run", "--max-children", "1", CHEAP], cwd=COPY, check=False).returncode
+    program = str(Path(__file__).parent / "mutation_prepare.py")
+    return subprocess.run([sys.executable, program], cwd=COPY, check=False).returncode
 
 
 def verdicts() -> dict[str, dict[str, int | None]]:
