@@ -7,16 +7,10 @@ mutation_loop.py does once for all: with nothing changed every test has to pass.
 import sys
 from pathlib import Path
 
-from mutmut.__main__ import (
-    collect_or_load_stats,
-    copy_also_copy_files,
-    copy_src_dir,
-    create_mutants,
-    get_mutant_runner,
-    setup_source_paths,
-    store_lines_covered_by_tests,
-)
+from mutmut.__main__ import collect_or_load_stats, create_mutants, store_lines_covered_by_tests
 from mutmut.mutation.trampoline import set_mutant_under_test
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths
+from mutmut.workers.isolation import get_mutant_runner
 
 
 def main() -> int:
