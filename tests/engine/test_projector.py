@@ -7,6 +7,7 @@ from crossfade.core import questions
 from crossfade.core.records import Recorded
 from crossfade.core.values import SPACE, Caller, Channel, Instant, Sequence, StreamName
 from crossfade.engine.limits import Limits
+from crossfade.engine.mail import OFFER_SECONDS
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.requests import AnswerRequest, Batch, NativeReply, ReceiveRequest, SendRequest
 from crossfade.engine.streams import Streams
@@ -237,9 +238,11 @@ async def test_a_question_that_has_its_end_keeps_no_appointments() -> None:
         before = waiting()
         asked = await world.ask(ana, "bo")
         await attend(world, bo)
-        # Its deadline, the patience with the dialog, when another may take it, when the offer is recorded.
+        # Its deadline, the patience with the dialog, when another may take it, when all offers of late are recorded.
         assert waiting() == before + 4
         ok(await world.answer(bo, asked.question_id))
+        assert waiting() == before + 1
+        await world.clock.advance(OFFER_SECONDS)
         assert waiting() == before
 
 

@@ -11,7 +11,7 @@ from tests.kit.hub import World, ok, run, started
 
 KEPT = 20
 """Ended questions held in memory."""
-APPOINTMENTS = 30
+APPOINTMENTS = 8
 """The hub's own, two members' leases, and what lies within seconds: none for each question."""
 
 

@@ -139,8 +139,7 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(Entry.__slots__) == {
         "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at",
     } | {
-        "_shown_instants", "claimed_at", "collectors", "end_view", "expiry", "offering", "patience", "reclaim", "shown",
-        "waiters",
+        "claimed_at", "collectors", "end_view", "expiry", "patience", "reclaim", "shown", "times", "waiters",
     }  # fmt: skip
     assert set(RunEntry.__slots__) == {"changed_at", "created_by", "run_id", "state"}
     assert set(SignoffEntry.__slots__) == {"ended_at", "requested_at", "signoff_id", "state"} | {"expiry"}

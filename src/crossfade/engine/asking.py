@@ -184,14 +184,12 @@ class Asking:
                 waiter.set_result(None)
 
         timer = self._c.timers.at(self._c.later(seconds), give_up)
-        entry.waiters.add(waiter)
-        entry.collectors += collect
+        entry.wait(waiter, collect=collect)
         try:
             await waiter
         finally:
             timer.cancel()
-            entry.waiters.discard(waiter)
-            entry.collectors -= collect
+            entry.forget(waiter, collect=collect)
 
     async def entry(self, question_id: str) -> Entry | Refusal:
         """The question from memory, else folded from the log."""
@@ -263,7 +261,7 @@ class Asking:
     def _shown(self, question_id: str) -> questions.Offers:
         """Where the question was shown, as far as no record tells of it yet."""
         entry = self._c.views.questions.get(question_id)
-        return () if entry is None else tuple(entry.shown.items())
+        return () if entry is None else entry.shown
 
     def _made_by_machine(self, caller: Caller, entry: Entry) -> bool:
         member = self._c.views.directory.get(caller.name)

@@ -6,12 +6,13 @@ a question is open can neither lose nor double it.
 """
 
 import asyncio
+from collections import deque
 from typing import Final
 
 from crossfade.core import messages, questions
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
-from crossfade.core.values import SECOND, SPACE, Caller, Channel, Sequence, stream_of
+from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Sequence, stream_of
 from crossfade.engine.asking import Asking
 from crossfade.engine.backlog import Backlog
 from crossfade.engine.context import Context
@@ -24,6 +25,7 @@ CURSOR_SECONDS: Final = 1.0
 """A cursor that moved is recorded after at most this long, together with all others."""
 OFFER_SECONDS: Final = 0.25
 """An offer is recorded by itself if the question has no end after this long."""
+OFFER: Final = int(OFFER_SECONDS * SECOND)
 RECLAIM_SECONDS: Final = 5.0
 """A question taken natively by a call that ended without a reply may be taken again after this long."""
 
@@ -39,6 +41,8 @@ class Mail:
         self.backlog = Backlog(context, asking)
         self._behind: dict[str, Member] = {}
         """Owners of mailboxes whose cursor moved, and the log does not have it yet."""
+        self._lately: deque[tuple[Instant, Entry]] = deque()
+        """Questions that were shown, and when first; those with an end by then need no record of it."""
         self.draining = False
         """The hub is going down: waits come back empty at once."""
 
@@ -249,16 +253,27 @@ class Mail:
         Most are answered within the blink of an eye, and the record of the end then tells of it too:
         a record of its own follows only if the question is still open a little later.
         """
-        if channel in entry.state.offered or channel in entry.shown:
+        if channel in entry.state.offered or any(channel is one for one, _ in entry.shown):
             return
-        entry.shown[channel] = self._c.clock.now()
+        now = self._c.clock.now()
+        if not entry.shown:
+            if not self._lately:
+                self._c.again(OFFER_SECONDS, self._record_lately)
+            self._lately.append((now, entry))
+        entry.shown = (*entry.shown, (channel, now))
         self._c.tallies.shown(entry, channel)
-        if len(entry.shown) == 1:
-            entry.offering = self._c.again(OFFER_SECONDS, lambda: self.record_offers(entry))
+
+    def _record_lately(self) -> None:
+        """Record what was shown a while ago and has no end; look again when it is time for the next."""
+        lately, due = self._lately, self._c.clock.now() - OFFER
+        while lately and lately[0][0] <= due:
+            self.record_offers(lately.popleft()[1])
+        if lately:
+            self._c.timers.at(Instant(lately[0][0] + OFFER), self._record_lately)
 
     def record_offers(self, entry: Entry) -> None:
         """Record where an open question was shown; the projector strikes off what the log has."""
-        for channel, shown_at in entry.shown.items():
+        for channel, shown_at in entry.shown:
             stream = stream_of("question", entry.question_id)
             self._c.dispatcher.post(
                 stream,

@@ -4,6 +4,7 @@ The same code serves the replay at start and the live tail; nothing here decides
 a reason that is not a bug. What follows from a record (further commands) is the reactor's.
 """
 
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from typing import Any, ClassVar, Final
@@ -39,6 +40,8 @@ from crossfade.engine.views.runs import Entry as RunEntry
 from crossfade.engine.views.signoffs import Entry as SignoffEntry
 from crossfade.engine.views.signoffs import Signoffs
 
+LATELY: Final = 256
+"""Ended questions whose two ends may still read what was kept for them."""
 _MS: Final = 1_000_000
 
 Fold = Callable[[Any, Recorded, Any, Any], None]
@@ -68,6 +71,7 @@ class Projector:
         self.courier: Courier = AT_ONCE
         self._streams = streams
         self._views = views
+        self._ended_lately: deque[Entry] = deque()
         self.listeners: list[Callable[[Recorded], None]] = []
         """Called after each record is in the views; they must be quick."""
 
@@ -192,7 +196,8 @@ class Projector:
         self._offered(self._entry(record, after), event.channel, Instant(event.shown_at or record.at))
 
     def _offered(self, entry: Entry, channel: Channel, shown_at: Instant) -> None:
-        entry.shown.pop(channel, None)
+        if entry.shown:
+            entry.shown = tuple([offer for offer in entry.shown if offer[0] is not channel])
         measures = self._views.measures
         measures.offered[entry.state.lane, channel] += 1
         if entry.offered_at is None:
@@ -242,6 +247,9 @@ class Projector:
         asker.asked_open -= 1
         collected = entry.collectors > 0
         entry.end(record.at)
+        self._ended_lately.append(entry)
+        if len(self._ended_lately) > LATELY:
+            self._ended_lately.popleft().settle()
         asker.mailbox.history.append(record.sequence)
         if not collected and state.asker != SERVICE_NAME:
             self._bring(asker.mailbox, Mail(record.sequence, "answer", record, entry))

@@ -17,7 +17,7 @@ from crossfade.core.records import Recorded
 from crossfade.engine.requests import Item
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.past import Past
-from crossfade.engine.views.questions import Entry, view
+from crossfade.engine.views.questions import Entry, times, view
 from crossfade.engine.views.readiness import Readiness
 
 Kind = Literal["message", "question", "answer", "notice"]
@@ -155,7 +155,7 @@ def _question(mail: Mail, entry: Entry) -> Item:
         kind="question",
         sender=state.asker,
         content=state.message,
-        timestamp=entry.instants[0],
+        timestamp=times(entry)[0],
         metadata=state.metadata,
         reply_to=state.reply_to,
         conversation=state.conversation or entry.question_id,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from crossfade.core.questions import State, Status
+from crossfade.core.questions import Offers, State, Status
 from crossfade.core.values import Channel, Instant, QuestionId
 from crossfade.engine.requests import Delivery, QuestionView
 from crossfade.engine.timers import Timer
@@ -10,11 +10,14 @@ from crossfade.engine.views.instants import iso
 
 
 class Entry:
-    """One question: its state and what only this process knows about it."""
+    """One question: its state and what only this process knows about it.
+
+    Ten thousand that have their end are held: all that is not needed then is None, and shared where it is the same.
+    """
 
     __slots__ = (
-        "_shown_instants", "asked_at", "claimed_at", "collectors", "end_view", "ended_at", "expiry", "offered_at",
-        "offering", "patience", "question_id", "reclaim", "sequence", "shown", "state", "text_at", "waiters",
+        "asked_at", "claimed_at", "collectors", "end_view", "ended_at", "expiry", "offered_at", "patience",
+        "question_id", "reclaim", "sequence", "shown", "state", "text_at", "times", "waiters",
     )  # fmt: skip
 
     def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:
@@ -22,52 +25,68 @@ class Entry:
         self.state = state
         self.sequence = sequence
         self.asked_at = asked_at
-        self._shown_instants: tuple[str, str] | None = None
-        self.end_view: tuple[State, QuestionView] | None = None
-        """The view of a question that has its end, with the state it shows: both ends read the same."""
+        self.times: tuple[str, str] | None = None
+        """When it was asked and when it expires, as readers are shown it, once one was."""
+        self.end_view: QuestionView | None = None
+        """The view of a question that has its end, for a while: both ends read the same."""
         self.text_at = 0
         """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
         self.offered_at: Instant | None = None
-        self.shown: dict[Channel, Instant] = {}
-        """Channels on which it was shown, that no record tells of yet: the end, or a record of their own, will."""
+        self.shown: Offers = ()
+        """Where it was shown, that no record tells of yet: the end, or a record of its own, will."""
         self.ended_at: Instant | None = None
         self.claimed_at: Instant | None = None
         """A carrier took it natively at this instant and has not given it back."""
-        self.waiters: set[asyncio.Future[None]] = set()
+        self.waiters: dict[asyncio.Future[None], None] | None = None
         self.collectors = 0
         """Waits of the asker itself: it will read the end there and needs no news of it in its mailbox."""
         self.expiry: Timer | None = None
         self.patience: Timer | None = None
         self.reclaim: Timer | None = None
         """When another carrier may take what one took natively."""
-        self.offering: Timer | None = None
-        """When ``shown`` is recorded."""
 
     @property
     def open(self) -> bool:
         """It has no end yet."""
         return self.state.status is Status.OPEN
 
-    @property
-    def instants(self) -> tuple[str, str]:
-        """When it was asked and when it expires, as readers are shown it: neither ever changes."""
-        if self._shown_instants is None:
-            self._shown_instants = iso(self.asked_at), iso(self.state.deadline)
-        return self._shown_instants
-
     def end(self, at: Instant) -> None:
         """Note the end and wake who waits for it."""
         self.ended_at = at
-        self.shown = {}  # what the end does not tell of was shown for less than a blink, and is not claimed
-        for timer in (self.expiry, self.patience, self.reclaim, self.offering):
-            if timer is not None:
-                timer.cancel()
-        self.expiry = self.patience = self.reclaim = self.offering = None
+        self.shown = ()  # what the end does not tell of was shown for less than a blink, and is not claimed
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        if self.patience is not None:
+            self.patience.cancel()
+            self.patience = None
+        if self.reclaim is not None:
+            self.reclaim.cancel()
+            self.reclaim = None
         self.wake()
+
+    def settle(self) -> None:
+        """Let go of what was kept for those who read the end at once."""
+        self.end_view = self.times = None
+
+    def wait(self, waiter: "asyncio.Future[None]", *, collect: bool) -> None:
+        """Be told of the end; ``collect``: by the asker, who will then have read it."""
+        if self.waiters is None:
+            self.waiters = {}
+        self.waiters[waiter] = None
+        self.collectors += collect
+
+    def forget(self, waiter: "asyncio.Future[None]", *, collect: bool) -> None:
+        """Wait no more; to be called once for each ``wait``."""
+        if self.waiters is not None:
+            self.waiters.pop(waiter, None)
+        self.collectors -= collect
 
     def wake(self) -> None:
         """Let go of whoever waits for the end."""
-        waiters, self.waiters = self.waiters, set()
+        if self.waiters is None:
+            return
+        waiters, self.waiters = self.waiters, None
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -85,9 +104,18 @@ def delivery(entry: Entry) -> Delivery:
 
 def channels(entry: Entry) -> tuple[Channel, ...]:
     """Where it was shown, in order of the first time."""
+    offered = entry.state.offered
     if not entry.shown:
-        return entry.state.offered
-    return (*entry.state.offered, *(channel for channel in entry.shown if channel not in entry.state.offered))
+        return offered
+    return (*offered, *[channel for channel, _ in entry.shown if channel not in offered])
+
+
+def times(entry: Entry) -> tuple[str, str]:
+    """When it was asked and when it expires, as readers are shown it: neither ever changes."""
+    found = entry.times
+    if found is None:
+        found = entry.times = iso(entry.asked_at), iso(entry.state.deadline)
+    return found
 
 
 def view(entry: Entry) -> QuestionView:
@@ -95,14 +123,14 @@ def view(entry: Entry) -> QuestionView:
     if entry.ended_at is None:
         return _view(entry)
     kept = entry.end_view
-    if kept is None or kept[0] is not entry.state:
-        kept = entry.end_view = entry.state, _view(entry)
-    return kept[1]
+    if kept is None:
+        kept = entry.end_view = _view(entry)
+    return kept
 
 
 def _view(entry: Entry) -> QuestionView:
     state = entry.state
-    asked_at, deadline = entry.instants
+    asked_at, deadline = times(entry)
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
