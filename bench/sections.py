@@ -39,6 +39,7 @@ SECTIONS = (
         arguments=("--seconds", "1"), rounds=7, minutes=1,
     ),
     Section(name="log_start", title="A log of a million records", module="bench.log_start", minutes=2.5),
+    Section(name="folding", title="A snapshot is made", module="bench.folding", minutes=1.5),
     Section(name="measuring", title="What measuring costs", module="bench.measuring", rounds=7, minutes=0.5),
     Section(name="cli_start", title="The command line", module="bench.cli_start", rounds=7, minutes=0.5),
     Section(

@@ -65,6 +65,7 @@ async def load(target, work, calls=CALLS):
     was done, because the processors were elsewhere, is taken again.
     """
     about = {"port": target.port, "path": target.path, "sessions": target.sessions, "questions": target.questions}
+    found, cpu = {"failed": 0, "done": 0}, 0.0
     for _ in range(ATTEMPTS_MAX):
         before = target.cpu_seconds()
         found = await say(calls, {"core": 1, "tokens": target.tokens, **about, **work}, work["seconds"] + 60)
