@@ -173,6 +173,9 @@ class Fixtures:
     def headers(self, tool: str) -> Headers:
         return ()
 
+    def read(self, body: bytes) -> None:
+        """Nothing here is worth a way of its own."""
+
     def plan(self, tool: str, arguments: Raw) -> Plan | Complete | Fault:
         if tool not in {*STATIC, *ROUNDS, *MOVING, *OTHERS}:
             return Fault(wire.INVALID_PARAMS, f"Unknown tool: {tool}")

@@ -9,26 +9,20 @@ Rules
 1. Nothing is parsed here. What is not byte for byte a head that this connection sent before takes the long way,
    through the parser and ASGI, and is remembered there.
 2. What is answered does not depend on the way: the application is the same, and the bytes are.
-3. Work begins at once, in the call that brought the bytes; a task is made when it first waits.
+3. Work begins at once, in the call that brought the bytes; a strand goes on with it when it first waits.
 
 Not here: bounds and deadlines (inbound/protocol.py), MCP (inbound/mcp).
 """
 
 import asyncio
-import logging
-import types
-from collections.abc import Coroutine, Generator
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from crossfade.inbound.asgi import ABORT, LOST, Headers, Message, Scope
 from crossfade.inbound.replies import Reply
-
-log: Final = logging.getLogger("crossfade.http")
-
-Work = Coroutine[Any, Any, None]
+from crossfade.inbound.strand import Strand, Work
 
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH_NAME: Final = b"\r\ncontent-length: "
@@ -55,12 +49,12 @@ class Front(Protocol):
 class Heads:
     """The heads of one connection."""
 
-    __slots__ = ("_known", "_length_name")
+    __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[bytes, object] = {}
-        self._length_name = b""
-        """As this client writes it, from the line break to the space."""
+        self._known: list[tuple[bytes, bytes, object]] = []
+        """What stands before the digits of the length, what stands behind them, and what is known of the head; the
+        last one that came is the first."""
 
     def remember(self, data: bytes, scope: Scope, front: Front) -> None:
         """Take note of the head that ``data`` begins with and that the parser has read into ``scope``."""
@@ -68,28 +62,26 @@ class Heads:
         length_at = head.lower().find(LENGTH_NAME)
         if length_at < 0 or not _usual(head, scope, front.target):
             return
-        name_end = length_at + len(LENGTH_NAME)
         kept = front.remember(scope)
-        if kept is None or self._length_name not in (b"", head[length_at:name_end]):
+        if kept is None:
             return
-        if len(self._known) >= HEADS_MAX:
-            self._known.clear()
-        self._length_name = head[length_at:name_end]
-        self._known[head[:length_at] + head[head.find(b"\r\n", name_end) :]] = kept
+        digits_at = length_at + len(LENGTH_NAME)
+        parts = head[:digits_at], head[head.find(b"\r\n", digits_at) :]
+        others = [known for known in self._known if known[:2] != parts]
+        self._known = [(*parts, kept), *others[: HEADS_MAX - 1]]
 
     def recall(self, data: bytes) -> tuple[object, int, int] | None:
         """The head that ``data`` begins with, where its body begins, and how long that is; None if it is not known."""
-        end = data.find(HEAD_END) + len(HEAD_END)
-        length_at = data.find(self._length_name, 0, end) if self._known else -1
-        if length_at < 0:
-            return None
-        digits_at = length_at + len(self._length_name)
-        digits_end = data.find(b"\r\n", digits_at, end)
-        head = self._known.get(data[:length_at] + data[digits_end:end])
-        digits = data[digits_at:digits_end]
-        if head is None or not digits.isdigit() or len(digits) > LENGTH_DIGITS_MAX:
-            return None
-        return head, end, int(digits)
+        for place, (before, behind, head) in enumerate(self._known):
+            if data.startswith(before):
+                digits_at = len(before)
+                digits_end = data.find(b"\r\n", digits_at, digits_at + LENGTH_DIGITS_MAX + 2)
+                digits = data[digits_at:digits_end]
+                if digits_end > 0 and data.startswith(behind, digits_end) and digits.isdigit():
+                    if place:
+                        self._known.insert(0, self._known.pop(place))
+                    return head, digits_end + len(behind), int(digits)
+        return None
 
 
 def _usual(head: bytes, scope: Scope, target: bytes) -> bool:
@@ -127,6 +119,9 @@ class Connection(Protocol):
     def default_lines(self) -> bytes:
         """Headers of every answer, as they are on the wire."""
 
+    def good_head(self) -> bytes:
+        """The beginning of an answer with status 200 and a body of JSON, up to the digits of its length."""
+
     def on_turn_complete(self) -> None:
         """The answer is with the transport."""
 
@@ -146,7 +141,7 @@ class Turn:
         self.keep_alive = True
         self.response_started = False
         self.response_complete = False
-        self.task: asyncio.Task[None] | None = None
+        self.task: Strand | None = None
         self._chunked = False
 
     @property
@@ -166,6 +161,11 @@ class Turn:
         if self.disconnected:
             return
         self.response_started = True
+        if status == 200 and not headers and self.keep_alive:  # nearly always
+            self.connection.transport.write(b"%b%d\r\n\r\n%b" % (self.connection.good_head(), len(body), body))
+            self.response_complete = True
+            self.connection.on_turn_complete()
+            return
         lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         for pair in headers:
             lines += b"%b: %b\r\n" % pair
@@ -209,40 +209,3 @@ class Turn:
         if not self.keep_alive:
             self.connection.transport.close()
         self.connection.on_turn_complete()
-
-
-# --- working at once --------------------------------------------------------------------------------------
-
-
-def begin(work: Work, turn: Turn, tasks: "set[asyncio.Task[Any]]") -> None:
-    """Run ``work`` up to its end or its first wait; from then on it is a task, held in ``tasks``."""
-    try:
-        waits_for = work.send(None)
-    except StopIteration:
-        return
-    except Exception:
-        log.exception("a request could not be served")
-        turn.connection.transport.abort()
-        return
-    turn.task = task = turn.connection.loop.create_task(_rest(work, waits_for))
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-async def _rest(work: Work, waits_for: Any) -> None:
-    await _resumed(work, waits_for)
-
-
-@types.coroutine
-def _resumed(work: Work, waits_for: Any) -> Generator[Any, Any, None]:
-    """Wait for what ``work`` waits for already, then go on with it."""
-    try:
-        yield waits_for
-    except BaseException as error:  # noqa: BLE001 - the task was cancelled, which is for the work to deal with
-        try:
-            waits_for = work.throw(error)
-        except StopIteration:
-            return
-        yield from _resumed(work, waits_for)
-    else:
-        yield from work  # a coroutine that was begun can be continued here, but not awaited

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from crossfade.inbound.front import Front
+from crossfade.inbound.strand import Strands
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,14 +76,18 @@ class Gate:
         """Set when a connection ends and none is left."""
         self.front: Front | None = None
         """Answers what it can without ASGI."""
-        self._lines = b""
-        self._lines_of: object = None
+        self.strands = Strands()
+        """What the front's requests continue on."""
+        self.lines = self.good_head = b""
+        """Headers that every answer carries, as they are on the wire; and the beginning of one with status 200 and a
+        body of JSON, up to the digits of its length. Both of ``lines_of``."""
+        self.lines_of: object = None
 
-    def lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """Headers that every answer carries as they are on the wire; the list is another one when they change."""
-        if headers is not self._lines_of:
-            self._lines, self._lines_of = b"".join(b"%b: %b\r\n" % pair for pair in headers), headers
-        return self._lines
+    def renew(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take note of the headers that every answer carries; the list is another one when they change."""
+        self.lines_of = headers
+        self.lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        self.good_head = STATUS_LINE[200] + self.lines + b"content-type: application/json\r\ncontent-length: "
 
     def admitted(self) -> None:
         """Count a connection."""

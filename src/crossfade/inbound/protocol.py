@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope, error_body
-from crossfade.inbound.front import Heads, Turn, begin
+from crossfade.inbound.front import Heads, Turn
 from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
 
 BYTES_PER_BODY_BYTE_MAX: Final = 8
@@ -175,7 +175,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _recalled(self, data: bytes) -> bool:
         """Whether ``data`` is a request with a known head, or the beginning of one: then it is dealt with."""
         found = self._heads.recall(data) if self._heads is not None else None
-        if found is None or not self._is_idle() or self.transport.is_closing():
+        if found is None:
+            return False
+        current = self._current()
+        if (current is not None and not current.response_complete) or self.transport.is_closing():
             return False
         head, body_at, body_bytes = found
         missing_bytes = body_at + body_bytes - len(data)
@@ -184,11 +187,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if missing_bytes > 0:
             return self._keep(data, body_at + body_bytes)
         self._kept = b""
-        self._disarm()
+        if self._deadline is not None:
+            self._disarm()
         turn = Turn(self)
         self.cycle = turn  # type: ignore[assignment]  # it has what uvicorn uses of a cycle from outside
-        assert self._gate.front is not None
-        begin(self._gate.front.serve(head, data[body_at:], turn), turn, self.tasks)
+        gate = self._gate
+        assert gate.front is not None
+        turn.task = gate.strands.begin(gate.front.serve(head, data[body_at:], turn), self.transport.abort)
         return True
 
     def _keep(self, data: bytes, whole_bytes: int) -> bool:
@@ -209,7 +214,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def default_lines(self) -> bytes:
         """Headers of every answer, as they are on the wire."""
-        return self._gate.lines(self.server_state.default_headers)
+        self.good_head()
+        return self._gate.lines
+
+    def good_head(self) -> bytes:
+        """As in ``front.Connection``; the date in it changes once a second."""
+        gate, headers = self._gate, self.server_state.default_headers
+        if gate.lines_of is not headers:
+            gate.renew(headers)
+        return gate.good_head
 
     def on_turn_complete(self) -> None:
         """As ``on_response_complete``, without a new timer for each answer."""
@@ -219,8 +232,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self._idle_until = self.loop.time() + self._idle_seconds()
-        if self.timeout_keep_alive_task is None or self._idle_until < self._idle_timer_at:
+        self._idle_until = idle_until = self.loop.time() + self._idle_seconds()
+        if self.timeout_keep_alive_task is None or idle_until < self._idle_timer_at:
             self._unset_keepalive_if_required()
             self._await_idleness()
 

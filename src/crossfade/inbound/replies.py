@@ -6,9 +6,16 @@ send from here).
 """
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from crossfade.inbound.asgi import Headers, Receive, Scope, Send, json_response
+
+
+class Ongoing(Protocol):
+    """Work that can be cancelled: a task, or a strand."""
+
+    def cancel(self) -> object:
+        """End its wait."""
 
 
 class Reply(Protocol):
@@ -27,8 +34,8 @@ class Reply(Protocol):
         """As in ASGI."""
 
     @property
-    def task(self) -> "asyncio.Task[Any] | None":
-        """The task that works on the request; None until it waits for the first time."""
+    def task(self) -> Ongoing | None:
+        """What works on the request; None until it waits for the first time."""
 
     async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Answer with ``body``, which is JSON; ``headers`` come after type and length."""

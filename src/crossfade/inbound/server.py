@@ -221,6 +221,7 @@ class _Runner(uvicorn.Server):
             _, late = await asyncio.wait(tasks, timeout=max(DATE_SECONDS, deadline - loop.time()))
             for task in late:
                 task.cancel()
+        await self._gate.strands.finish(max(DATE_SECONDS, deadline - loop.time()))
         await self.lifespan.shutdown()
 
     def stop_accepting(self) -> None:

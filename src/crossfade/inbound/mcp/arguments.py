@@ -23,11 +23,11 @@ NOTHING: Final = msgspec.Raw()
 EMPTY: Final = msgspec.Raw(b"{}")
 
 
-class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class Arguments(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What every tool's arguments are."""
 
 
-class Ask(Arguments, frozen=True, kw_only=True, gc=False):
+class Ask(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     to: Name
     message: str
     schema: msgspec.Raw = NOTHING
@@ -38,33 +38,34 @@ class Ask(Arguments, frozen=True, kw_only=True, gc=False):
     key: Key | None = None
 
 
-class Question(Arguments, frozen=True, kw_only=True, gc=False):
+class Question(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     question_id: Id
     wait_seconds: Wait = 0
     withdraw: bool = False
     reason: str = ""
 
 
-class Attend(Arguments, frozen=True, kw_only=True, gc=False):
+class Attend(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     wait_seconds: Wait | None = None
     after: Cursor | None = None
 
 
-class Inbox(Arguments, frozen=True, kw_only=True, gc=False):
+class Inbox(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     wait_seconds: Wait = 0
     after: Cursor | None = None
     limit: Limit = 20
 
 
-class Answer(Arguments, frozen=True, kw_only=True, gc=False):
+class Answer(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     question_id: Id
-    action: Literal["accept", "decline"] = "accept"
+    action: Literal["accept", "decline"] | msgspec.UnsetType = msgspec.UNSET
+    """Accept, unless it says otherwise."""
     content: msgspec.Raw = NOTHING
     reason: str = ""
     key: Key | None = None
 
 
-class Send(Arguments, frozen=True, kw_only=True, gc=False):
+class Send(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     body: str
     to: Name | tuple[Name, ...] = ()
     reply_to: Id | None = None
@@ -72,11 +73,11 @@ class Send(Arguments, frozen=True, kw_only=True, gc=False):
     metadata: msgspec.Raw = EMPTY
 
 
-class Agents(Arguments, frozen=True, kw_only=True, gc=False):
+class Agents(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     query: str = ""
 
 
-class WaitForMessages(Arguments, frozen=True, kw_only=True, gc=False):
+class WaitForMessages(Arguments, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     agent_id: str = ""
     timeout_seconds: Poll = 60
     since_sequence: Cursor | None = None

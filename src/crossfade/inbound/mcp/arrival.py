@@ -1,14 +1,19 @@
-"""One POST as it arrived: its headers and its message, checked as far as no revision matters."""
+"""One POST as it arrived: its headers and its message, checked as far as no revision matters.
+
+What was found out about a head is kept with it (``Standing``), for the calls that repeat it.
+"""
 
 from typing import Final
 
 import msgspec
 
-from crossfade.core.values import Caller
+from crossfade.core.values import Caller, Instant
 from crossfade.inbound.asgi import BodyTooLargeError, Receive, Scope, read_body
 from crossfade.inbound.auth import bearer
 from crossfade.inbound.mcp import wire
+from crossfade.inbound.mcp.calls import Dialect
 from crossfade.inbound.mcp.seam import Peer
+from crossfade.inbound.mcp.sessions import Session
 from crossfade.inbound.mcp.wire import ProtocolError, fault
 from crossfade.inbound.replies import Reply
 
@@ -19,7 +24,7 @@ ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-ses
 class Head:
     """What the headers of a request say. The same for every request that repeats them."""
 
-    __slots__ = ("agreed", "known", "peer", "routing", "takes_stream", "token")
+    __slots__ = ("routing", "standing", "takes_stream", "token")
 
     def __init__(self, routing: dict[bytes, bytes], token: str | None, *, takes_stream: bool) -> None:
         self.routing = routing
@@ -27,11 +32,28 @@ class Head:
         self.token = token
         """The bearer token; empty if the Authorization header is none; None without one."""
         self.takes_stream = takes_stream
-        self.agreed: tuple[object, ...] = ()
-        """What the last message said that its era compares with these headers, and found to be so."""
-        self.known: Caller | None = None
-        self.peer: Peer | None = None
-        """Who called last with this head, and from what: an era need not work it out again for the same caller."""
+        self.standing: Standing | None = None
+        """What the last call with this head was found to be."""
+
+
+class Standing:
+    """Who calls with a head, and what that call says besides its arguments: checked, and good for its like."""
+
+    __slots__ = ("dialect", "known", "meta", "native", "peer", "session", "tool", "touched_at")
+
+    def __init__(self, dialect: Dialect, known: Caller, peer: Peer, *, native: bool, touched_at: Instant) -> None:
+        self.dialect = dialect
+        self.known = known
+        """Whom the credential named."""
+        self.peer = peer
+        self.native = native
+        """Its client can be asked."""
+        self.touched_at = touched_at
+        """When the hub was last told that the caller is there."""
+        self.session: Session | None = None
+        self.tool = ""
+        """The only tool that fits the headers; empty: they do not name one."""
+        self.meta = b""
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -40,6 +62,9 @@ class Arrival(msgspec.Struct, frozen=True):
     reply: Reply
     head: Head
     message: wire.Message
+    body: bytes
+    """The message as it came."""
+    at: Instant
 
 
 def read_head(scope: Scope) -> Head:

@@ -3,30 +3,35 @@
 Order: Host and Origin, method, credential, body, era. Every refusal is a JSON-RPC error whose data has
 our stable code and what to do next.
 
+A call that differs from the one before with the same head in nothing but its id and its arguments goes straight to its
+tool: what the era found is kept with the head (docs/adr/0027). The credential and the session are looked at each time.
+
 Not here: routing (it takes every path it is given), TLS, the server.
 """
 
-import logging
 from typing import Final
 
-from crossfade.engine.ports import Clock, Ids, UnavailableError, UnknownOutcomeError
+from crossfade.core.values import SECOND, Caller
+from crossfade.engine.ports import Clock, Ids
 from crossfade.inbound.asgi import ClientGoneError, Receive, Scope, Send, Streams
 from crossfade.inbound.mcp import arrival, wire
-from crossfade.inbound.mcp.calls import FAULT, Runner
+from crossfade.inbound.mcp.calls import Runner, refuse
 from crossfade.inbound.mcp.envelope import Envelope
 from crossfade.inbound.mcp.handshake import Handshake
 from crossfade.inbound.mcp.identity import Gatekeeper, Identities
+from crossfade.inbound.mcp.running import Exchange
 from crossfade.inbound.mcp.seal import Seals
 from crossfade.inbound.mcp.seam import ToolSet
 from crossfade.inbound.mcp.sessions import Sessions
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.wire import UNSET, ProtocolError, fault
 from crossfade.inbound.replies import AsgiReply, Reply
-
-log: Final = logging.getLogger("crossfade.mcp")
+from crossfade.inbound.strand import Work
 
 METHODS: Final = (b"allow", b"POST, DELETE")
 VERSION: Final = b"mcp-protocol-version"
+TOUCH_SECONDS: Final = 0.2
+"""A caller that calls and calls is noted as present this often; the shortest lease is a second."""
 DOOR_STATUS: Final = {"http.wrong_host": 421, "http.bad_origin": 403}
 
 
@@ -54,6 +59,7 @@ class McpEndpoint:
         sessions = Sessions(host.seal_key, host.clock, host.ids, seconds=settings.session_seconds)
         seals = Seals(host.seal_key, host.clock, host.ids, seconds=settings.state_seconds)
         self._settings = settings
+        self._tools, self._runner, self._sessions, self._clock = tools, runner, sessions, host.clock
         self._identities = Identities(hub)
         self._handshake = Handshake(tools, runner, self._identities, sessions, settings)
         self._envelope = Envelope(tools, runner, self._identities, seals, settings)
@@ -65,8 +71,8 @@ class McpEndpoint:
             await self._request(reply)
         except ClientGoneError:
             return
-        except Exception as error:  # noqa: BLE001 - as in `serve`
-            await _answer(reply, error)
+        except Exception as error:  # noqa: BLE001 - as in `_anew`
+            await refuse(reply, error)
 
     def remember(self, scope: Scope) -> arrival.Head | None:
         """As in ``Front``."""
@@ -78,16 +84,51 @@ class McpEndpoint:
             return None
         return head
 
-    async def serve(self, head: object, body: bytes, reply: Reply) -> None:
+    def serve(self, head: object, body: bytes, reply: Reply) -> Work:
         """As in ``Front``: what ``__call__`` does, from where the headers have been read."""
         assert isinstance(head, arrival.Head)
+        again = None if head.standing is None else self._again(head, head.standing, body, reply)
+        return again or self._anew(head, body, reply)
+
+    def _again(self, head: arrival.Head, standing: arrival.Standing, body: bytes, reply: Reply) -> Work | None:
+        """Go straight to the tool, if nothing but the arguments is new; else None, and nothing was done."""
+        known = self._identities.owner(head.token)
+        if known is not standing.known or len(body) > self._settings.body_bytes:
+            return None
+        given = self._tools.read(body)
+        if given is None or given.meta != standing.meta or standing.tool not in ("", given.plan.tool):
+            return None
+        now, session = self._clock.now(), standing.session
+        if session is not None and not self._sessions.good(session, now):
+            return None
+        if now - standing.touched_at >= TOUCH_SECONDS * SECOND:
+            standing.touched_at = now
+            self._identities.touch(standing.peer.caller, native=standing.native)
+        number = given.request_id
+        exchange = Exchange(
+            reply,
+            wire.encode(number),
+            standing.peer,
+            head.takes_stream,
+            session is None or head.takes_stream,
+            None,
+            body,
+            None if session is None else (session.session, number),
+        )
+        return self._runner.run(exchange, given.plan, standing.dialect)
+
+    async def _anew(self, head: arrival.Head, body: bytes, reply: Reply) -> None:
         try:
             known = self._identities.known(head.token)
             arrival.check_size(body, self._settings.body_bytes)
-            arrived = arrival.Arrival(reply, head, wire.decode(body))
-            await self._era(arrived).handle(arrived, known)
+            await self._dispatched(head, body, reply, known)
         except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
-            await _answer(reply, error)
+            await refuse(reply, error)
+
+    async def _dispatched(self, head: arrival.Head, body: bytes, reply: Reply, known: Caller | None) -> None:
+        head.standing = None
+        arrived = arrival.Arrival(reply, head, wire.decode(body), body, self._clock.now())
+        await self._era(arrived).handle(arrived, known)
 
     async def _request(self, reply: Reply) -> None:
         scope = reply.scope
@@ -97,8 +138,7 @@ class McpEndpoint:
         if scope["method"] == "POST":
             arrival.check_types(scope)
             body = await arrival.read(reply.receive, self._settings.body_bytes)
-            arrived = arrival.Arrival(reply, head, wire.decode(body))
-            await self._era(arrived).handle(arrived, known)
+            await self._dispatched(head, body, reply, known)
         elif scope["method"] == "DELETE" and head.routing.get(VERSION, b"").decode("latin-1") not in wire.ENVELOPE:
             await self._handshake.end(head, known)
             await reply.send({"type": "http.response.start", "status": 204, "headers": []})
@@ -135,33 +175,3 @@ def _wrong_method(method: str) -> ProtocolError:
     )
     error.headers = (METHODS,)
     return error
-
-
-def _unavailable() -> ProtocolError:
-    error = fault(
-        503,
-        wire.INTERNAL_ERROR,
-        "hub.unavailable",
-        "The hub cannot store anything right now, or does not know whether it did.",
-        "Send the same again in a moment: it will not happen twice.",
-    )
-    error.headers = ((b"retry-after", b"1"),)
-    return error
-
-
-def _internal() -> ProtocolError:
-    return ProtocolError(500, wire.INTERNAL_ERROR, FAULT[0], FAULT[1])
-
-
-async def _answer(reply: Reply, why: Exception) -> None:
-    """Say what is wrong; the catch-all of the edge ends here."""
-    match why:
-        case ProtocolError():
-            error = why
-        case UnavailableError() | UnknownOutcomeError():
-            error = _unavailable()
-        case _:
-            log.error("a request could not be served", exc_info=why)
-            error = _internal()
-    body = wire.error(error.request_id, error.code, error.message, error.data)
-    await reply.whole(error.status, body, error.headers)

@@ -15,9 +15,10 @@ import msgspec
 
 from crossfade.core.values import Caller, Instant
 from crossfade.inbound.mcp import results, wire
-from crossfade.inbound.mcp.arrival import Arrival, Head
-from crossfade.inbound.mcp.calls import ERROR_STATUS, Exchange, Runner, Running
+from crossfade.inbound.mcp.arrival import Arrival, Standing
+from crossfade.inbound.mcp.calls import ERROR_STATUS, Runner
 from crossfade.inbound.mcp.identity import Identities
+from crossfade.inbound.mcp.running import Exchange, Running
 from crossfade.inbound.mcp.seal import Binding, BrokenSealError, Sealed, Seals
 from crossfade.inbound.mcp.seam import FORM, Complete, Fault, InputRequired, Outcome, Peer, Plan, Reply, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
@@ -80,38 +81,39 @@ class Envelope:
             body = wire.result(request_id, self._answers.tools(self._tools.listed()))
             await arrival.reply.whole(200, body)
         elif message.method == "tools/call":
-            await self._call(arrival, await self._peer(meta, revision, known, arrival.head), request_id)
+            peer = await self._peer(meta, revision, known)
+            self._stands(arrival, peer, known)
+            await self._call(arrival, peer, bytes(request_id))
         else:
             raise ProtocolError(
                 404, wire.METHOD_NOT_FOUND, f"There is no method {str(message.method)[: wire.SHOWN_MAX]!r}."
             )
 
-    async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None, head: Head) -> Peer:
+    async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None) -> Peer:
         client = meta.client.name[: wire.SHOWN_MAX] if meta.client else ""
         capabilities = wire.capabilities(meta.capabilities)
-        peer = head.peer
-        if (
-            peer is None
-            or known is None
-            or head.known is not known
-            or peer.capabilities is not capabilities
-            or peer.caller.client != client
-            or peer.revision != revision
-        ):
-            caller = await self._identities.caller(known, client)
-            peer = Peer(caller=caller, revision=revision, capabilities=capabilities)
-            head.known, head.peer = known, peer
-        self._identities.touch(peer.caller, native=FORM in capabilities)
-        return peer
+        caller = await self._identities.caller(known, client)
+        self._identities.touch(caller, native=FORM in capabilities)
+        return Peer(caller=caller, revision=revision, capabilities=capabilities)
+
+    def _stands(self, arrival: Arrival, peer: Peer, known: Caller | None) -> None:
+        """Keep with the head what was found, unless the caller is a guest, or the message says more than its like."""
+        given = None if known is None else self._tools.read(arrival.body)
+        if known is not None and given is not None:
+            native = FORM in peer.capabilities
+            standing = Standing(self, known, peer, native=native, touched_at=arrival.at)
+            standing.tool, standing.meta = given.plan.tool, given.meta
+            arrival.head.standing = standing
 
     # --- calls
 
-    async def _call(self, arrival: Arrival, peer: Peer, request_id: wire.Raw) -> None:
+    async def _call(self, arrival: Arrival, peer: Peer, request_id: bytes) -> None:
         params = arrival.message.params
         if isinstance(params.name, wire.Unset):
             raise ProtocolError(400, wire.INVALID_PARAMS, "tools/call needs the name of a tool.")
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
-        exchange = Exchange(arrival.reply, request_id, peer, arrival.head.takes_stream, token, params.arguments)
+        takes_stream = arrival.head.takes_stream
+        exchange = Exchange(arrival.reply, request_id, peer, takes_stream, True, token, arrival.body)
         plan = self._tools.plan(params.name, params.arguments)
         if not isinstance(plan, Plan):
             await arrival.reply.whole(*self._written(exchange, None, plan, 0))
@@ -119,14 +121,15 @@ class Envelope:
         opened = self._opened(params, peer, plan)
         replies = _replies(params, opened)
 
+        if replies is None:
+            await self._runner.run(exchange, plan, self)
+            return
+
         def begin(call: Running) -> Awaitable[Outcome]:
-            call.may_ask = True
             call.asked = opened.round
-            if replies is None:
-                return self._tools.call(plan, call)
             return self._resume(plan, call, opened.state, replies)
 
-        await self._runner.run(exchange, plan, begin, self)
+        await self._runner.run(exchange, plan, self, begin)
 
     async def _resume(self, plan: Plan, call: Running, state: bytes, replies: dict[str, Reply]) -> Outcome:
         settled = {key: await self._tools.settle(call.peer, key, reply) for key, reply in replies.items()}
@@ -159,21 +162,24 @@ class Envelope:
     async def converse(self, call: Running, outcome: InputRequired) -> None:
         """Nothing is asked on the stream: the outcome itself goes to the client."""
 
-    def write(self, call: Running, exchange: Exchange, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+    def write(self, call: Running, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
         """As in ``calls.Dialect``."""
-        return self._written(exchange, plan, outcome, call.asked)
+        return self._written(call.exchange, plan, outcome, call.asked)
 
     def _written(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int) -> tuple[int, bytes]:
         if isinstance(outcome, Complete):
-            return 200, wire.result(exchange.request_id, self._answers.call(outcome))
+            return 200, self._answers.call(exchange.request_id, outcome)
         if isinstance(outcome, Fault):
             status = outcome.status or ERROR_STATUS.get(outcome.code, 400)
             return status, results.fault(exchange.request_id, outcome)
         assert plan is not None
-        binding = Binding(exchange.peer.caller.name, plan.tool, exchange.arguments)
+        arguments = wire.decode(exchange.body).params.arguments
+        binding = Binding(exchange.peer.caller.name, plan.tool, arguments)
         keys = tuple(outcome.requests)
         state = self._seals.seal(keys, outcome.state, asked + 1, binding)
-        return 200, wire.result(exchange.request_id, self._answers.input_required(dict(outcome.requests), state))
+        return 200, wire.result(
+            wire.Raw(exchange.request_id), self._answers.input_required(dict(outcome.requests), state)
+        )
 
 
 def _replies(params: wire.Params, opened: Sealed) -> dict[str, Reply] | None:
@@ -205,9 +211,6 @@ def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
             "params._meta lacks the protocol version or the client's capabilities.",
             "Send both with every request.",
         )
-    said = (bytes(meta.revision), message.method, message.params.name)
-    if arrival.head.agreed[1:] == said:
-        return meta, str(arrival.head.agreed[0])
     revision = _text(meta.revision)
     headers = arrival.head.routing
     if revision is None or headers.get(VERSION, b"").decode("latin-1").strip() != revision:
@@ -221,7 +224,6 @@ def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
     ):
         raise _mismatch("Mcp-Name", "params.name")
     _supported(revision)
-    arrival.head.agreed = (revision, *said)
     return meta, revision
 
 

@@ -10,14 +10,15 @@ there, but nothing could reach the client any more: what waits ends, and loses n
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from crossfade.core.values import Caller
 from crossfade.inbound.mcp import results, wire
-from crossfade.inbound.mcp.arrival import Arrival, Head
-from crossfade.inbound.mcp.calls import Exchange, Runner, Running
+from crossfade.inbound.mcp.arrival import Arrival, Head, Standing
+from crossfade.inbound.mcp.calls import Runner
 from crossfade.inbound.mcp.identity import Identities
+from crossfade.inbound.mcp.running import Exchange, Running
 from crossfade.inbound.mcp.seam import (
     FORM,
     Complete,
@@ -55,7 +56,6 @@ class Handshake:
         self._awaited: dict[tuple[str, str], asyncio.Future[Settled]] = {}
         self._settling: set[tuple[str, str]] = set()
         """Requests whose reply is being taken: their end is no surprise to the client."""
-        self._running: dict[tuple[str, int | str], Running] = {}
 
     # --- what comes in
 
@@ -68,7 +68,8 @@ class Handshake:
         session = self._session(arrival.head)
         peer = await self._peer(session, known, arrival.head)
         if message.method == "tools/call" and not isinstance(message.id, wire.Unset):
-            await self._call(arrival, peer, session, wire.encode_id(message.id))
+            self._stands(arrival, peer, session, known)
+            await self._call(arrival, peer, session, message.id)
         elif message.id is UNSET:
             self._notified(session, message)
             await _accepted(arrival)
@@ -122,22 +123,27 @@ class Handshake:
 
     async def _peer(self, session: Session, known: Caller | None, head: Head | None) -> Peer:
         """Who calls in the session; ``head`` is that of a request which may carry questions."""
-        peer = None if head is None or known is None or head.known is not known else head.peer
-        if peer is None:
-            caller = await self._identities.caller(known, session.client)
-            if caller.name != session.principal:
-                raise _unknown_session()
-            peer = Peer(caller=caller, revision=session.revision, capabilities=frozenset(session.capabilities))
-            if head is not None:
-                head.known, head.peer = known, peer
+        caller = await self._identities.caller(known, session.client)
+        if caller.name != session.principal:
+            raise _unknown_session()
+        peer = Peer(caller=caller, revision=session.revision, capabilities=frozenset(session.capabilities))
         takes_stream = head is not None and head.takes_stream
-        self._identities.touch(peer.caller, native=takes_stream and _native(session.revision, peer.capabilities))
+        self._identities.touch(caller, native=takes_stream and _native(session.revision, peer.capabilities))
         return peer
+
+    def _stands(self, arrival: Arrival, peer: Peer, session: Session, known: Caller | None) -> None:
+        """Keep with the head what was found, unless the caller is a guest, or the message says more than its like."""
+        given = None if known is None else self._tools.read(arrival.body)
+        if known is not None and given is not None:
+            native = arrival.head.takes_stream and _native(session.revision, peer.capabilities)
+            standing = Standing(self, known, peer, native=native, touched_at=arrival.at)
+            standing.session, standing.meta = session, given.meta
+            arrival.head.standing = standing
 
     def _notified(self, session: Session, message: wire.Message) -> None:
         cancelled = message.params.request_id
         if message.method == "notifications/cancelled" and cancelled is not UNSET:
-            running = self._running.get((session.session, cancelled))
+            running = self._runner.running.get((session.session, cancelled))
             if running is not None:
                 running.interrupt("cancelled")
 
@@ -174,25 +180,18 @@ class Handshake:
             )
             await arrival.reply.whole(200, body)
 
-    async def _call(self, arrival: Arrival, peer: Peer, session: Session, request_id: wire.Raw) -> None:
+    async def _call(self, arrival: Arrival, peer: Peer, session: Session, number: int | str) -> None:
         params = arrival.message.params
-        token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
-        exchange = Exchange(arrival.reply, request_id, peer, arrival.head.takes_stream, token)
+        request_id = wire.encode(number)
         plan = self._plan(params)
         if not isinstance(plan, Plan):
             status, body = self._written(request_id, plan)
             await arrival.reply.whole(status, body)
             return
-        name = (session.session, arrival.message.id)
-
-        def begin(call: Running) -> Awaitable[Outcome]:
-            self._running[name] = call  # type: ignore[index]
-            return self._tools.call(plan, call)
-
-        try:
-            await self._runner.run(exchange, plan, begin, self)
-        finally:
-            self._running.pop(name, None)  # type: ignore[arg-type]
+        token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
+        takes_stream, name = arrival.head.takes_stream, (session.session, number)
+        exchange = Exchange(arrival.reply, request_id, peer, takes_stream, takes_stream, token, arrival.body, name)
+        await self._runner.run(exchange, plan, self)
 
     def _plan(self, params: wire.Params) -> Plan | Complete | Fault:
         if isinstance(params.name, wire.Unset):
@@ -237,13 +236,13 @@ class Handshake:
         spent_seconds = asyncio.get_running_loop().time() - call.started_at
         return max(0.0, whole_seconds - spent_seconds)
 
-    def write(self, call: Running, exchange: Exchange, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+    def write(self, call: Running, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
         """As in ``calls.Dialect``."""
-        return self._written(exchange.request_id, outcome)
+        return self._written(call.exchange.request_id, outcome)
 
-    def _written(self, request_id: wire.Raw, outcome: Outcome) -> tuple[int, bytes]:
+    def _written(self, request_id: bytes, outcome: Outcome) -> tuple[int, bytes]:
         if isinstance(outcome, Complete):
-            return 200, wire.result(request_id, self._answers.call_before_2026(outcome))
+            return 200, self._answers.call_before_2026(request_id, outcome)
         assert isinstance(outcome, Fault), "converse answers every InputRequired"
         return outcome.status or 200, results.fault(request_id, outcome)
 

@@ -28,7 +28,7 @@ class Answers:
         server = {"name": SERVER_NAME, "title": TITLE, "version": version}
         self._server = msgspec.Raw(wire.encode(server))
         self._meta = msgspec.Raw(wire.encode({"io.modelcontextprotocol/serverInfo": server}))
-        self._end_of_result = b',"_meta":' + bytes(self._meta) + b"}"
+        self._end_of_result = b',"_meta":' + bytes(self._meta) + b"}}"
         self._instructions = {"instructions": instructions} if instructions else {}
         self.discover: Final = wire.encode(
             {
@@ -64,13 +64,15 @@ class Answers:
             + bytes(self._meta) + b"}"
         )  # fmt: skip
 
-    def call_before_2026(self, outcome: Complete) -> bytes:
-        """The result of ``tools/call`` on 2025 revisions."""
-        return b"{" + _told(outcome) + b"}"
+    def call_before_2026(self, request_id: bytes, outcome: Complete) -> bytes:
+        """The response to ``tools/call`` on 2025 revisions."""
+        return b'{"jsonrpc":"2.0","id":%b,"result":{%b}}' % (request_id, _told(outcome))
 
-    def call(self, outcome: Complete) -> bytes:
-        """The result of ``tools/call`` on 2026-07-28."""
-        return b'{"resultType":"complete",' + _told(outcome) + self._end_of_result
+    def call(self, request_id: bytes, outcome: Complete) -> bytes:
+        """The response to ``tools/call`` on 2026-07-28."""
+        return b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete",%b%b' % (
+            request_id, _told(outcome), self._end_of_result,
+        )  # fmt: skip
 
     def input_required(self, requests: dict[str, InputRequest], state: str | None) -> bytes:
         """The ``input_required`` result of ``tools/call`` on 2026-07-28."""
@@ -80,12 +82,12 @@ class Answers:
 
 def _told(outcome: Complete) -> bytes:
     """The fields of a tool call's result that every revision has, in their order."""
-    told = b'"content":' + bytes(outcome.content)
-    if outcome.structured is not None:
-        told += b',"structuredContent":' + bytes(outcome.structured)
-    return told + (b',"isError":true' if outcome.is_error else b',"isError":false')
+    ending = b"true" if outcome.is_error else b"false"
+    if outcome.structured is None:
+        return b'"content":%b,"isError":%b' % (outcome.content, ending)
+    return b'"content":%b,"structuredContent":%b,"isError":%b' % (outcome.content, outcome.structured, ending)
 
 
-def fault(request_id: msgspec.Raw, outcome: Fault) -> bytes:
+def fault(request_id: bytes, outcome: Fault) -> bytes:
     """The error response for a fault."""
-    return wire.error(request_id, outcome.code, outcome.message, outcome.data)
+    return wire.error(msgspec.Raw(request_id), outcome.code, outcome.message, outcome.data)

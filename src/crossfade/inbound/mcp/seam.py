@@ -95,6 +95,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It may wait, so the response is a stream whose headers go out at once."""
 
 
+class Given(msgspec.Struct, frozen=True, gc=False):
+    """A whole message that calls a tool, and says nothing else."""
+
+    request_id: int | str
+    plan: Plan
+    meta: bytes
+    """The ``_meta`` of its params as it came, whatever it is; empty without."""
+
+
 class Context(Protocol):
     """What a running call may use of its transport."""
 
@@ -128,6 +137,12 @@ class ToolSet(Protocol):
 
     def headers(self, tool: str) -> Headers:
         """HTTP headers that every answer of this tool carries."""
+
+    def read(self, body: bytes) -> Given | None:
+        """Understand a whole message at one go; None if that needs a closer look, whatever the reason.
+
+        What is given back is what ``wire.decode`` and ``plan`` would have come to.
+        """
 
     def plan(self, tool: str, arguments: Raw) -> Plan | Complete | Fault:
         """Understand ``arguments`` (a JSON object), or say at once what is wrong with them."""

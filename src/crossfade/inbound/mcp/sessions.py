@@ -62,9 +62,11 @@ class Sessions:
     def read(self, session_id: bytes) -> Session | None:
         """The session behind an id; None if it is not ours, has expired or was ended."""
         session = self._read.get(session_id) or self._opened(session_id)
-        if session is None or session.session in self._ended or session.expires_at <= self._clock.now():
-            return None
-        return session
+        return session if session is not None and self.good(session, self._clock.now()) else None
+
+    def good(self, session: Session, now: Instant) -> bool:
+        """Whether a session that was read has neither expired nor been ended."""
+        return session.session not in self._ended and session.expires_at > now
 
     def _opened(self, session_id: bytes) -> Session | None:
         if len(session_id) > ID_BYTES_MAX:

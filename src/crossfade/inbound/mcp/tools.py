@@ -14,11 +14,13 @@ import msgspec
 from crossfade.core.decider import Refusal
 from crossfade.core.values import SECOND
 from crossfade.engine.hub import Hub
+from crossfade.engine.measuring import cause_of
+from crossfade.engine.ports import LogError
 from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest
 from crossfade.inbound.asgi import Headers
-from crossfade.inbound.mcp import arguments, catalogue, elicitation, texts, wire
+from crossfade.inbound.mcp import arguments, catalogue, elicitation, reading, texts, wire
 from crossfade.inbound.mcp.mailbox import Mailboxes
-from crossfade.inbound.mcp.seam import Complete, Context, Fault, Outcome, Peer, Plan, Raw, Reply, Settled
+from crossfade.inbound.mcp.seam import Complete, Context, Fault, Given, Outcome, Peer, Plan, Raw, Reply, Settled
 
 POLLING: Final = "wait_for_messages"
 
@@ -73,6 +75,17 @@ class HubTools:
             headers.append((b"sunset", formatdate(sunset / SECOND, usegmt=True).encode()))
         return headers
 
+    def read(self, body: bytes) -> Given | None:
+        """As in ``seam.ToolSet``."""
+        call = reading.read(body)
+        if call is None:
+            return None
+        tool, understood = call.tool, call.params.arguments
+        if tool == POLLING and self._hub.polling_removed() is not None:
+            return None
+        plan = Plan(tool=tool, arguments=understood, holds=self._holds(understood))
+        return Given(call.id, plan, bytes(call.params.meta))
+
     def plan(self, tool: str, given: Raw) -> Plan | Complete | Fault:
         """Understand the arguments of a call."""
         decoder = self._decoders.get(tool)
@@ -96,10 +109,19 @@ class HubTools:
         return seconds is None or seconds > 0
 
     async def call(self, plan: Plan, context: Context) -> Outcome:
-        """Run the tool."""
+        """Run the tool, and count it; one that is cancelled counts for nothing."""
         name = context.peer.caller.name
         about = getattr(plan.arguments, "question_id", "")
-        return await self._hub.measuring.request(name, self._calls[plan.tool](plan.arguments, context), about)
+        try:
+            outcome = await self._calls[plan.tool](plan.arguments, context)
+        except LogError as fault:
+            self._hub.measuring.served(name, cause_of(fault), about)
+            raise
+        except Exception:
+            self._hub.measuring.served(name, "unexpected", about)
+            raise
+        self._hub.measuring.served(name, "", about)
+        return outcome
 
     # --- questions
 
@@ -145,7 +167,7 @@ class HubTools:
         caller = context.peer.caller
         request = AnswerRequest(
             question_id=given.question_id,
-            action=given.action,
+            action="accept" if given.action is msgspec.UNSET else given.action,
             content=arguments.given(given.content),
             reason=given.reason,
             key=given.key,

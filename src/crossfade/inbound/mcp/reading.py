@@ -1,0 +1,139 @@
+"""Reads a whole message that calls one of the tools in one pass, which is what nearly every message is.
+
+Rules
+-----
+1. What is read here is what ``wire.decode`` and the tool's own decoder would have made of it. Whatever is not plainly
+   that (a field we do not know, a default written out, an escape, an error) is left to them: None is no verdict.
+2. No key is there twice, on any level: msgspec would keep the last one without a word. What was decoded is encoded
+   again, and has lost the colons of what it has lost. JSON that is handed on unread is looked at by itself.
+
+Not here: what the message asks for.
+"""
+
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+
+from crossfade.inbound.mcp import strict
+from crossfade.inbound.mcp.arguments import (
+    NOTHING,
+    Agents,
+    Answer,
+    Arguments,
+    Ask,
+    Attend,
+    Inbox,
+    Question,
+    Send,
+    WaitForMessages,
+)
+
+KEPT_MAX: Final = 1_024
+KEPT_BYTES: Final = 512
+"""Pieces of JSON whose keys were found distinct: how many are remembered, and how long one may be for that."""
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="name"):
+    """``params`` of a call; the name of the tool says which one."""
+
+    meta: msgspec.Raw = msgspec.field(name="_meta", default=NOTHING)
+
+
+class AskParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="ask"):
+    arguments: Ask
+
+
+class QuestionParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="question"):
+    arguments: Question
+
+
+class AttendParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="attend"):
+    arguments: Attend
+
+
+class InboxParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="inbox"):
+    arguments: Inbox
+
+
+class AnswerParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="answer"):
+    arguments: Answer
+
+
+class SendParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="send"):
+    arguments: Send
+
+
+class AgentsParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="agents"):
+    arguments: Agents
+
+
+class WaitParams(Params, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="wait_for_messages"):
+    arguments: WaitForMessages
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """The whole message."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str
+    method: Literal["tools/call"]
+    params: (
+        AskParams | QuestionParams | AttendParams | InboxParams | AnswerParams | SendParams | AgentsParams | WaitParams
+    )
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool."""
+        return _NAMES[type(self.params)]
+
+
+_NAMES: Final = {
+    kind: str(kind.__struct_config__.tag)
+    for kind in (
+        AskParams, QuestionParams, AttendParams, InboxParams, AnswerParams, SendParams, AgentsParams, WaitParams,
+    )
+}  # fmt: skip
+_DECODE: Final = msgspec.json.Decoder(Call).decode
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+def read(body: bytes) -> Call | None:
+    """The call that ``body`` is; None if it is anything else, or not plainly one."""
+    if b"\\u" in body or body.count(b"{") + body.count(b"[") > strict.DEPTH_MAX:
+        return None
+    try:
+        call = _DECODE(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    if body.count(b":") != _ENCODE(call).count(b":"):
+        return None
+    unread = _unread(call.params.arguments)
+    return call if unread is None or _distinct(unread) else None
+
+
+def _unread(arguments: Arguments) -> bytes | None:
+    """The JSON among the arguments that is handed on as it is; None if there is none."""
+    match arguments:
+        case Ask():
+            return bytes(arguments.schema) or None
+        case Answer():
+            return bytes(arguments.content) or None
+        case Send():
+            return bytes(arguments.metadata)
+    return None
+
+
+def _distinct(unread: bytes) -> bool:
+    return _kept(unread) if len(unread) <= KEPT_BYTES else _check(unread)
+
+
+def _check(unread: bytes) -> bool:
+    try:
+        strict.check(unread)
+    except (msgspec.DecodeError, ValueError):
+        return False
+    return True
+
+
+_kept = lru_cache(maxsize=KEPT_MAX)(_check)
