@@ -1,26 +1,33 @@
 """Asking and answering: the use cases of a question, from either end."""
 
 import asyncio
-from functools import lru_cache
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
-from crossfade.core import messages, questions, shapes
+from crossfade.core import messages, questions
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
 from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Lane, QuestionId, Sequence, stream_of
+from crossfade.engine.asked_shapes import shape_of, too_large
 from crossfade.engine.context import Context, too_long
 from crossfade.engine.dispatcher import Applied
+from crossfade.engine.ports import Duplicate
 from crossfade.engine.requests import AnswerRequest, AskRequest, NativeReply, QuestionView
+from crossfade.engine.storing import Asked, Over, Stored, settle
 from crossfade.engine.streams import recorded
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.questions import Entry, view
 
 Chain = tuple[str, int, Lane | None]
 """Conversation, hops so far, and the lane it is pinned to (None: free)."""
+FREE: Final[Chain] = "", 0, None
+"""No reply to anything."""
+Checked = tuple[Member, msgspec.Raw, float]
+"""Whom to ask, with what shape, and how many seconds it stays open."""
 
 REUSED: Final = Refusal("key.reused", "This key was used for something else.", "Use a fresh key for each command.")
 
@@ -40,63 +47,71 @@ class Asking:
 
     # --- the asker's side -----------------------------------------------------------------------------
 
-    async def ask(self, caller: Caller, request: AskRequest, cause: str) -> QuestionView | Refusal:
-        """Put a question; returns as soon as it is durable. The same key gives the first question."""
-        command = self._c.allow(caller) or await self._command(caller, request)
-        if isinstance(command, Refusal):
-            return self._c.refuse(command)
-        question_id = self._c.ids.new("q")
-        stream = stream_of("question", question_id)
-        key = scoped_key(caller, "ask", request.key)
-        outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause, fresh=True)
-        if isinstance(outcome, Refusal):
-            return self._c.refuse(outcome)
-        if not outcome.duplicate:
-            return view(self._c.views.questions[question_id])
-        return await self._first(outcome, command)
+    async def ask(
+        self, caller: Caller, request: AskRequest, cause: str, wait_seconds: float = 0.0, asked: Asked | None = None
+    ) -> QuestionView | Refusal:
+        """Put a question; returns once it is durable, or has its end, or ``wait_seconds`` are over.
 
-    async def _first(self, outcome: Applied, command: questions.Ask) -> QuestionView | Refusal:
+        ``asked`` is called when it is durable, if there is a wait. The same key gives the first question.
+        """
+        checked = self._c.allow(caller) or self._checked(caller, request)
+        if not isinstance(checked, tuple):
+            return self._c.refuse(checked)
+        chain = await self.chain(caller, request.reply_to) if request.reply_to else FREE
+        if not isinstance(chain, tuple):
+            return self._c.refuse(chain)
+        command = self._placed(caller, request, checked, chain)
+        question_id = QuestionId(self._c.ids.new("q"))
+        wait = Stored(self._c, question_id, wait_seconds, asked)
+        key = scoped_key(caller, "ask", request.key)
+        stream = stream_of("question", question_id)
+        refusal = self._c.dispatcher.create(stream, command, wait.told, by=caller.name, key=key, cause=cause)
+        if refusal is not None:
+            return self._c.refuse(refusal)
+        duplicate = await wait.over()
+        if duplicate is None:
+            return view(wait.entry or self._c.views.questions[question_id])
+        first = await self._first(duplicate, command)
+        if isinstance(first, Refusal):
+            return first
+        if not (wait_seconds > 0 and first.open):
+            return view(first)
+        if asked is not None:
+            asked(first)
+        return await self.read(caller, first.question_id, wait_seconds)
+
+    async def _first(self, duplicate: Duplicate, command: questions.Ask) -> Entry | Refusal:
         """The question that the same key asked before; refused if this is not the same question."""
-        rows = await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1)
+        rows = await self._c.log.read(SPACE, Sequence(duplicate.first - 1), 1)
         entry = await self.entry(questions.question_id(rows[0].stream))
         if isinstance(entry, Refusal):
             return entry
         if (entry.state.addressee, entry.state.message) != (command.addressee, command.message):
             return self._c.refuse(REUSED)
-        return view(entry)
+        return entry
 
-    async def _command(self, caller: Caller, request: AskRequest) -> questions.Ask | Refusal:
+    def _checked(self, caller: Caller, request: AskRequest) -> Checked | Refusal:
         limits = self._c.limits
-        refusal = _sizes(request, limits.message_bytes_max, limits.metadata_bytes_max, limits.schema_bytes_max)
-        shape = refusal or _shape(request)
-        if isinstance(shape, Refusal):
+        shape = too_large(request, limits) or shape_of(request)
+        if not isinstance(shape, msgspec.Raw):
             return shape
         addressee = self._addressee(caller, request.to)
-        if isinstance(addressee, Refusal):
+        if not isinstance(addressee, Member):
             return addressee
-        seconds = limits.deadline_seconds_default if request.deadline_seconds is None else request.deadline_seconds
-        if not 0 < seconds <= limits.deadline_seconds_max:
+        seconds = request.deadline_seconds
+        if seconds is None:
+            seconds = limits.deadline_seconds_default
+        elif not 0 < seconds <= limits.deadline_seconds_max:
             return Refusal(
                 "question.deadline_past" if seconds <= 0 else "question.deadline_far",
                 f"deadline_seconds is {seconds:g}.",
                 f"Give a number above 0 and at most {limits.deadline_seconds_max}.",
                 {"field": "deadline_seconds"},
             )
-        chain = await self.chain(caller, request.reply_to)
-        if isinstance(chain, Refusal):
-            return chain
-        deadline = Instant(self._c.dispatcher.now() + int(seconds * SECOND))
-        return self._placed(caller, request, addressee, shape[1], deadline, chain)
+        return addressee, shape, seconds
 
-    def _placed(
-        self,
-        caller: Caller,
-        request: AskRequest,
-        addressee: Member,
-        schema: msgspec.Raw,
-        deadline: Instant,
-        chain: Chain,
-    ) -> questions.Ask:
+    def _placed(self, caller: Caller, request: AskRequest, checked: Checked, chain: Chain) -> questions.Ask:
+        addressee, schema, seconds = checked
         conversation, hops, pinned = chain
         lane = pinned or self._c.lane_of(addressee)
         asker_lane = self._c.lane_of(self._c.views.directory.member(caller.name))
@@ -105,7 +120,7 @@ class Asking:
             addressee=addressee.state.name,
             message=request.message,
             schema=schema,
-            deadline=deadline,
+            deadline=Instant(self._c.dispatcher.now() + int(seconds * SECOND)),
             lane=lane,
             epoch=self._c.views.programme.rollout.epoch,
             exposure=exposure(asker_lane, lane),
@@ -134,7 +149,7 @@ class Asking:
     async def chain(self, caller: Caller, reply_to: str | None) -> Chain | Refusal:
         """Where a reply to a question or message belongs, or refuse with reply.unknown or limit.hops."""
         if not reply_to:
-            return "", 0, None
+            return FREE
         if not _possible(reply_to):
             return _no_such(reply_to)
         pinned: Lane | None = None
@@ -164,8 +179,8 @@ class Asking:
 
     async def read(self, caller: Caller, question_id: str, wait_seconds: float) -> QuestionView | Refusal:
         """The question, after waiting for its end at most ``wait_seconds``; only its two ends may read it."""
-        entry = await self.entry(question_id)
-        if isinstance(entry, Refusal):
+        entry = self._c.views.questions.get(question_id) or await self.entry(question_id)
+        if not isinstance(entry, Entry):
             return self._c.refuse(entry)
         mine = caller.name == entry.state.asker
         if not mine and caller.name != entry.state.addressee and not oversees(caller):
@@ -177,13 +192,8 @@ class Asking:
         return view(entry)
 
     async def _wait(self, entry: Entry, seconds: float, *, collect: bool) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def give_up() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        timer = self._c.timers.at(self._c.later(seconds), give_up)
+        waiter: Over = asyncio.get_running_loop().create_future()
+        timer = self._c.again(seconds, partial(settle, waiter, None))
         entry.wait(waiter, collect=collect)
         try:
             await waiter
@@ -215,15 +225,16 @@ class Asking:
         if refusal is not None:
             return refusal
         command: questions.Answer | questions.Decline
+        offers = self._shown(request.question_id)
         if request.action == "decline":
-            offers = self._shown(request.question_id)
             command = questions.Decline(by=caller.name, channel=request.channel, reason=request.reason, offers=offers)
         else:
-            content = msgspec.Raw(b"{}") if request.content is None else request.content
-            if len(bytes(content)) > self._c.limits.content_bytes_max:
-                return self._c.refuse(too_long("content", len(bytes(content)), self._c.limits.content_bytes_max))
-            offers = self._shown(request.question_id)
-            command = questions.Answer(by=caller.name, content=content, channel=request.channel, offers=offers)
+            content = b"{}" if request.content is None else bytes(request.content)
+            if len(content) > self._c.limits.content_bytes_max:
+                return self._c.refuse(too_long("content", len(content), self._c.limits.content_bytes_max))
+            # A copy of its own: what came with the request must not stay in memory for as long as the question.
+            raw = msgspec.Raw(content)
+            command = questions.Answer(by=caller.name, content=raw, channel=request.channel, offers=offers)
         return await self._end(caller, request.question_id, command, scoped_key(caller, "answer", request.key), cause)
 
     async def native_reply(self, caller: Caller, reply: NativeReply, cause: str) -> QuestionView | Refusal:
@@ -289,17 +300,18 @@ class Asking:
             return self._c.refuse(_unknown())
         stream = stream_of("question", question_id)
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
-        if isinstance(outcome, Refusal) and await self._expired(question_id, outcome):
-            outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
-        if isinstance(outcome, Refusal):
-            self._c.tallies.refused(command, outcome)
-            return self._c.refuse(outcome)
+        if not isinstance(outcome, Applied):
+            if await self._expired(question_id, outcome):
+                outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
+            if not isinstance(outcome, Applied):
+                self._c.tallies.refused(command, outcome)
+                return self._c.refuse(outcome)
         if outcome.duplicate:
             first = recorded(SPACE, (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0])
             if first.stream != stream or not _carried_out(command, first.event):
                 return self._c.refuse(REUSED)
-        entry = await self.entry(question_id)
-        return entry if isinstance(entry, Refusal) else view(entry)
+        entry = self._c.views.questions.get(question_id) or await self.entry(question_id)
+        return view(entry) if isinstance(entry, Entry) else entry
 
     async def _expired(self, question_id: str, refusal: Refusal) -> bool:
         """Whether the command came too late for a question whose end is not in the log yet; now it is.
@@ -360,38 +372,3 @@ def _no_such(reply_to: str) -> Refusal:
 
 def _unknown() -> Refusal:
     return Refusal("question.unknown", "There is no such question, or it is not yours.", "Check the question_id.")
-
-
-def _sizes(request: AskRequest, message_max: int, metadata_max: int, schema_max: int) -> Refusal | None:
-    if not request.message.strip():
-        return Refusal("question.empty", "The message is empty.", "Say what you want to know.", {"field": "message"})
-    sizes = (
-        ("message", len(request.message.encode()), message_max),
-        ("metadata", len(bytes(request.metadata)), metadata_max),
-        ("schema", 0 if request.schema is None else len(bytes(request.schema)), schema_max),
-    )
-    return next((too_long(*size) for size in sizes if size[1] > size[2]), None)
-
-
-def _shape(request: AskRequest) -> tuple[shapes.Shape, msgspec.Raw] | Refusal:
-    if request.schema is not None and request.choices is None:
-        return _from_schema(bytes(request.schema))
-    if request.choices is not None and request.schema is None:
-        return _from_choices(request.choices)
-    return Refusal("shape.missing", "Give either a schema or choices.", 'For a yes/no question: choices ["yes","no"].')
-
-
-# Agents ask with the same few schemas again and again; reading one costs more than all else in `ask`.
-@lru_cache(maxsize=1_024)
-def _from_schema(schema: bytes) -> tuple[shapes.Shape, msgspec.Raw] | Refusal:
-    try:
-        shape = shapes.parse(msgspec.json.decode(schema))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Refusal("shape.not_json", "The schema is not JSON.", "Send a JSON Schema object.")
-    return shape if isinstance(shape, Refusal) else (shape, shapes.canonical(shape))
-
-
-@lru_cache(maxsize=1_024)
-def _from_choices(choices: tuple[str, ...]) -> tuple[shapes.Shape, msgspec.Raw] | Refusal:
-    shape = shapes.from_choices(choices)
-    return shape if isinstance(shape, Refusal) else (shape, shapes.canonical(shape))

@@ -6,7 +6,9 @@ UnknownOutcomeError mean "come back with the same key". Identity comes from the 
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from collections.abc import Sequence as Seq
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -52,10 +54,13 @@ from crossfade.engine.steering import Steering
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
-from crossfade.engine.views.questions import view
+from crossfade.engine.views.questions import Entry, view
 
 logger = logging.getLogger("crossfade.engine")
 
+T = TypeVar("T")
+Promise = Coroutine[Any, Any, T | Refusal]
+"""What a use case on the hot path comes to when it is awaited: handed on as it is, without a coroutine around it."""
 REPLAY_RECORDS = 5_000
 """Records read at a time while starting."""
 
@@ -196,13 +201,24 @@ class Hub(Steering):
 
     # --- questions ----------------------------------------------------------------------------------------
 
-    async def ask(self, caller: Caller, request: AskRequest, *, cause: str = "") -> QuestionView | Refusal:
-        """Put a question to somebody; returns as soon as it is durable. The same key gives the first one."""
-        return await self._asking.ask(caller, request, cause)
+    def ask(
+        self,
+        caller: Caller,
+        request: AskRequest,
+        *,
+        cause: str = "",
+        wait_seconds: float = 0.0,
+        asked: Callable[[Entry], None] | None = None,
+    ) -> Promise[QuestionView]:
+        """Put a question to somebody; returns once it is durable. The same key gives the first one.
 
-    async def question(self, caller: Caller, question_id: str, wait_seconds: float = 0.0) -> QuestionView | Refusal:
+        With ``wait_seconds``, returns at its end or when they are over; ``asked`` then gets it when it is durable.
+        """
+        return self._asking.ask(caller, request, cause, wait_seconds, asked)
+
+    def question(self, caller: Caller, question_id: str, wait_seconds: float = 0.0) -> Promise[QuestionView]:
         """Read a question, after waiting for its end at most ``wait_seconds``."""
-        return await self._asking.read(caller, question_id, wait_seconds)
+        return self._asking.read(caller, question_id, wait_seconds)
 
     async def withdraw(
         self, caller: Caller, question_id: str, *, reason: str = "", key: str | None = None
@@ -210,9 +226,9 @@ class Hub(Steering):
         """End one's own question."""
         return await self._asking.withdraw(caller, question_id, reason, key)
 
-    async def answer(self, caller: Caller, request: AnswerRequest, *, cause: str = "") -> QuestionView | Refusal:
+    def answer(self, caller: Caller, request: AnswerRequest, *, cause: str = "") -> Promise[QuestionView]:
         """Answer or decline a question addressed to the caller."""
-        return await self._asking.answer(caller, request, cause)
+        return self._asking.answer(caller, request, cause)
 
     async def native_reply(self, caller: Caller, reply: NativeReply, *, cause: str = "") -> QuestionView | Refusal:
         """Take what a client sent back to an elicitation."""
@@ -239,9 +255,9 @@ class Hub(Steering):
         """Send a message, or answer a question by replying to it."""
         return await self._sending.send(caller, request, cause)
 
-    async def receive(self, caller: Caller, request: ReceiveRequest) -> Batch | Refusal:
+    def receive(self, caller: Caller, request: ReceiveRequest) -> Promise[Batch]:
         """Wait for what is addressed to the caller."""
-        return await self._mail.receive(caller, request)
+        return self._mail.receive(caller, request)
 
     def acknowledge(self, caller: Caller, through: int) -> Refusal | None:
         """Say that everything up to ``through`` was received; refuses with cursor.ahead, cursor.bad, agent.unknown."""

@@ -7,16 +7,19 @@ a question is open can neither lose nor double it.
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import Final
 
-from crossfade.core import messages, questions
+import msgspec
+
+from crossfade.core import messages, questions, rollouts
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
 from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Sequence, stream_of
 from crossfade.engine.asking import Asking
 from crossfade.engine.backlog import Backlog
 from crossfade.engine.context import Context
-from crossfade.engine.requests import Batch, ReceiveRequest
+from crossfade.engine.requests import Batch, QuestionView, ReceiveRequest
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import item
 from crossfade.engine.views.questions import Entry, view
@@ -54,21 +57,19 @@ class Mail:
                 Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token.")
             )
         after = self._confirm(member, request)
-        if isinstance(after, Refusal):
+        if not isinstance(after, int):
             return self._c.refuse(after)
         if request.after is not None and request.after < member.mailbox.cursor:
             old = await self.backlog.page(member, request.after, min(request.limit, self._c.limits.page_items_max))
             if old.items:
-                return self._with_lane(member, old)
-        seconds = max(0.0, min(request.wait_seconds, float(self._c.limits.poll_seconds_max)))
-        batch = await self._wait(member, request, after, seconds)
-        outcome = "items" if batch.items or batch.questions else "empty"
+                return msgspec.structs.replace(old, lane=self._c.lane_of(member), notice=self._notice())
+        batch = self._collect(member, request, after) or await self._wait(member, request, after)
+        brought = 0 if batch is None else len(batch.items) + len(batch.questions)
         measures = self._c.views.measures
-        measures.waits[request.channel, outcome] += 1
-        brought = len(batch.items) + len(batch.questions)
+        measures.waits[request.channel, "items" if brought else "empty"] += 1
         measures.delivered[request.channel] += brought
         self._c.tallies.polled(caller.name, brought)
-        return self._with_lane(member, batch)
+        return batch or Batch(cursor=after, lane=self._c.lane_of(member), notice=self._notice())
 
     def confirm(self, caller: Caller, through: int) -> Refusal | None:
         """Acknowledge everything up to ``through``; refuses with agent.unknown, cursor.ahead, cursor.bad."""
@@ -108,7 +109,7 @@ class Mail:
         mailbox.unconfirmed = 0
         if through > mailbox.cursor:
             self.acknowledge(member, through, request.channel)
-        return max(through, mailbox.cursor) if request.after is None else max(request.after, mailbox.cursor)
+        return mailbox.cursor  # which is at ``through`` now, or was further already
 
     def acknowledge(self, member: Member, through: int, channel: Channel) -> None:
         """Advance the cursor at once in memory, durably soon: a crash in between delivers again."""
@@ -143,34 +144,37 @@ class Mail:
             on_fault=lambda: self._c.again(RETRY_SECONDS, lambda: self._record_cursor(member)),
         )
 
-    async def _wait(self, member: Member, request: ReceiveRequest, after: int, seconds: float) -> Batch:
-        mailbox = member.mailbox
-        deadline = self._c.later(seconds)
-        while True:
-            batch = self._collect(member, request, after)
-            if batch is not None or self.draining or self._c.clock.now() >= deadline:
-                return batch or Batch(cursor=after)
+    async def _wait(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
+        """What arrives within the time that the request gives; None if nothing does."""
+        mailbox, clock = member.mailbox, self._c.clock
+        if request.wait_seconds <= 0:
+            return None
+        deadline = self._c.later(min(request.wait_seconds, self._c.limits.poll_seconds_max))
+        batch: Batch | None = None
+        while batch is None and not self.draining:
             arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-            def wake(future: "asyncio.Future[None]" = arrived) -> None:
-                if not future.done():
-                    future.set_result(None)
-
+            wake = partial(_arrive, arrived)
             timer = self._c.timers.at(deadline, wake)
             mailbox.wakers[wake] = None
-            mailbox.ready.enter(self._c.clock.monotonic())
+            mailbox.ready.enter(clock.monotonic())
             try:
                 await arrived
             finally:
-                mailbox.ready.leave(self._c.clock.monotonic())
-                timer.cancel()
+                mailbox.ready.leave(clock.monotonic())
                 mailbox.wakers.pop(wake, None)
+                late = timer.callback is None
+                timer.cancel()
+            batch = self._collect(member, request, after)
+            if late:
+                break
+        return batch
 
     def _collect(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
         """What can be handed out now; None if there is nothing."""
-        native = self._take_native(member, request)
+        mailbox = member.mailbox
+        native = self._take_native(member, request) if mailbox.native else ()
         limit = max(1, min(request.limit, self._c.limits.page_items_max))
-        found, more = member.mailbox.page(after, limit)
+        found, more = mailbox.page(after, limit)
         if not found and not native:
             return None
         for mail in found:
@@ -178,27 +182,32 @@ class Mail:
                 self.offered(mail.entry, request.channel)
         cursor = found[-1].sequence if found else after
         if request.after is None and found:
-            member.mailbox.unconfirmed = cursor
+            mailbox.unconfirmed = cursor
         return Batch(
             items=tuple([item(mail) for mail in found]),
-            questions=tuple([view(entry) for entry in native]) if native else (),
+            questions=native,
             has_more=more,
             cursor=cursor,
+            lane=self._c.lane_of(member),
+            notice=self._notice(),
         )
 
-    def _take_native(self, member: Member, request: ReceiveRequest) -> list[Entry]:
-        mailbox = member.mailbox
-        if not mailbox.native:
-            return []
+    def _notice(self) -> str:
+        """What those still polling are told, once that is on its way out."""
+        rollout = self._c.views.programme.rollout
+        return rollout.notice if rollout.status is rollouts.Status.DEPRECATED else ""
+
+    def _take_native(self, member: Member, request: ReceiveRequest) -> tuple[QuestionView, ...]:
+        """The next question to be elicited, if this call can."""
         if not request.native:
             self.give_up_native(member)
-            return []
+            return ()
         now = self._c.clock.now()
-        for entry in mailbox.native.values():
+        for entry in member.mailbox.native.values():
             if entry.claimed_at is None or now - entry.claimed_at >= RECLAIM_SECONDS * SECOND:
                 self._claim(member, entry)
-                return [entry]
-        return []
+                return (view(entry),)
+        return ()
 
     def give_up_native(self, member: Member) -> None:
         """The owner now calls with a client that cannot elicit: what waits for it becomes text.
@@ -282,14 +291,7 @@ class Mail:
                 on_fault=lambda: self._c.again(RETRY_SECONDS, lambda: self.record_offers(entry)),
             )
 
-    def _with_lane(self, member: Member, batch: Batch) -> Batch:
-        rollout = self._c.views.programme.rollout
-        notice = rollout.notice if rollout.status == "deprecated" else ""
-        return Batch(
-            items=batch.items,
-            questions=batch.questions,
-            has_more=batch.has_more,
-            cursor=batch.cursor,
-            lane=self._c.lane_of(member),
-            notice=notice,
-        )
+
+def _arrive(arrived: "asyncio.Future[None]") -> None:
+    if not arrived.done():
+        arrived.set_result(None)

@@ -1,6 +1,7 @@
 """The questions that are open or ended lately, and who waits for their end."""
 
 import asyncio
+from typing import Any
 
 from crossfade.core.questions import Offers, State, Status
 from crossfade.core.values import Channel, Instant, QuestionId
@@ -37,7 +38,8 @@ class Entry:
         self.ended_at: Instant | None = None
         self.claimed_at: Instant | None = None
         """A carrier took it natively at this instant and has not given it back."""
-        self.waiters: dict[asyncio.Future[None], None] | None = None
+        self.waiters: dict[asyncio.Future[Any], None] | None = None
+        """Whom the end wakes, in the order in which they came."""
         self.collectors = 0
         """Waits of the asker itself: it will read the end there and needs no news of it in its mailbox."""
         self.expiry: Timer | None = None
@@ -69,14 +71,14 @@ class Entry:
         """Let go of what was kept for those who read the end at once."""
         self.end_view = self.times = None
 
-    def wait(self, waiter: "asyncio.Future[None]", *, collect: bool) -> None:
+    def wait(self, waiter: "asyncio.Future[Any]", *, collect: bool) -> None:
         """Be told of the end; ``collect``: by the asker, who will then have read it."""
         if self.waiters is None:
             self.waiters = {}
         self.waiters[waiter] = None
         self.collectors += collect
 
-    def forget(self, waiter: "asyncio.Future[None]", *, collect: bool) -> None:
+    def forget(self, waiter: "asyncio.Future[Any]", *, collect: bool) -> None:
         """Wait no more; to be called once for each ``wait``."""
         if self.waiters is not None:
             self.waiters.pop(waiter, None)

@@ -1,0 +1,76 @@
+"""Storing: a question on its way into the log, and then towards its end, as one wait.
+
+Whoever asks and waits for the end has nothing to do when the question is stored but to wait on. So the committer's
+turn itself turns the one wait into the other, and the caller is woken once and not twice (docs/adr/0028).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from crossfade.core.values import QuestionId
+from crossfade.engine.context import Context
+from crossfade.engine.ports import Committed, Duplicate, LogError, Result
+from crossfade.engine.timers import Timer
+from crossfade.engine.views.questions import Entry
+
+Asked = Callable[[Entry], None]
+"""Told of the question once it is durable."""
+Over = asyncio.Future[Duplicate | None]
+
+
+class Stored:
+    """One question that is being asked."""
+
+    __slots__ = ("_asked", "_c", "_over", "_question_id", "_seconds", "_timer", "entry")
+
+    def __init__(self, context: Context, question_id: QuestionId, wait_seconds: float, asked: Asked | None) -> None:
+        self._c = context
+        self._question_id = question_id
+        self._seconds = wait_seconds
+        self._asked = asked
+        self._over: Over = asyncio.get_running_loop().create_future()
+        self._timer: Timer | None = None
+        self.entry: Entry | None = None
+        """The question, if it is stored and its end is waited for."""
+
+    def told(self, result: Result | LogError) -> None:
+        """What the log says; called when the views have it."""
+        over = self._over
+        if over.done():
+            return
+        if isinstance(result, Committed):
+            if self._seconds > 0:
+                self._wait_on()
+            else:
+                over.set_result(None)
+        elif isinstance(result, Duplicate):
+            over.set_result(result)
+        else:
+            assert isinstance(result, LogError), result  # nobody else knows the id
+            over.set_exception(result)
+
+    def _wait_on(self) -> None:
+        entry = self.entry = self._c.views.questions[self._question_id]
+        if self._asked is not None:
+            self._asked(entry)
+        entry.wait(self._over, collect=True)
+        seconds = min(self._seconds, self._c.limits.wait_seconds_max)
+        self._timer = self._c.again(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        settle(self._over, None)
+
+    async def over(self) -> Duplicate | None:
+        """Wait for what there is to wait for; the first use of the key, if there was one. Raises LogError."""
+        try:
+            return await self._over
+        finally:
+            if self._timer is not None and self.entry is not None:
+                self._timer.cancel()
+                self.entry.forget(self._over, collect=True)
+
+
+def settle(future: Over, result: Duplicate | None) -> None:
+    """Give ``future`` its result unless it has one."""
+    if not future.done():
+        future.set_result(result)
