@@ -3,12 +3,13 @@
 import asyncio
 import subprocess
 import sys
+from importlib.metadata import version
 
 import msgspec
 import pytest
 
 from crossfade.core.values import PROGRAMME, SPACE
-from crossfade.engine import snapshots
+from crossfade.engine import saving, snapshots
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import SnapshotFailedError, UnavailableError
 from crossfade.engine.projector import Views
@@ -23,7 +24,7 @@ from tests.kit.hub import World, run
 
 pytestmark = pytest.mark.requirement("P26")
 SHARDS = (PROGRAMME, SPACE)
-RELEASE = folding.version("crossfade")
+RELEASE = version("crossfade")
 
 
 async def a_log():
@@ -189,7 +190,7 @@ def framed(thing):
 
 
 def an_order(folder):
-    return Order(folder=str(folder), release=RELEASE, form=folding.saving.VERSION, shards=SHARDS, limits=Limits())
+    return Order(folder=str(folder), release=RELEASE, form=saving.VERSION, shards=SHARDS, limits=Limits())
 
 
 class Ends:
@@ -311,4 +312,4 @@ def test_the_form_of_snapshots_does_not_depend_on_what_was_imported_first(first)
     """A hub and its child import in different orders, and so do the tools for a stopped hub's folder."""
     program = f"import {first}\nfrom crossfade.engine import saving\nprint(saving.VERSION)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == folding.saving.VERSION
+    assert told.stdout.strip() == saving.VERSION
