@@ -22,6 +22,7 @@ from bench.sections import SECTIONS, Section
 from bench.targets import scratch
 
 FAILED = 1
+INTERRUPTED = 130
 
 
 def measured(section: Section, rounds: int | None) -> Result | None:
@@ -75,4 +76,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -14,6 +14,7 @@ from bench.found import Curve, Found, Measured, Ratio
 from bench.loading import QUANTILES, loaded
 
 HUB = {"hub_cpu": ("cores", 1.0), "hub_waited": ("%", 100.0), "hub_cpu_ms_per_delivery": ("ms", 1.0)}
+SAID = {"p50": "p50", "p95": "p95", "p99": "p99", "p999": "p99.9"}
 WORDS = {"hub_cpu": "hub", "hub_waited": "hub waited for a processor", "hub_cpu_ms_per_delivery": "hub, each delivery"}
 
 
@@ -33,13 +34,13 @@ def summary(found):
     for rate, runs in found.items():
         for name, most in QUANTILES.items():
             each = tuple(run["answer_ms"][name] for run in runs)
-            ratios.append(Ratio(name=f"{rate:g} a second, {name}", each=each, most=most, unit="ms"))
+            ratios.append(Ratio(name=f"{rate:g} a second, {SAID[name]}", each=each, most=most, unit="ms"))
         for field, (unit, times) in HUB.items():
             each = tuple(times * (run[field] or 0.0) for run in runs)
             measured.append(Measured(name=f"{rate:g} a second, {WORDS[field]}", unit=unit, each=each))
     lines = {
-        name: tuple((rate, statistics.median(run["answer_ms"][name] for run in runs)) for rate, runs in found.items())
-        for name in QUANTILES
+        said: tuple((rate, statistics.median(run["answer_ms"][name] for run in runs)) for rate, runs in found.items())
+        for name, said in SAID.items()
     }
     curve = Curve(name="latency", x="questions a second", y="ms, asked to answered", lines=lines)
     runs = [run for each in found.values() for run in each]
