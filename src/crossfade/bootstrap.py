@@ -95,7 +95,7 @@ async def opened_hub(config: Config) -> AsyncIterator[Hub]:
     log = _open_log(config)
     try:
         signer = _signer(config)
-        witness = FolderWitness(config.checkpoint_path, signer)
+        witness = FolderWitness(config.checkpoint_path, signer, config.data_path)
         hub = Hub(log, HostClock(), HostIds(), config.limits, guests=config.guests, signer=signer)
         if config.log == "sqlite":
             hub.keeping.guard(witness)

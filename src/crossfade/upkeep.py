@@ -135,7 +135,7 @@ async def _checked(config: Config) -> list[tuple[int, int, int]]:
     """Read the log again from the disk, fold it, and leave the first checkpoints of its epoch."""
     if config.checkpoint_folder and config.checkpoint_path.is_dir():
         config.checkpoint_path.rename(config.checkpoint_path.with_name(f"{config.checkpoint_path.name}.before-restore"))
-    witness = FolderWitness(config.checkpoint_path, signing_key(config.data_path))
+    witness = FolderWitness(config.checkpoint_path, signing_key(config.data_path), config.data_path)
     async with opened_log(config.data_path) as log:
         await _refuse_damaged(log)
         projector = Projector(Streams(log, config.limits.ended_questions_kept), Views())
@@ -162,7 +162,7 @@ async def archive_log(config: Config, before: Instant | Place, folder: Path) -> 
     goes on. Raises BackupFailedError if nothing can be moved, CorruptLogError, OSError.
     """
     async with opened_log(config.data_path) as log:
-        witness = FolderWitness(config.checkpoint_path, signing_key(config.data_path))
+        witness = FolderWitness(config.checkpoint_path, signing_key(config.data_path), config.data_path)
         for shard in SHARDS:
             await hold(log, witness, shard)
         start = await log.call(lambda database: database.base(SPACE))

@@ -10,11 +10,15 @@ KEYID is the hub's (hex SHA-256 of its public key), CHAIN hex, AT nanoseconds si
 Ed25519 in base 64 over everything before the space in front of it. What is cut off at the end of the file by
 a power cut, and only that, is passed over: it was never confirmed.
 
+Beside the log lies ``shard-1.last.checkpoints``, the line of the last checkpoint at the start or the stop, so that it
+is noticed when the second place is emptied, or files of before are put back there.
+
 Source: the checkpoint of C2SP (tlog-checkpoint), on one line so that a torn end is told from a false one.
 """
 
 import asyncio
 import binascii
+import contextlib
 import os
 import threading
 from base64 import b64decode, b64encode
@@ -25,6 +29,7 @@ from typing import Final
 
 from crossfade.core.values import Instant, Sequence, Shard
 from crossfade.engine.ports import Checkpoint, CorruptLogError
+from crossfade.outbound.host import write_private
 from crossfade.outbound.signing import Ed25519Signer, PublicKey
 
 FORMAT: Final = "crossfade-checkpoint/1"
@@ -35,11 +40,15 @@ FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 class FolderWitness:
     """``engine.ports.Witness`` in a folder; best on another disk than the log's."""
 
-    def __init__(self, folder: Path, signer: Ed25519Signer) -> None:
-        """The folder is made at the first checkpoint."""
+    def __init__(self, folder: Path, signer: Ed25519Signer, beside: Path | None = None) -> None:
+        """The folder is made at the first checkpoint. ``beside``: the log's own folder; None: no line lies there."""
         self._folder = folder
         self._signer = signer
+        self._beside = beside
         self._files: dict[Shard, _File] = {}
+        self._newest: dict[Shard, bytes] = {}
+        """The last line that was confirmed, of those that this process has written."""
+        self._noted: set[Shard] = set()
         self._writing = threading.Lock()
         """Whoever is cancelled while it waits leaves its thread at work: the next one must not write beside it."""
 
@@ -48,9 +57,8 @@ class FolderWitness:
         await asyncio.to_thread(self.keep_now, checkpoints)
 
     async def last(self, shard: Shard) -> Checkpoint | None:
-        """The newest that is kept."""
-        kept = await asyncio.to_thread(self._kept, shard, 1)
-        return kept[-1] if kept else None
+        """The newest that is kept. Raises CorruptLogError if there has been a newer one."""
+        return await asyncio.to_thread(self._last, shard)
 
     async def kept(self, shard: Shard) -> list[Checkpoint]:
         """All that are still kept."""
@@ -72,11 +80,38 @@ class FolderWitness:
         with self._writing:
             for shard, new in lines.items():
                 self._file(shard).add(b"".join(new))
+                self._newest[shard] = new[-1]
+                if shard not in self._noted:
+                    self._note(shard)
 
     def close(self) -> None:
         """Let go of the files."""
+        for shard in self._newest:
+            self._note(shard)
         while self._files:
             self._files.popitem()[1].close()
+
+    def _note(self, shard: Shard) -> None:
+        """Keep the last line beside the log; what fails is tried again with the next one."""
+        if self._beside is not None:
+            with contextlib.suppress(OSError):
+                write_private(own_path(self._beside, shard), self._newest[shard])
+                self._noted.add(shard)
+
+    def _last(self, shard: Shard) -> Checkpoint | None:
+        kept = self._kept(shard, 1)
+        last = kept[-1] if kept else None
+        own = own_path(self._beside or self._folder, shard)
+        lines = _split(own)
+        noted = parse(lines[-1], self._signer.public) if lines else None
+        if noted is not None and (last is None or (last.epoch, last.sequence) < (noted.epoch, noted.sequence)):
+            found = 0 if last is None else last.sequence
+            raise CorruptLogError(
+                f"shard {shard}: sequence {found + 1} is the first that no checkpoint vouches for: {self._folder} "
+                f"had reached {noted.sequence}. Put its files back; if they are lost for good, verify the log and then "
+                f"remove {own}"
+            )
+        return last
 
     def _file(self, shard: Shard) -> "_File":
         if shard not in self._files:
@@ -155,6 +190,11 @@ def read_lines(path: Path, public: PublicKey, newest: int | None = None) -> list
         if newest is not None and len(found) == newest:
             break
     return found[::-1]
+
+
+def own_path(beside: Path, shard: Shard) -> Path:
+    """Where a copy of the shard's last line lies beside the log."""
+    return beside / f"shard-{shard}.last.checkpoints"
 
 
 def line_texts(folder: Path, shard: Shard) -> list[str]:
