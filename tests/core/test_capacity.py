@@ -292,3 +292,28 @@ def test_cores_can_be_what_runs_out_first() -> None:
     assert isinstance(need, capacity.Need)
     assert need.limited_by == "cores"
     assert need.replicas == math.ceil(need.uses["cores"].high / 0.5) > 1
+
+
+@pytest.mark.parametrize(
+    ("rungs", "said"),
+    [
+        ([], "there is nothing measured yet"),
+        ([*RUNGS, Rung(in_flight=0, questions_per_second=1)], "a rung needs one or more in flight and a rate above 0"),
+        (
+            [Rung(in_flight=n, questions_per_second=1 / (n - 1)) for n in (2, 3, 4, 5)],
+            "most questions a second: one in flight was not measured",
+        ),
+    ],
+)
+def test_what_is_missing_of_the_ladder_is_said(rungs: list[Rung], said: str) -> None:
+    with pytest.raises(UndeterminedError) as caught:
+        learn(points(), rungs)
+    assert str(caught.value).removeprefix("most questions a second: ") == said.removeprefix("most questions a second: ")
+
+
+def test_a_stage_that_takes_two_hubs_says_what_it_is_that_takes_two() -> None:
+    need = plan(
+        learn(points(), RUNGS), Stage(agents=20_000, questions_per_second=10, elicitation_share=1), 0.0, beyond=True
+    )
+    assert isinstance(need, capacity.Need)
+    assert (need.replicas, need.limited_by) == (2, "connections")

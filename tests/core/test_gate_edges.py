@@ -9,7 +9,7 @@ import pytest
 from crossfade.core import instruments, measurements, stages, watching
 from crossfade.core.decider import Refusal
 from crossfade.core.gates.comparison import blames_new
-from crossfade.core.gates.judging import SPACINGS_MAX, Judging, judge, judging, phases
+from crossfade.core.gates.judging import SPACINGS_MAX, Judging, instant_of, judge, judging, phases
 from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, SpecSlip, contradictions, slips
 from crossfade.core.histograms import EDGES, Histogram
 from crossfade.core.plans import Plan, SampleRatio, Stage, Trigger, resolved
@@ -18,6 +18,7 @@ from crossfade.core.values import SECOND, Instant
 from tests.core.test_rollouts import Planted
 from tests.core.test_watching import PLAN, START, block
 from tests.kit.gates import always, names, together, traffic
+from tests.kit.zones import standing_in
 
 PROMOTION = Spec(name="errors", kind=Kind.PROMOTION, max_rate=0.01)
 SPLIT = Spec(name="split", kind=Kind.SAMPLE_RATIO, expected_share=0.25)
@@ -58,6 +59,16 @@ def test_an_instant_that_is_none_is_named_and_the_others_are_still_compared() ->
     assert "expected_share.1.at: 'soon' is no instant" in made.explanation
     assert "expected_share.2.at" in made.explanation
     assert len(list(phases(SPLIT))) == 1
+
+
+def test_an_instant_is_read_to_the_microsecond_and_without_an_offset_it_is_utc_wherever_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day = 1_767_571_200 * SECOND
+    with standing_in("Asia/Tokyo", monkeypatch):
+        assert instant_of("2026-01-05T00:00:00.000007") == instant_of("2026-01-05T00:00:00.000007Z") == day + 7_000
+        assert instant_of("2026-01-05T09:00:00+09:00") == day
+        assert instant_of("1969-12-31T23:59:59.5Z") == -SECOND // 2
 
 
 def test_only_so_many_distances_of_instants_are_remembered_and_the_frequent_one_stays() -> None:
@@ -153,7 +164,8 @@ SLIPS = {
         {"margin": 0.0}, ("margin", "a gate of kind promotion has no margin", "leave it out; it belongs to ab"),
     ),
     "triggers": (
-        {"triggers": 8}, ("triggers", "a gate of kind promotion has no triggers", "leave it out; it belongs to trigger"),
+        {"triggers": 8},
+        ("triggers", "a gate of kind promotion has no triggers", "leave it out; it belongs to trigger"),
     ),
     "a horizon": (
         {"horizon_seconds": 5.0},

@@ -10,9 +10,21 @@ import pytest
 
 from crossfade.core import stages
 from crossfade.core.decider import Refusal
-from crossfade.core.plans import Plan
+from crossfade.core.plans import Plan, Stage
 from crossfade.core.stage_events import Cause, Held, Said, Status
-from crossfade.core.stage_next import Ground, LookAgain, Reading, Stop, Worry, next_move, soon, unproven, why_back
+from crossfade.core.stage_next import (
+    GoBack,
+    Ground,
+    LookAgain,
+    Note,
+    Reading,
+    Stop,
+    Worry,
+    next_move,
+    soon,
+    unproven,
+    why_back,
+)
 from crossfade.core.stages import HoldState, State
 from crossfade.core.values import SECOND, Instant
 from tests.core.test_stages import (
@@ -238,6 +250,45 @@ def test_of_what_somebody_writes_only_so_much_is_kept() -> None:
     assert (held.reason, held.said, held.eta_seconds, held.owner) == ("x" * 500, said, 7.0, "ops")
     [on] = stages.decide(MACHINE.after(*BAKING, "hold gates"), stages.Resume(cause=Cause.GATES, reason=long), NOW)  # type: ignore[misc]
     assert on.reason == "x" * 500  # type: ignore[union-attr]
+
+
+def test_the_stages_are_gone_through_one_after_the_other() -> None:
+    shares = (0.1, 0.3, 0.6, 1.0)
+    plan = msgspec.structs.replace(PINNED, stages=tuple(Stage(share=share, bake_seconds=1) for share in shares))
+    state, seen = msgspec.structs.replace(MACHINE.after(*BAKING), plan=plan), []
+    for stage in range(3):
+        promote = stages.Promote(stage=stage, from_at=NOW, until_at=NOW, said=())
+        _, entered = stages.decide(state, promote, NOW)  # type: ignore[misc]
+        seen.append((entered.stage, entered.share))  # type: ignore[union-attr]
+        state = msgspec.structs.replace(state, stage=stage + 1)
+    assert seen == [(1, 0.3), (2, 0.6), (3, 1.0)]
+
+
+def test_verdicts_that_changed_are_noted_up_to_the_measurement_that_changed_them() -> None:
+    reading = GRADES["baked, open"]
+    state = noted(MACHINE.after(*BAKING), GRADES["baked, proven"])
+    move = next_move(state, reading, GROUND, SOON)
+    assert isinstance(move, Note)
+    assert (move.said, move.until_at) == ((reading.proofs[1],), reading.until_at)
+
+
+def test_a_hold_that_somebody_looks_at_is_late_at_its_instant() -> None:
+    held = MACHINE.after(*BAKING, "hold investigate")
+    reading = Reading(until_at=Instant(NOW + 50 * SECOND), proofs=(a_said(),))
+    early, late = (moved(reading, now=Instant(NOW + 50 * SECOND + more), state=held) for more in (-1, 0))
+    assert isinstance(early, LookAgain)
+    assert type(late).__name__ == "Late"
+
+
+def test_a_rollout_that_is_held_without_a_reason_says_so() -> None:
+    reading = Reading(until_at=SOON, proofs=(a_said(),))
+    held = msgspec.structs.replace(GROUND, held=True)
+    assert moved(reading, held) == Stop(cause=Cause.OPERATOR, reason="the rollout is held: no reason given")
+
+
+def test_a_plan_that_goes_back_for_a_reason_nobody_recorded_goes_back() -> None:
+    state = msgspec.structs.replace(MACHINE.after(*BAKING, "roll back"), back=None)
+    assert next_move(state, Reading(), GROUND, SOON) == GoBack(reason="")
 
 
 if __name__ == "__main__":
