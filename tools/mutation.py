@@ -35,21 +35,45 @@ WITHOUT: Final = frozenset({5, 33})
 """Exit status if no test reaches the changed function."""
 
 
-def refresh() -> None:
-    """Make the copy what the tree is now; a file that is the same keeps its time, so that its verdicts stay."""
+def refresh() -> set[str]:
+    """Make the copy what the tree is now; a file that is the same keeps its time, so that its verdicts stay.
+
+    Returns the paths of what has changed.
+    """
     listing = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", *TAKEN], capture_output=True, check=True, text=True
     )
     names = {name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()}
+    changed = set()
     for name in names:
         here, there = ROOT / name, COPY / name
         if not there.is_file() or there.read_bytes() != here.read_bytes():
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(here, there)
+            changed.add(name)
     for base in (COPY, COPY / "mutants"):
         for path in (*(base / "src").rglob("*.py"), *(base / "tests").rglob("*.py")):
             if str(path.relative_to(base)) not in names:
                 path.unlink()
+    return changed
+
+
+def unlearn(changed: set[str]) -> None:
+    """Take back what tests in changed files reach, and those that reach a changed file of core."""
+    path = COPY / "mutants/mutmut-stats.json"
+    if not path.is_file():
+        return
+    stats = json.loads(path.read_text("utf-8"))
+    reach = stats["tests_by_mangled_function_name"]
+    modules = {name.removeprefix("src/").removesuffix(".py").replace("/", ".") for name in changed}
+    modules |= {name.removesuffix(".__init__") for name in modules}
+    stale = {test for function, tests in reach.items() if function.rpartition(".")[0] in modules for test in tests}
+    stale |= {test for test in stats["duration_by_test"] if test.partition("::")[0] in changed}
+    for function, tests in reach.items():
+        reach[function] = [test for test in tests if test not in stale]
+    for test in stale:
+        stats["duration_by_test"].pop(test, None)
+    path.write_text(json.dumps(stats, indent=4), "utf-8")
 
 
 def prepare() -> int:
@@ -69,14 +93,16 @@ def verdicts() -> dict[str, dict[str, int | None]]:
     return found
 
 
-def forget() -> None:
-    """Take back the verdicts of what was not noticed, and which tests reach what: the tests have changed."""
-    for path in (COPY / "mutants" / CORE).rglob("*.py.meta"):
+def forget(files: list[str]) -> None:
+    """Take back the verdicts of what was not noticed, in some files or in all: the tests have changed."""
+    base = COPY / "mutants" / CORE
+    for path in base.rglob("*.py.meta"):
+        if files and str(path.relative_to(base)).removesuffix(".py.meta") not in files:
+            continue
         data = json.loads(path.read_text("utf-8"))
         for mutant, status in data["exit_code_by_key"].items():
             data["exit_code_by_key"][mutant] = status if status in KILLED else None
         path.write_text(json.dumps(data, indent=4), "utf-8")
-    (COPY / "mutants/mutmut-stats.json").unlink(missing_ok=True)
 
 
 def score(counts: Counter[str]) -> str:
@@ -126,9 +152,9 @@ def main() -> int:
     options = parser.parse_args()
     status = 0
     if not options.report:
-        refresh()
+        unlearn(refresh())
         if options.again:
-            forget()
+            forget(options.files)
         status = prepare()
     if not options.report and status == 0:
         loop = [sys.executable, str(Path(__file__).parent / "mutation_loop.py")]
