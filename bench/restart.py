@@ -10,12 +10,16 @@ others. That they do is counted from the hub's own metrics, and so is how late t
 
 import argparse
 import asyncio
+import secrets
 import shutil
 import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+import msgspec
 
 from bench import processes
 from bench.fill import fill, lives, waiting
@@ -31,22 +35,30 @@ WANTED_SECONDS = 5.0
 """With a snapshot."""
 WANTED_LATE_SECONDS = 1.0
 DEADLINE_SECONDS = 15
+EXPIRED = 'crossfade_questions_ended_total{end="expired"'
 EXPIRY_SECONDS = 120.0
 """How long expiries are waited for."""
 
 
-class Start:
-    """One start of a hub on a folder."""
+class Started:
+    """A hub that was just started, and what that took."""
 
-    async def of(self, folder):
-        """Start it; its figures are attributes afterwards."""
-        self.hub = HubProcess(folder, revive=False)
+    def __init__(self, hub, seconds):
+        self.hub, self.seconds = hub, seconds
+        self.cpu_seconds = processes.cpu_seconds(hub.pid)
+        self.rss_mib = processes.rss_mib(hub.pid)
+
+
+@asynccontextmanager
+async def started(folder):
+    """A hub on a folder; it is gone afterwards."""
+    hub = HubProcess(folder, revive=False)
+    try:
         began = time.perf_counter()
-        await self.hub.start()
-        self.seconds = time.perf_counter() - began
-        self.cpu_seconds = processes.cpu_seconds(self.hub.pid)
-        self.rss_mib = processes.rss_mib(self.hub.pid)
-        return self
+        await hub.start()
+        yield Started(hub, time.perf_counter() - began)
+    finally:
+        await hub.stop()
 
 
 def forget(folder):
@@ -60,9 +72,8 @@ async def starts(folder, rounds, *, snapshot):
     for number in range(rounds):
         if not snapshot:
             forget(folder)
-        one = await Start().of(folder)
-        found.append(one)
-        await one.hub.stop()
+        async with started(folder) as one:
+            found.append(one)
         print(f"{folder.name}, {number + 1} of {rounds}: {one.seconds:.2f} s", file=sys.stderr, flush=True)
     return found
 
@@ -74,31 +85,35 @@ async def cold(folder, rounds):
 
 async def armed(folder, count):
     """Kill a hub while questions are due soon: seconds until it is ready, lateness of the last expiry, what expired."""
-    first = await Start().of(folder)
-    place = Place(first.hub.url, first.hub.operator_token)
-    asker, _ = await place.operator.enlist([("hurried", "bench"), ("silent", "bench")])
-    expired = await metric(first.hub, 'crossfade_questions_ended_total{end="expired"')
-    async with Api(Transport(first.hub.url, token=asker)) as api:
-        gate = asyncio.Semaphore(32)
-
-        async def ask(number):
-            async with gate:
-                await api.ask(Ask(to="silent", message="Now?", schema=SHAPE, deadline_seconds=DEADLINE_SECONDS))
-
-        await asyncio.gather(*(ask(number) for number in range(count)))
-    due = time.perf_counter() + DEADLINE_SECONDS
-    first.hub.kill()
-    await first.hub.stop()
-    second = await Start().of(folder)
-    due = max(due, time.perf_counter())
-    ended, late = expired, 0.0
-    while ended < expired + count and late < EXPIRY_SECONDS:
-        await asyncio.sleep(0.02)
-        ended = await metric(second.hub, 'crossfade_questions_ended_total{end="expired"')
-        late = time.perf_counter() - due
-    still = await metric(second.hub, "crossfade_questions_open{")
-    await second.hub.stop()
+    async with started(folder) as first:
+        expired = await metric(first.hub, EXPIRED)
+        due = await ask_for_soon(first.hub, count)
+        first.hub.kill()
+    async with started(folder) as second:
+        due = max(due, time.perf_counter())
+        ended, late = expired, 0.0
+        while ended < expired + count and late < EXPIRY_SECONDS:
+            await asyncio.sleep(0.02)
+            ended = await metric(second.hub, EXPIRED)
+            late = time.perf_counter() - due
+        still = await metric(second.hub, "crossfade_questions_open{")
     return second, max(0.0, late), ended - expired, still
+
+
+async def ask_for_soon(hub, count):
+    """Ask so many questions that nobody answers; when the last of them is due."""
+    place = Place(hub.url, hub.operator_token)
+    asker, _ = await place.operator.enlist([("hurried", "bench"), ("silent", "bench")])
+    soon = Ask(to="silent", message="Now?", schema=SHAPE, deadline_seconds=DEADLINE_SECONDS)
+    gate = asyncio.Semaphore(32)
+    async with Api(Transport(hub.url, token=asker)) as api:
+
+        async def ask():
+            async with gate:
+                await api.ask(msgspec.structs.replace(soon, key=secrets.token_hex(16)))
+
+        await asyncio.gather(*(ask() for _ in range(count)))
+    return time.perf_counter() + DEADLINE_SECONDS
 
 
 async def metric(hub, name):

@@ -95,6 +95,17 @@ def test_figures_are_of_the_stretch_after_the_warm_up_and_the_rate_is_what_was_a
     assert (point.memory_mib, point.connections) == (51.0, 107)
 
 
+def test_a_point_of_few_questions_is_held_longer_but_not_in_a_quick_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(monkeypatch)
+    hub.measured()
+    held = {(profile.rate / WISH.questions_per_second, profile.seconds) for profile in hub.profiles}
+    assert {seconds for share, seconds in held if share <= 0.4} == {2 * WISH.seconds}
+    assert {seconds for share, seconds in held if share > 0.4} == {WISH.seconds}
+    quick = Hub(monkeypatch)
+    quick.measured(msgspec.structs.replace(WISH, quick=True))
+    assert {profile.seconds for profile in quick.profiles} == {WISH.seconds}
+
+
 def test_a_disturbed_point_is_taken_again_and_the_quietest_run_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(monkeypatch)
     hub.waits = [0.5, 0.3, 0.4, 0.5, 0.1]

@@ -38,6 +38,9 @@ FALLEN_BEHIND_SECONDS: Final = 1.0
 CROWDED: Final = 0.3
 """A point whose hub waited for more than this share of the time says nothing about a hub that need not."""
 AGENTS_MIN: Final = 20
+SPARSE: Final = 0.4
+"""A point of at most this share of the highest rate is held longer: it has fewer questions to take a mean of."""
+LONGER: Final = 2.0
 ATTEMPTS_MAX: Final = 3
 QUIET: Final = 0.15
 """Share of the time for which the hub may have waited for a processor."""
@@ -62,6 +65,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     questions_per_second: float
     """Highest rate."""
     seconds: float
+    """How long a point is held at least; one of few questions is held longer."""
     quick: bool = False
 
 
@@ -128,7 +132,7 @@ def _profiles(wish: Wish) -> list[Profile]:
     found = [
         Profile(
             agents=round(wish.agents * agents),
-            phases=(Phase("steady", wish.seconds, wish.questions_per_second * rate),),
+            phases=(Phase("steady", _seconds(wish, rate), wish.questions_per_second * rate),),
             share=share,
             seed=number,
         )
@@ -137,6 +141,10 @@ def _profiles(wish: Wish) -> list[Profile]:
     for profile in found:
         check(profile)
     return found
+
+
+def _seconds(wish: Wish, rate_share: float) -> float:
+    return wish.seconds * (LONGER if rate_share <= SPARSE and not wish.quick else 1.0)
 
 
 def _behind(report: LoadReport, profile: Profile) -> Iterator[str]:

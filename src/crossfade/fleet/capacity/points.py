@@ -36,7 +36,7 @@ class Measurements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Release that was measured."""
     machine: Machine
     seconds: float
-    """How long each point was held."""
+    """How long each point was held at least."""
     agent_model: str
     points: tuple[Point, ...]
     """Learnt from."""
