@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from crossfade.inbound.asgi import Headers
 from crossfade.inbound.mcp import wire
 from crossfade.inbound.mcp.seam import (
     FORM,
@@ -169,9 +168,6 @@ class Fixtures:
         return msgspec.json.encode(
             [{"name": name, "description": name, "inputSchema": schemas.get(name, NO_ARGUMENTS)} for name in names]
         )
-
-    def headers(self, tool: str) -> Headers:
-        return ()
 
     def read(self, body: bytes) -> None:
         """Nothing here is worth a way of its own."""

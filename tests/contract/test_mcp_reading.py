@@ -28,6 +28,7 @@ USUAL = (
     ("answer", '{"question_id":"q_1","action":"decline","reason":"no: not mine"}'),
     ("send", '{"to":["bo","cy"],"body":"b","metadata":{"a":{"b":1}}}'),
     ("agents", '{"query":"b"}'),
+    ("send", '{"to":"bo","body":"b","metadata":' + '{"a":' * 61 + "1" + "}" * 61 + "}"),
     ("wait_for_messages", '{"agent_id":"ana","timeout_seconds":25,"since_sequence":12}'),
 )
 
@@ -94,7 +95,8 @@ def same(one: Plan, other: Plan) -> bool:
         message("agents", "null"),
         message("agents", '{"query":1}'),
         message("nothing", "{}"),
-        message("send", '{"to":"bo","body":"b","metadata":%s}' % ('{"a":' * 70 + "1" + "}" * 70)),
+        message("send", '{"to":"bo","body":"b","metadata":%s}' % ('{"a":' * 62 + "1" + "}" * 62)),
+        message("agents", '{"query":"b"}', ',"x":' + "[" * 100 + "]" * 100),
         message("agents", '{"query":"b"}', ',"requestState":"s"'),
         message("agents", '{"query":"b"}').replace(b"tools/call", b"tools/list"),
         b"[" + message("agents", "{}") + b"]",

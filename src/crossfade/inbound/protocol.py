@@ -132,12 +132,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._is_idle() and self.timeout_keep_alive_task is None and not self.transport.is_closing()
 
     def _is_idle(self) -> bool:
-        current = self._current()
+        current: RequestResponseCycle | None = self.cycle  # uvicorn's own annotation hides that there may be none
         return current is None or current.response_complete
-
-    def _current(self) -> RequestResponseCycle | None:
-        """Return the request being answered; uvicorn's own annotation hides that there may be none."""
-        return self.cycle
 
     # --- parsing ---
 
@@ -177,8 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
         found = self._heads.recall(data) if self._heads is not None else None
         if found is None:
             return False
-        current = self._current()
-        if (current is not None and not current.response_complete) or self.transport.is_closing():
+        if not self._is_idle() or self.transport.is_closing():
             return False
         head, body_at, body_bytes = found
         missing_bytes = body_at + body_bytes - len(data)

@@ -37,8 +37,8 @@ class Dialect(Protocol):
     async def converse(self, call: Running, outcome: InputRequired) -> Mapping[str, Settled] | None:
         """Ask the client on this response and wait; None if the outcome itself goes to the client."""
 
-    def write(self, call: Running, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
-        """HTTP status and JSON-RPC response."""
+    def write(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int = 0) -> tuple[int, bytes]:
+        """HTTP status and JSON-RPC response, after the client was asked so often; ``InputRequired`` has a plan."""
 
 
 class Runner:
@@ -54,7 +54,7 @@ class Runner:
 
     async def run(self, exchange: Exchange, plan: Plan, dialect: Dialect, begin: Begin | None = None) -> None:
         """Run the tool (or ``begin``, if it was begun before) and answer the request, or nobody if nobody is left."""
-        call = Running(exchange, self._streams, self._settings, self._tools.headers(plan.tool))
+        call = Running(exchange, self._streams, self._settings, plan.headers)
         name = exchange.name
         if name is not None:
             self.running[name] = call
@@ -74,7 +74,7 @@ class Runner:
                 outcome = UNAVAILABLE
             call.disarm()
             if outcome is not None:
-                await call.answer(*dialect.write(call, plan, outcome))
+                await call.answer(*dialect.write(exchange, plan, outcome, call.asked))
                 if isinstance(outcome, InputRequired):
                     await self._handed_over(call, outcome)
             elif call.why == "cancelled":

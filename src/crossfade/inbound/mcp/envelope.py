@@ -116,7 +116,7 @@ class Envelope:
         exchange = Exchange(arrival.reply, request_id, peer, takes_stream, True, token, arrival.body)
         plan = self._tools.plan(params.name, params.arguments)
         if not isinstance(plan, Plan):
-            await arrival.reply.whole(*self._written(exchange, None, plan, 0))
+            await arrival.reply.whole(*self.write(exchange, None, plan))
             return
         opened = self._opened(params, peer, plan)
         replies = _replies(params, opened)
@@ -162,11 +162,8 @@ class Envelope:
     async def converse(self, call: Running, outcome: InputRequired) -> None:
         """Nothing is asked on the stream: the outcome itself goes to the client."""
 
-    def write(self, call: Running, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+    def write(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int = 0) -> tuple[int, bytes]:
         """As in ``calls.Dialect``."""
-        return self._written(call.exchange, plan, outcome, call.asked)
-
-    def _written(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int) -> tuple[int, bytes]:
         if isinstance(outcome, Complete):
             return 200, self._answers.call(exchange.request_id, outcome)
         if isinstance(outcome, Fault):

@@ -183,15 +183,14 @@ class Handshake:
     async def _call(self, arrival: Arrival, peer: Peer, session: Session, number: int | str) -> None:
         params = arrival.message.params
         request_id = wire.encode(number)
-        plan = self._plan(params)
-        if not isinstance(plan, Plan):
-            status, body = self._written(request_id, plan)
-            await arrival.reply.whole(status, body)
-            return
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
         takes_stream, name = arrival.head.takes_stream, (session.session, number)
         exchange = Exchange(arrival.reply, request_id, peer, takes_stream, takes_stream, token, arrival.body, name)
-        await self._runner.run(exchange, plan, self)
+        plan = self._plan(params)
+        if isinstance(plan, Plan):
+            await self._runner.run(exchange, plan, self)
+        else:
+            await arrival.reply.whole(*self.write(exchange, None, plan))
 
     def _plan(self, params: wire.Params) -> Plan | Complete | Fault:
         if isinstance(params.name, wire.Unset):
@@ -236,11 +235,9 @@ class Handshake:
         spent_seconds = asyncio.get_running_loop().time() - call.started_at
         return max(0.0, whole_seconds - spent_seconds)
 
-    def write(self, call: Running, plan: Plan, outcome: Outcome) -> tuple[int, bytes]:
+    def write(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int = 0) -> tuple[int, bytes]:
         """As in ``calls.Dialect``."""
-        return self._written(call.exchange.request_id, outcome)
-
-    def _written(self, request_id: bytes, outcome: Outcome) -> tuple[int, bytes]:
+        request_id = exchange.request_id
         if isinstance(outcome, Complete):
             return 200, self._answers.call_before_2026(request_id, outcome)
         assert isinstance(outcome, Fault), "converse answers every InputRequired"

@@ -5,7 +5,8 @@ Rules
 1. What is read here is what ``wire.decode`` and the tool's own decoder would have made of it. Whatever is not plainly
    that (a field we do not know, a default written out, an escape, an error) is left to them: None is no verdict.
 2. No key is there twice, on any level: msgspec would keep the last one without a word. What was decoded is encoded
-   again, and has lost the colons of what it has lost. JSON that is handed on unread is looked at by itself.
+   again, and has lost the colons of what it has lost. JSON that is handed on unread is looked at by itself, except for
+   ``_meta``, which is only ever compared with one that the long way has read.
 
 Not here: what the message asks for.
 """
@@ -32,6 +33,8 @@ from crossfade.inbound.mcp.arguments import (
 KEPT_MAX: Final = 1_024
 KEPT_BYTES: Final = 512
 """Pieces of JSON whose keys were found distinct: how many are remembered, and how long one may be for that."""
+DEPTH: Final = 3
+"""An argument is an element of the arguments, in the params, in the message."""
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="name"):
@@ -82,13 +85,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         AskParams | QuestionParams | AttendParams | InboxParams | AnswerParams | SendParams | AgentsParams | WaitParams
     )
 
-    @property
-    def tool(self) -> str:
-        """The name of the tool."""
-        return _NAMES[type(self.params)]
 
-
-_NAMES: Final = {
+TOOLS: Final[dict[type[Params], str]] = {
     kind: str(kind.__struct_config__.tag)
     for kind in (
         AskParams, QuestionParams, AttendParams, InboxParams, AnswerParams, SendParams, AgentsParams, WaitParams,
@@ -100,13 +98,11 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 def read(body: bytes) -> Call | None:
     """The call that ``body`` is; None if it is anything else, or not plainly one."""
-    if b"\\u" in body or body.count(b"{") + body.count(b"[") > strict.DEPTH_MAX:
-        return None
     try:
         call = _DECODE(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    if body.count(b":") != _ENCODE(call).count(b":"):
+    if body.count(b":") != _ENCODE(call).count(b":") or b"\\u" in body:
         return None
     unread = _unread(call.params.arguments)
     return call if unread is None or _distinct(unread) else None
@@ -130,7 +126,7 @@ def _distinct(unread: bytes) -> bool:
 
 def _check(unread: bytes) -> bool:
     try:
-        strict.check(unread)
+        strict.check(unread, strict.DEPTH_MAX - DEPTH)
     except (msgspec.DecodeError, ValueError):
         return False
     return True

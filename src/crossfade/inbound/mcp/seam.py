@@ -92,7 +92,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tool: str
     arguments: object
     holds: bool
-    """It may wait, so the response is a stream whose headers go out at once."""
+    """It may wait, so the response may become a stream."""
+    headers: Headers = ()
+    """HTTP headers that every answer to it carries."""
 
 
 class Given(msgspec.Struct, frozen=True, gc=False):
@@ -134,9 +136,6 @@ class ToolSet(Protocol):
 
     def listed(self) -> bytes:
         """The tools as a JSON array, always in the same order."""
-
-    def headers(self, tool: str) -> Headers:
-        """HTTP headers that every answer of this tool carries."""
 
     def read(self, body: bytes) -> Given | None:
         """Understand a whole message at one go; None if that needs a closer look, whatever the reason.

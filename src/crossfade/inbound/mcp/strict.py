@@ -24,13 +24,13 @@ class DuplicateKeyError(ValueError):
     """An object has the same key twice."""
 
 
-def check(body: bytes) -> None:
-    """Accept ``body`` if it is JSON without duplicate keys and not too deep.
+def check(body: bytes, depth_max: int = DEPTH_MAX) -> None:
+    """Accept ``body`` if it is JSON without duplicate keys and not nested more than ``depth_max`` deep.
 
     Raises TooDeepError, DuplicateKeyError, and msgspec.DecodeError or UnicodeDecodeError if it is no
     JSON in UTF-8.
     """
-    if nested_deeper(body, DEPTH_MAX):
+    if nested_deeper(body, depth_max):
         raise TooDeepError
     decoded = msgspec.json.decode(body)
     if b"\\u" in body:

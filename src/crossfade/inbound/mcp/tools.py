@@ -64,27 +64,15 @@ class HubTools:
         """The tools; ``wait_for_messages`` is missing once it is removed."""
         return self._listed[self._hub.polling_removed() is None]
 
-    def headers(self, tool: str) -> Headers:
-        """``Deprecation`` (RFC 9745) and ``Sunset`` (RFC 8594), while the tool is on its way out."""
-        deprecation = self._hub.deprecation() if tool == POLLING else None
-        if deprecation is None:
-            return ()
-        since, sunset, _ = deprecation
-        headers = [(b"deprecation", b"@%d" % (since // SECOND))]
-        if sunset is not None:
-            headers.append((b"sunset", formatdate(sunset / SECOND, usegmt=True).encode()))
-        return headers
-
     def read(self, body: bytes) -> Given | None:
         """As in ``seam.ToolSet``."""
         call = reading.read(body)
         if call is None:
             return None
-        tool, understood = call.tool, call.params.arguments
+        tool = reading.TOOLS[type(call.params)]
         if tool == POLLING and self._hub.polling_removed() is not None:
             return None
-        plan = Plan(tool=tool, arguments=understood, holds=self._holds(understood))
-        return Given(call.id, plan, bytes(call.params.meta))
+        return Given(call.id, self._plan(tool, call.params.arguments), bytes(call.params.meta))
 
     def plan(self, tool: str, given: Raw) -> Plan | Complete | Fault:
         """Understand the arguments of a call."""
@@ -100,13 +88,24 @@ class HubTools:
             understood = decoder.decode(b"{}" if bytes(given) == b"null" else given)
         except msgspec.DecodeError as error:
             return texts.refused(arguments.wrong(tool, decoder, error))
-        return Plan(tool=tool, arguments=understood, holds=self._holds(understood))
+        return self._plan(tool, understood)
 
-    def _holds(self, understood: arguments.Arguments) -> bool:
+    def _plan(self, tool: str, understood: arguments.Arguments) -> Plan:
         if isinstance(understood, arguments.WaitForMessages):
-            return True
+            return Plan(tool=tool, arguments=understood, holds=True, headers=self._leaving())
         seconds = getattr(understood, "wait_seconds", 0)
-        return seconds is None or seconds > 0
+        return Plan(tool=tool, arguments=understood, holds=seconds is None or seconds > 0)
+
+    def _leaving(self) -> Headers:
+        """``Deprecation`` (RFC 9745) and ``Sunset`` (RFC 8594), while polling is on its way out."""
+        deprecation = self._hub.deprecation()
+        if deprecation is None:
+            return ()
+        since, sunset, _ = deprecation
+        headers = [(b"deprecation", b"@%d" % (since // SECOND))]
+        if sunset is not None:
+            headers.append((b"sunset", formatdate(sunset / SECOND, usegmt=True).encode()))
+        return headers
 
     async def call(self, plan: Plan, context: Context) -> Outcome:
         """Run the tool, and count it; one that is cancelled counts for nothing."""
