@@ -60,12 +60,14 @@ class Asking:
         chain = await self.chain(caller, request.reply_to) if request.reply_to else FREE
         if not isinstance(chain, tuple):
             return self._c.refuse(chain)
-        command = self._placed(caller, request, checked, chain)
+        now = self._c.dispatcher.now()
+        command = self._placed(caller, request, checked, chain, now)
         question_id = QuestionId(self._c.ids.new("q"))
-        wait = Stored(self._c, question_id, wait_seconds, asked)
-        key = scoped_key(caller, "ask", request.key)
+        until = Instant(now + int(min(wait_seconds, self._c.limits.wait_seconds_max) * SECOND))
+        wait = Stored(self._c, question_id, until if wait_seconds > 0 else None, asked)
+        key = None if request.key is None else scoped_key(caller, "ask", request.key)
         stream = stream_of("question", question_id)
-        refusal = self._c.dispatcher.create(stream, command, wait.told, by=caller.name, key=key, cause=cause)
+        refusal = self._c.dispatcher.create(stream, command, wait.told, (now, caller.name, cause), key)
         if refusal is not None:
             return self._c.refuse(refusal)
         duplicate = await wait.over()
@@ -77,7 +79,7 @@ class Asking:
         if not (wait_seconds > 0 and first.open):
             return view(first)
         if asked is not None:
-            asked(first)
+            asked(partial(view, first))
         return await self.read(caller, first.question_id, wait_seconds)
 
     async def _first(self, duplicate: Duplicate, command: questions.Ask) -> Entry | Refusal:
@@ -110,7 +112,9 @@ class Asking:
             )
         return addressee, shape, seconds
 
-    def _placed(self, caller: Caller, request: AskRequest, checked: Checked, chain: Chain) -> questions.Ask:
+    def _placed(
+        self, caller: Caller, request: AskRequest, checked: Checked, chain: Chain, now: Instant
+    ) -> questions.Ask:
         addressee, schema, seconds = checked
         conversation, hops, pinned = chain
         lane = pinned or self._c.lane_of(addressee)
@@ -120,7 +124,7 @@ class Asking:
             addressee=addressee.state.name,
             message=request.message,
             schema=schema,
-            deadline=Instant(self._c.dispatcher.now() + int(seconds * SECOND)),
+            deadline=Instant(now + int(seconds * SECOND)),
             lane=lane,
             epoch=self._c.views.programme.rollout.epoch,
             exposure=exposure(asker_lane, lane),
@@ -235,7 +239,8 @@ class Asking:
             # A copy of its own: what came with the request must not stay in memory for as long as the question.
             raw = msgspec.Raw(content)
             command = questions.Answer(by=caller.name, content=raw, channel=request.channel, offers=offers)
-        return await self._end(caller, request.question_id, command, scoped_key(caller, "answer", request.key), cause)
+        key = None if request.key is None else scoped_key(caller, "answer", request.key)
+        return await self._end(caller, request.question_id, command, key, cause)
 
     async def native_reply(self, caller: Caller, reply: NativeReply, cause: str) -> QuestionView | Refusal:
         """Take what a client sent back to an elicitation, and decide what it means.

@@ -109,11 +109,17 @@ class Committer:
         try:
             while self._queue:
                 await self._gather()
-                size = min(len(self._queue), self._limits.events_per_batch_max)
-                self._untold.extend(self._queue.popleft() for _ in range(size))
+                self._take()
                 await self._commit(self._untold)
         finally:
             self._worker = None
+
+    def _take(self) -> None:
+        """Move what makes up a batch from the queue, usually all of it."""
+        if len(self._queue) <= self._limits.events_per_batch_max:
+            self._queue, self._untold = self._untold, self._queue  # everybody of the last batch has been told
+        else:
+            self._untold.extend(self._queue.popleft() for _ in range(self._limits.events_per_batch_max))
 
     async def _gather(self) -> None:
         """Let what arrives together share a batch: a turn of the loop, and another if that one brought more.

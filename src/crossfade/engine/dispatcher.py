@@ -12,7 +12,7 @@ import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.records import Event, encode, type_name
-from crossfade.core.values import Instant, Sequence, Shard, StreamName
+from crossfade.core.values import SPACE, Instant, Sequence, Shard, StreamName
 from crossfade.engine.committer import Committer, Told
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import (
@@ -28,7 +28,7 @@ from crossfade.engine.ports import (
     Tx,
     UnavailableError,
 )
-from crossfade.engine.streams import Slot, Streams, decider_of, shard_of
+from crossfade.engine.streams import DECIDERS, HOMES, Slot, Streams, decider_of, shard_of
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -97,14 +97,15 @@ class Dispatcher:
             slot = self._streams.peek(stream)
             if slot is None:
                 slot = Slot(0, decider_of(stream).initial) if fresh else await self._streams.load(stream)
+            kind = stream.partition("/")[0]
             now = self.now()
-            outcome = decider_of(stream).decide(slot.state, command, now)
+            outcome = DECIDERS[kind].decide(slot.state, command, now)
             if not isinstance(outcome, tuple):
                 return await self._refused(stream, key, outcome)
             if not outcome:
                 return NOTHING
             tx, versions = self._tx(stream, slot.version, outcome, (now, by, cause), key)
-            result = await self._committers[shard_of(stream)].submit(tx, outcome, versions)
+            result = await self._committers[HOMES.get(kind, SPACE)].submit(tx, outcome, versions)
             if isinstance(result, Committed):  # nearly always
                 return Applied(result.first, result.last)
             if isinstance(result, Duplicate):
@@ -112,20 +113,21 @@ class Dispatcher:
         raise UnavailableError(f"{stream} is too busy")
 
     def create(
-        self, stream: StreamName, command: Any, told: Told, *, by: str, key: bytes | None = None, cause: str = ""
+        self, stream: StreamName, command: Any, told: Told, envelope: Envelope, key: bytes | None
     ) -> Refusal | None:
         """Decide the first command to a stream whose id was made just now: a refusal, or ``told`` hears of it later.
 
         It gets the result, or the fault of the log, once the events are durable and in the views, within the
-        committer's turn: a caller that would only go on waiting need not be woken for it.
+        committer's turn: a caller that would only go on waiting need not be woken for it. The instant in the
+        ``envelope`` is one that ``now`` gave in this turn of the loop.
         """
-        now = self.now()
-        decider = decider_of(stream)
-        outcome = decider.decide(decider.initial, command, now)
+        kind = stream.partition("/")[0]
+        decider = DECIDERS[kind]
+        outcome = decider.decide(decider.initial, command, envelope[0])
         if not isinstance(outcome, tuple):
             return outcome
-        tx, versions = self._tx(stream, 0, outcome, (now, by, cause), key)
-        self._committers[shard_of(stream)].post(tx, outcome, versions, told)
+        tx, versions = self._tx(stream, 0, outcome, envelope, key)
+        self._committers[HOMES.get(kind, SPACE)].post(tx, outcome, versions, told)
         return None
 
     def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], object] | None = None) -> None:

@@ -6,12 +6,13 @@ UnknownOutcomeError mean "come back with the same key". Identity comes from the 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from collections.abc import Sequence as Seq
 from typing import Any, TypeVar
 
 import msgspec
 
+from crossfade.core import questions
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal
 from crossfade.core.records import Recorded, UnknownEventError
@@ -31,6 +32,7 @@ from crossfade.engine.migration import Migration
 from crossfade.engine.planning import Planning
 from crossfade.engine.ports import Clock, Courier, Ids, Log, Signer, StoredEvent
 from crossfade.engine.projector import Projector, Views
+from crossfade.engine.reactions import ENDS, Reactions
 from crossfade.engine.reactor import Reactor
 from crossfade.engine.requests import (
     AgentView,
@@ -51,10 +53,11 @@ from crossfade.engine.running import Runs
 from crossfade.engine.sending import Sending
 from crossfade.engine.signing_off import SigningOff
 from crossfade.engine.steering import Steering
+from crossfade.engine.storing import Asked
 from crossfade.engine.streams import Streams, recorded
 from crossfade.engine.subscriptions import Subscription
 from crossfade.engine.views.instants import iso
-from crossfade.engine.views.questions import Entry, view
+from crossfade.engine.views.questions import view
 
 logger = logging.getLogger("crossfade.engine")
 
@@ -126,8 +129,7 @@ class Hub(Steering):
             self._c.background.spawn(self._c.timers.run(), "timers")
             self._started = True
             return
-        reactions = [self.plans.driving.react, self.measuring.react, self._reactor.react, self.signing.react]
-        self._projector.listeners += [*reactions, self.runs.runner.react]
+        self._projector.listeners.append(self._reactions())
         await self.keeping.live(self._projector)
         self._c.background.spawn(self._c.timers.run(), "timers")
         self._identity.watch_present()
@@ -137,6 +139,16 @@ class Hub(Steering):
         self.measuring.start()
         self.plans.driving.start()
         self.runs.runner.start()
+
+    def _reactions(self) -> Reactions:
+        reactor, signing, runner = self._reactor.react, self.signing.react, self.runs.runner.react
+        reactions = Reactions(
+            self._c.tallies, (self.plans.driving.react, self.measuring.react, reactor, signing, runner)
+        )
+        reactions.hear(reactor, questions.Asked)
+        reactions.hear(signing, questions.Answered, questions.Declined)
+        reactions.hear(runner, *ENDS)
+        return reactions
 
     async def _replay(self, shard: Shard) -> None:
         committer = self._committers[shard]
@@ -208,11 +220,11 @@ class Hub(Steering):
         *,
         cause: str = "",
         wait_seconds: float = 0.0,
-        asked: Callable[[Entry], None] | None = None,
+        asked: Asked | None = None,
     ) -> Promise[QuestionView]:
         """Put a question to somebody; returns once it is durable. The same key gives the first one.
 
-        With ``wait_seconds``, returns at its end or when they are over; ``asked`` then gets it when it is durable.
+        With ``wait_seconds``, returns at its end or when they are over; ``asked`` hears then that it is durable.
         """
         return self._asking.ask(caller, request, cause, wait_seconds, asked)
 

@@ -68,7 +68,8 @@ class Mail:
         measures = self._c.views.measures
         measures.waits[request.channel, "items" if brought else "empty"] += 1
         measures.delivered[request.channel] += brought
-        self._c.tallies.polled(caller.name, brought)
+        if self._c.tallies.on:
+            self._c.tallies.polled(caller.name, brought)
         return batch or Batch(cursor=after, lane=self._c.lane_of(member), notice=self._notice())
 
     def confirm(self, caller: Caller, through: int) -> Refusal | None:
@@ -270,7 +271,8 @@ class Mail:
                 self._c.again(OFFER_SECONDS, self._record_lately)
             self._lately.append((now, entry))
         entry.shown = (*entry.shown, (channel, now))
-        self._c.tallies.shown(entry, channel)
+        if self._c.tallies.on:
+            self._c.tallies.shown(entry, channel)
 
     def _record_lately(self) -> None:
         """Record what was shown a while ago and has no end; look again when it is time for the next."""

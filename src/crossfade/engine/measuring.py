@@ -21,7 +21,7 @@ from crossfade.core import measurements, rollouts
 from crossfade.core.decider import Refusal
 from crossfade.core.measurements import BlockRecorded, Reason
 from crossfade.core.records import Recorded
-from crossfade.core.values import PROGRAMME, SECOND, Instant
+from crossfade.core.values import SECOND, Instant
 from crossfade.engine.context import Context
 from crossfade.engine.ports import LogError, UnavailableError, UnknownOutcomeError
 from crossfade.engine.timers import Timer
@@ -89,10 +89,7 @@ class Measuring:
 
     def react(self, record: Recorded) -> None:
         """Called after each live record is in the views."""
-        if record.shard != PROGRAMME:
-            if self._tallies.on:
-                self._tallies.react(record)
-        elif record.stream.startswith("rollout/"):
+        if record.stream.startswith("rollout/"):
             self._tallies.lanes_moved()
             if self.on:
                 self._c.background.spawn(self.close(force=True), "measurements")

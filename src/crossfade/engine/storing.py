@@ -6,27 +6,30 @@ turn itself turns the one wait into the other, and the caller is woken once and 
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
-from crossfade.core.values import QuestionId
+from crossfade.core.values import Instant, QuestionId
 from crossfade.engine.context import Context
 from crossfade.engine.ports import Committed, Duplicate, LogError, Result
+from crossfade.engine.requests import QuestionView
 from crossfade.engine.timers import Timer
-from crossfade.engine.views.questions import Entry
+from crossfade.engine.views.questions import Entry, view
 
-Asked = Callable[[Entry], None]
-"""Told of the question once it is durable."""
+Asked = Callable[[Callable[[], QuestionView]], None]
+"""Told once the question is durable, with what shows it as it is then; quick, and does not raise."""
 Over = asyncio.Future[Duplicate | None]
 
 
 class Stored:
     """One question that is being asked."""
 
-    __slots__ = ("_asked", "_c", "_over", "_question_id", "_seconds", "_timer", "entry")
+    __slots__ = ("_asked", "_c", "_over", "_question_id", "_timer", "_until", "entry")
 
-    def __init__(self, context: Context, question_id: QuestionId, wait_seconds: float, asked: Asked | None) -> None:
+    def __init__(self, context: Context, question_id: QuestionId, until: Instant | None, asked: Asked | None) -> None:
+        """``until``: how long the end is waited for; None: not at all."""
         self._c = context
         self._question_id = question_id
-        self._seconds = wait_seconds
+        self._until = until
         self._asked = asked
         self._over: Over = asyncio.get_running_loop().create_future()
         self._timer: Timer | None = None
@@ -39,8 +42,8 @@ class Stored:
         if over.done():
             return
         if isinstance(result, Committed):
-            if self._seconds > 0:
-                self._wait_on()
+            if self._until is not None:
+                self._wait_on(self._until)
             else:
                 over.set_result(None)
         elif isinstance(result, Duplicate):
@@ -49,13 +52,12 @@ class Stored:
             assert isinstance(result, LogError), result  # nobody else knows the id
             over.set_exception(result)
 
-    def _wait_on(self) -> None:
+    def _wait_on(self, until: Instant) -> None:
         entry = self.entry = self._c.views.questions[self._question_id]
         if self._asked is not None:
-            self._asked(entry)
+            self._asked(partial(view, entry))
         entry.wait(self._over, collect=True)
-        seconds = min(self._seconds, self._c.limits.wait_seconds_max)
-        self._timer = self._c.again(seconds, self._give_up)
+        self._timer = self._c.timers.at(until, self._give_up)
 
     def _give_up(self) -> None:
         settle(self._over, None)

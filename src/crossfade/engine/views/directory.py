@@ -1,6 +1,6 @@
 """The directory: who exists, who is there, what their client can do, and what waits for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 
 from crossfade.core.agents import State, Status
@@ -46,14 +46,11 @@ class Directory:
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
-
-    def get(self, name: str) -> Member | None:
+        # The look-ups of the dict itself, and no methods around them: there are a dozen for each question.
+        self.get: Callable[[str], Member | None] = self._members.get
         """The member, or None if the name was never registered."""
-        return self._members.get(name)
-
-    def member(self, name: str) -> Member:
+        self.member: Callable[[str], Member] = self._members.__getitem__
         """The member. Raises KeyError if the name was never registered."""
-        return self._members[name]
 
     def put(self, name: AgentName, state: State) -> Member:
         """Take over a changed state."""

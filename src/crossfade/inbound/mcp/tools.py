@@ -6,7 +6,6 @@ protocol. No tool takes an identity: ``agent_id`` is compared with the caller, n
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,7 +15,7 @@ from crossfade.core.values import SECOND
 from crossfade.engine.hub import Hub
 from crossfade.engine.measuring import cause_of
 from crossfade.engine.ports import LogError
-from crossfade.engine.requests import AnswerRequest, AskRequest, SendRequest
+from crossfade.engine.requests import AnswerRequest, AskRequest, QuestionView, SendRequest
 from crossfade.inbound.asgi import Headers
 from crossfade.inbound.mcp import arguments, catalogue, elicitation, reading, texts, wire
 from crossfade.inbound.mcp.mailbox import Mailboxes
@@ -135,14 +134,14 @@ class HubTools:
             key=given.key,
             reply_to=given.reply_to,
         )
-        view = await self._hub.ask(context.peer.caller, request)
-        if isinstance(view, Refusal):
-            return texts.refused(view)
+        caller = context.peer.caller
+
+        def asked(now: Callable[[], QuestionView]) -> None:
+            context.so_far = lambda: texts.question(now(), caller.name)
+
         seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
-        if seconds <= 0 or view.status != "open":
-            return texts.question(view, context.peer.caller.name)
-        context.so_far = partial(texts.question, view, context.peer.caller.name)
-        return await self._read(view.question_id, seconds, context)
+        view = await self._hub.ask(caller, request, wait_seconds=seconds, asked=asked)
+        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
 
     async def _question(self, given: object, context: Context) -> Outcome:
         assert isinstance(given, arguments.Question)
