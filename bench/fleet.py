@@ -1,6 +1,6 @@
 """A fleet that waits: what one hub holds for 1,000, 5,000 and 15,000 agents, each in an open call, and what it uses.
 
-    python -m bench.fleet [--sizes 1000 5000 15000] [--rate 50] [--seconds 3] [--rounds 5] [--json]
+    python -m bench.fleet [--sizes 1000 5000 15000] [--rate 50] [--seconds 2] [--rounds 5] [--json]
 
 Every run has a hub of its own, by ``crossfade load``. Memory for each agent is the growth of the hub while they
 attached, credentials and directory known before.
@@ -55,7 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 5_000, 15_000])
     parser.add_argument("--rate", type=float, default=50.0)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()

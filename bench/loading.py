@@ -4,9 +4,6 @@ import asyncio
 import json
 import sys
 
-QUANTILES = {"p50": 50.0, "p95": 200.0, "p99": 300.0, "p999": 1_000.0}
-"""Asked to answered in ms, at most: the targets of every load."""
-
 
 async def loaded(*words):
     """The object of one run. Exits, with what the run said, if something was lost, doubled or cut short."""

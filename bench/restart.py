@@ -1,9 +1,9 @@
-"""How long a hub is away when it is started: cold, on a long log, and with many questions that are still open.
+"""How long a hub is away when it is started: cold, with many questions that are still open, and after a kill.
 
-    python -m bench.restart [--rounds 5] [--records 1000000] [--open 100000] [--due 1000] [--json]
+    python -m bench.restart [--rounds 5] [--open 100000] [--due 1000] [--json]
 
 Whole processes, from the start of the program until ``/readyz`` says yes, which is after its log is folded and its last
-write went through. ``folding`` has no snapshot. With ``--open`` questions, ``--due`` more are asked with a deadline in
+write went through. ``folding`` has no snapshot. Beside the open questions, ``--due`` more are asked with a deadline in
 some seconds, the hub is killed, and started again on what it left: all of these have to expire, and not one of the
 others. That they do is counted from the hub's own metrics, and so is how late the last one was.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from bench import processes
-from bench.fill import fill, lives, waiting
+from bench.fill import fill, waiting
 from bench.found import Found, Measured, Ratio
 from bench.targets import SHAPE, scratch
 from crossfade.client.api import Api, Ask
@@ -32,9 +32,8 @@ from crossfade.fleet.load.target import Target as Place
 from crossfade.fleet.supervisor import HubProcess
 
 WANTED_SECONDS = 5.0
-"""With a snapshot."""
 WANTED_LATE_SECONDS = 1.0
-DEADLINE_SECONDS = 15
+DEADLINE_SECONDS = 10
 EXPIRED = 'crossfade_questions_ended_total{end="expired"'
 EXPIRY_SECONDS = 120.0
 """How long expiries are waited for."""
@@ -128,63 +127,56 @@ async def metric(hub, name):
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-def shown(about, found):
-    """Figures of some starts."""
-    return [
-        Measured(name=f"{about}", unit="s", each=tuple(one.seconds for one in found)),
-        Measured(name=f"{about}, CPU", unit="s", each=tuple(one.cpu_seconds for one in found)),
-        Measured(name=f"{about}, memory", unit="MiB", each=tuple(one.rss_mib for one in found)),
+async def measure(chosen, folder):
+    """Starts by kind, and what came of each kill."""
+    kinds = {"cold, an empty folder": await cold(folder / "cold", chosen.rounds)}
+    await fill(folder / "open", waiting(chosen.open))
+    waits = f"on {chosen.open:,} open questions"
+    kinds[f"{waits}, folding"] = await starts(folder / "open", chosen.rounds, snapshot=False)
+    kinds[f"{waits}, with a snapshot"] = await starts(folder / "open", chosen.rounds, snapshot=True)
+    killed = []
+    for number in range(chosen.rounds):
+        copied = folder / f"killed-{number}"
+        shutil.copytree(folder / "open", copied)
+        killed.append(await armed(copied, chosen.due))
+        shutil.rmtree(copied)
+        print(f"killed, {number + 1} of {chosen.rounds}: late by {killed[-1][1]:.2f} s", file=sys.stderr, flush=True)
+    kinds[f"{waits}, after a kill"] = [one for one, _, _, _ in killed]
+    return kinds, killed
+
+
+def summary(chosen, kinds, killed):
+    """Seconds until ready as bounds, processor time and memory, and whether every deadline was kept."""
+    measured = [
+        Measured(name=f"{kind}, {what}", unit=unit, each=tuple(getattr(one, field) for one in found))
+        for kind, found in kinds.items()
+        for field, what, unit in (("cpu_seconds", "CPU", "s"), ("rss_mib", "memory", "MiB"))
     ]
+    ratios = [
+        Ratio(name=f"ready: {kind}", unit="s", each=tuple(one.seconds for one in found), most=WANTED_SECONDS)
+        for kind, found in kinds.items()
+    ]
+    late = tuple(late for _, late, _, _ in killed)
+    said = f"After each kill all {chosen.due:,} that were due expired, and the other {chosen.open:,} stayed open."
+    wrong = [(int(count), int(still)) for _, _, count, still in killed if (count, still) != (chosen.due, chosen.open)]
+    if wrong:
+        said = f"**Wrong after a kill** (expired, still open): {wrong}; {chosen.due} and {chosen.open} were to be."
+    name = f"the last of {chosen.due:,} deadlines, late by"
+    ratios.append(Ratio(name=name, unit="s", each=late, most=WANTED_LATE_SECONDS))
+    return Found(measured=tuple(measured), ratios=tuple(ratios), said=(said,))
 
 
 async def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--open", type=int, default=100_000)
     parser.add_argument("--due", type=int, default=1_000)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     supervisor.READY_SECONDS = 600.0
     with tempfile.TemporaryDirectory(prefix="restart-", dir=scratch()) as place:
-        folder = Path(place)
-        empty = await cold(folder / "cold", chosen.rounds)
-        await fill(folder / "records", lives(chosen.records))
-        long_folding = await starts(folder / "records", 1, snapshot=False)
-        long = await starts(folder / "records", chosen.rounds, snapshot=True)
-        await fill(folder / "open", waiting(chosen.open))
-        open_folding = await starts(folder / "open", chosen.rounds, snapshot=False)
-        opened = await starts(folder / "open", chosen.rounds, snapshot=True)
-        killed = []
-        for number in range(chosen.rounds):
-            shutil.copytree(folder / "open", folder / f"killed-{number}")
-            killed.append(await armed(folder / f"killed-{number}", chosen.due))
-            shutil.rmtree(folder / f"killed-{number}")
-    records, waits = f"{chosen.records:,} records", f"{chosen.open:,} open questions"
-    after = [one for one, _, _, _ in killed]
-    wrong = [(int(count), int(still)) for _, _, count, still in killed if (count, still) != (chosen.due, chosen.open)]
-    said = f"After each kill all {chosen.due:,} that were due expired, and the other {chosen.open:,} stayed open."
-    if wrong:
-        said = f"**Wrong after a kill** (expired, still open): {wrong}; {chosen.due} and {chosen.open} were to be."
-    with_snapshot = ((f"on {records}", long), (f"on {waits}", opened), (f"on {waits}, after a kill", after))
-    Found(
-        measured=(
-            *shown("cold, an empty folder", empty),
-            *shown(f"on {records}, folding", long_folding),
-            *shown(f"on {waits}, folding", open_folding),
-            *(one for about, found in with_snapshot for one in shown(f"{about}, with a snapshot", found)[1:]),
-        ),
-        ratios=(
-            *(
-                Ratio(name=f"ready {about}, with a snapshot", unit="s", most=WANTED_SECONDS,
-                      each=tuple(one.seconds for one in found))
-                for about, found in with_snapshot
-            ),
-            Ratio(name=f"last of {chosen.due:,} deadlines, late by", unit="s", most=WANTED_LATE_SECONDS,
-                  each=tuple(late for _, late, _, _ in killed)),
-        ),
-        said=(said,),
-    ).show(as_json=chosen.json)  # fmt: skip
+        kinds, killed = await measure(chosen, Path(place))
+    summary(chosen, kinds, killed).show(as_json=chosen.json)
 
 
 if __name__ == "__main__":

@@ -38,20 +38,23 @@ IDLE_SECONDS = {"agents": 30.0, "open": 3.0, "log": 3.0}
 class Sized:
     """One hub, of one size."""
 
-    def __init__(self, size, hub, place, names):
-        self.size, self.hub, self.place, self.names = size, hub, place, names
+    def __init__(self, size, hub, place, names, *, waiting):
+        self.size, self.hub, self.place, self.names, self.waiting = size, hub, place, names, waiting
         self.target = None
         self.idle = 0.0
         """Processor seconds a second, without load."""
         self.costs = []
 
     async def trips(self, chosen):
-        """CPU of one round trip in µs, without what the hub uses anyway."""
+        """CPU of one round trip in µs, without what the hub uses anyway in a stretch as long, right after it."""
         work = {"kind": "trips", "seconds": chosen.seconds, "connections": chosen.pairs, "revision": "2026-07-28"}
         began, before = time.monotonic(), self.target.cpu_seconds()
         found = await load(self.target, work | {"names": self.names})
-        spent = self.target.cpu_seconds() - before - self.idle * (time.monotonic() - began)
-        self.costs.append(spent * 1e6 / found["done"])
+        took, after = time.monotonic() - began, self.target.cpu_seconds()
+        if self.waiting:
+            await asyncio.sleep(took)
+        at_rest = self.target.cpu_seconds() - after if self.waiting else self.idle * took
+        self.costs.append((after - before - at_rest) * 1e6 / found["done"])
 
 
 async def started(kind, size, folder, names):
@@ -63,7 +66,7 @@ async def started(kind, size, folder, names):
     hub = HubProcess(folder)
     await hub.start()
     place = Place(hub.url, hub.operator_token)
-    one = Sized(size, hub, place, names)
+    one = Sized(size, hub, place, names, waiting=kind == "agents")
     one.target = Target(
         f"{size:,} {kind}", hub.port, hub.pid, await place.operator.enlist([(n, "bench") for n in names])
     )

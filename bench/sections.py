@@ -25,10 +25,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 SECTIONS = (
     Section(name="calls", title="Beside the same tools on the official SDK", module="bench.run", minutes=1.7),
-    Section(name="latency", title="Latency over rate", module="bench.latency", minutes=5),
-    Section(name="fleet", title="A fleet that waits", module="bench.fleet", minutes=4),
+    Section(name="latency", title="Latency over rate", module="bench.latency", minutes=3.5),
+    Section(name="fleet", title="A fleet that waits", module="bench.fleet", minutes=3),
     Section(name="scaling", title="Ten times the size", module="bench.scaling", rounds=7, minutes=4),
-    Section(name="restart", title="Starts", module="bench.restart", minutes=2),
+    Section(name="restart", title="Starts", module="bench.restart", minutes=1.5),
     Section(name="spike", title="Memory after a spike", module="bench.spike", minutes=1.5),
     Section(
         name="log_append", title="The log beside an append-only file", module="bench.log_append",
@@ -38,7 +38,7 @@ SECTIONS = (
         name="log_safety", title="Chain and checkpoints", module="bench.log_safety",
         arguments=("--seconds", "1"), rounds=7, minutes=1,
     ),
-    Section(name="log_start", title="A log of a million records", module="bench.log_start", minutes=2.5),
+    Section(name="log_start", title="A log of a million records", module="bench.log_start", minutes=1.7),
     Section(name="folding", title="A snapshot is made", module="bench.folding", minutes=1.5),
     Section(name="measuring", title="What measuring costs", module="bench.measuring", rounds=7, minutes=0.5),
     Section(name="cli_start", title="The command line", module="bench.cli_start", rounds=7, minutes=0.5),
