@@ -1,7 +1,6 @@
 """Check a hub's log without the hub: an export, an archive, or the folder of a hub that is not running.
 
-It shares no line with the server, so none of its mistakes, and writes nothing; ``cryptography`` is for signatures only.
-What a log and its archive are held to is in docs/explanation/log.md. This one file and Python 3.11 are enough.
+This file and Python 3.11 are enough; ``cryptography`` is for signatures. What it checks: docs/explanation/log.md.
 """
 
 import gzip
@@ -29,21 +28,20 @@ Row = namedtuple("Row", "shard sequence stream version type at actor cause key p
 Finding = namedtuple("Finding", "shard sequence what")
 
 
-class Log:
-    """A log to be checked: ends, checkpoints and rows, from wherever they are."""
-
-    def __init__(self, path: Path, checkpoints: Path | None, stack: ExitStack) -> None:
-        """Raises BlockingIOError while a hub has the folder, OSError and ValueError if it is no log."""
+class Log:  # to be checked: its ends, checkpoints and rows, from wherever they are
+    def __init__(self, path: Path, checkpoints: Path | None, stack: ExitStack) -> None:  # raises as ``verify``
         self.notes: dict[tuple[int, int], bytes] = {}  # shard, sequence → chain
-        self.signed: list[tuple[int, int, bytes, bytes]] = []  # shard, sequence, signed bytes, signature
-        self.public_pem, self.rows = b"", iter(tuple[Row]())
+        self.reached, self.epochs = dict[int, tuple[int, int]](), dict[int, int]()  # epoch and sequence by checkpoints
+        self.signed: dict[tuple[int, int, bytes, bytes], None] = {}  # shard, sequence, signed bytes, signature
+        self.public_pem, self.rows, self.gone = b"", iter(tuple[Row]()), list[Finding]()
         self.heads, self.begins = dict[int, Any](), dict[int, Any]()  # sequence, chain: the last row, before the first
+        self._second_place(second := checkpoints or path / "checkpoints")
         if path.is_file() or any(path.glob("shard-*.gz")):
             file = stack.enter_context(path.open(encoding="utf-8")) if path.is_file() else None
             rows = self._lines(file, EXPORT) if file else self._archived(path, 1, sys.maxsize)
             self.rows = chain([*islice(rows, 1)], rows)
         else:
-            self._open_folder(path, checkpoints or path / "checkpoints", stack)
+            self._open_folder(path, second, stack)
 
     def _lines(self, lines: Any, kind: str) -> Iterator[Row]:
         first = json.loads(next(lines, "null"))
@@ -73,8 +71,11 @@ class Log:
             name = f"file:{[shutil.copy(one, copy) for one in (ahead, file)][1]}"
         database = stack.enter_context(closing(sqlite3.connect(name, uri=True)))
         self.heads = {row[0]: row[1:] for row in database.execute("SELECT shard, sequence, chain FROM heads")}
-        for path in sorted(checkpoints.glob("shard-*.checkpoints")):
-            self._note(path.read_text(errors="replace").split("\n")[:-1])  # a torn one was never confirmed
+        self.epochs = dict(database.execute("SELECT shard, epoch FROM heads"))
+        kept = dict(self.reached) if checkpoints.exists() else dict.fromkeys(self.heads, (sys.maxsize, 0))
+        self._second_place(folder)  # a copy of each shard's last line, as it was at a start or a stop
+        gone = [(shard, at[1]) for shard, at in self.reached.items() if at > kept.get(shard, (0, 0))]
+        self.gone = [Finding(*place, "its checkpoint is gone from the second place") for place in gone]
         self.public_pem = public.read_bytes() if public.exists() else b""
         self.rows = map(Row._make, database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place"))
         bases = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'bases'").fetchone()
@@ -83,12 +84,17 @@ class Log:
             if not any(Path(where).glob(f"shard-{shard}.*.gz")):  # it is elsewhere: the rest is one chain all the same
                 self.begins[shard] = tuple(begin)
 
+    def _second_place(self, folder: Path) -> None:
+        for path in sorted(folder.glob("shard-*.checkpoints")):
+            self._note(path.read_text(errors="replace").split("\n")[:-1])  # a torn one was never confirmed
+
     def _note(self, lines: Iterable[str]) -> None:
         for words in (line.strip().split(" ") for line in lines):
             if len(words) != 8 or words[0] != NOTE:
                 raise ValueError(f"not a checkpoint: {' '.join(words)[:60]!r}")
             self.notes[int(words[2]), int(words[4])] = bytes.fromhex(words[5])
-            self.signed.append((int(words[2]), int(words[4]), " ".join(words[:7]).encode(), b64decode(words[7])))
+            self.reached[int(words[2])] = max(self.reached.get(int(words[2]), (0, 0)), (int(words[3]), int(words[4])))
+            self.signed[int(words[2]), int(words[4]), " ".join(words[:7]).encode(), b64decode(words[7])] = None
 
 
 def _exported(one: dict[str, Any]) -> Row:
@@ -97,12 +103,9 @@ def _exported(one: dict[str, Any]) -> Row:
     return Row(*({**one, **changed}[name] for name in Row._fields))
 
 
-class Verdict:
-    """What was looked at, and what was found."""
-
+class Verdict:  # what was looked at, and what was found
     def __init__(self, log: Log) -> None:
-        self.signatures: int | None = None  # how many hold; None if there is nothing to check them with
-        self.findings: list[Finding] = []
+        self.signatures, self.findings, self.keyid = 0, log.gone, ""  # how many hold; by which key, if it is there
         shards: dict[int, Shard] = {}
         for row in log.rows:
             shard = shards.get(row.shard) or shards.setdefault(row.shard, Shard(row.shard, log))
@@ -122,7 +125,7 @@ class Verdict:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
         key: Any = load_pem_public_key(log.public_pem)
-        self.signatures = 0
+        self.keyid = sha256(key.public_bytes_raw()).hexdigest()
         for shard, sequence, signed, signature in log.signed:
             try:
                 key.verify(signature, signed)
@@ -131,9 +134,7 @@ class Verdict:
                 yield Finding(shard, sequence, "its checkpoint is not signed with this key")
 
 
-class Shard:
-    """One shard, row by row: its chain, and what its events may be in their order."""
-
+class Shard:  # row by row: its chain, and what its events may be in their order
     def __init__(self, number: int, log: Log) -> None:
         self.number, self.log, self.good, self.broken, self.whole = number, log, 0, False, number not in log.begins
         self.last, self.chain = log.begins.get(number, (0, bytes(32)))
@@ -141,8 +142,7 @@ class Shard:
         self.key, self.at, self.open = b"", 0, dict[str, dict[str, Any]]()
         self.undelivered = dict[str, dict[str, int]]()  # addressee → open, polling, never offered → its sequence
 
-    def take(self, row: Row) -> Iterator[Finding]:
-        """The next row; nothing is looked at any more after the chain has broken."""
+    def take(self, row: Row) -> Iterator[Finding]:  # noqa: D102 - nothing is looked at after the chain has broken
         if wrong := self._chain(row) if not self.broken else None:
             self.broken = True
             yield wrong
@@ -150,11 +150,11 @@ class Shard:
             self.last, self.chain = row.sequence, row.chain
             yield from (Finding(self.number, row.sequence, what) for what in self._events(row))
 
-    def end(self) -> Iterator[Finding]:
-        """What is missing after the last row."""
-        head = self.log.heads.get(self.number, (0, bytes(32)))
-        reached = max(head[0], *(sequence for shard, sequence in self.log.notes if shard == self.number), 0)
-        if not self.broken and reached > self.last:
+    def end(self) -> Iterator[Finding]:  # noqa: D102 - what is missing after the last row
+        head, at = self.log.heads.get(self.number, (0, bytes(32))), self.log.reached.get(self.number, (0, 0))
+        if at[0] and at[0] != self.log.epochs.get(self.number, at[0]):
+            yield Finding(self.number, 1, f"of another epoch than its checkpoints, which are of {at[0]}")
+        if not self.broken and (reached := max(head[0], at[1])) > self.last:
             yield Finding(self.number, self.last + 1, f"missing: the log had reached {reached}")
         elif not self.broken and head != (self.last, self.chain):
             yield Finding(self.number, min(self.last, head[0]) + 1, "the head is not that of the last record")
@@ -234,12 +234,12 @@ def main() -> int:
     if {"-h", "--help"} & {*sys.argv}:
         return print("usage:", main.__doc__) or 0
     try:
-        found = verify(*map(Path, sys.argv[1:3] or ["."]))
+        found = verify(*(Path(name).resolve(strict=True) for name in sys.argv[1:3] or ["."]))
     except (OSError, ValueError) as fault:
         busy = isinstance(fault, BlockingIOError)
         print(f"error: {'a hub is using it' if busy else fault}\ntry: an export, an archive, or a hub that is stopped")
         return 11 if busy else 2
-    signed = f"{found.checkpoints} checkpoints, {found.signatures or 'no'} signatures hold"
+    signed = f"{found.checkpoints} checkpoints, {found.signatures} signatures hold, key {found.keyid or 'not here'}"
     print(*(f"shard {shard}: {records} records" for shard, records in found.records.items()), signed, sep="\n")
     print(*(f"shard {one.shard}: sequence {one.sequence}: {one.what}\n" for one in found.findings), sep="", end="")
     return 6 if found.findings else 0

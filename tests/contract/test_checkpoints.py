@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import shutil
 import threading
 from base64 import b64decode
 
@@ -14,7 +15,7 @@ from crossfade.core.values import SPACE
 from crossfade.engine.ports import Checkpoint, CorruptLogError
 from crossfade.outbound import checkpoints
 from crossfade.outbound.checkpoints import FolderWitness
-from crossfade.outbound.signing import Ed25519Signer
+from crossfade.outbound.signing import Ed25519Signer, signing_key
 
 pytestmark = pytest.mark.requirement("P26")
 SECRET = bytes(range(32))
@@ -61,6 +62,58 @@ def test_checkpoints_come_back_in_order_and_the_newest_alone(folder, path):
     assert kept(folder) == [note(3), note(7), note(12)]
     assert asyncio.run(witness(folder).last(SPACE)) == note(12)
     assert asyncio.run(witness(folder).last(0)) is None
+
+
+# --- the line beside the log ----------------------------------------------------------------------------------
+
+
+def beside(folder, data, *sequences):
+    """A life of a hub: it starts with what is there, and keeps checkpoints."""
+    place = FolderWitness(folder, Ed25519Signer(SECRET), data)
+    asyncio.run(place.last(SPACE))
+    for sequence in sequences:
+        place.keep_now([note(sequence)])
+    return place
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "emptied", "older"])
+def test_a_second_place_that_lacks_what_it_had_is_not_believed(folder, tmp_path, how):
+    data = tmp_path / "data"
+    data.mkdir()
+    beside(folder, data, 3).close()
+    path = folder / "shard-1.checkpoints"
+    older = path.read_bytes()
+    beside(folder, data, 7, 12).close()
+    match how:
+        case "folder":
+            shutil.rmtree(folder)
+        case "file":
+            path.unlink()
+        case _:
+            path.write_bytes(older if how == "older" else b"")
+    reached = 4 if how == "older" else 1
+    with pytest.raises(CorruptLogError, match=rf"shard 1: sequence {reached} is the first .* had reached 12\. Put its"):
+        beside(folder, data)
+    (data / "shard-1.last.checkpoints").unlink()
+    beside(folder, data, 13).close()
+
+
+def test_a_hub_that_was_killed_has_left_its_first_line_and_one_without_a_line_starts(folder, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    beside(folder, data, 3, 7)  # and then nothing more
+    own = data / "shard-1.last.checkpoints"
+    assert own.read_bytes() == (folder / "shard-1.checkpoints").read_bytes().splitlines(keepends=True)[0]
+    assert asyncio.run(beside(folder, data).last(SPACE)) == note(7)
+    for noise in (b"", b"\0" * 80, b"crossfade-checkpoint/1 x"):
+        own.write_bytes(noise)
+        assert asyncio.run(beside(folder, data).last(SPACE)) == note(7), "it is worth nothing, and hides nothing"
+
+
+def test_a_line_that_cannot_be_laid_beside_the_log_costs_no_checkpoint(folder, tmp_path):
+    place = beside(folder, tmp_path / "nowhere", 3)
+    place.close()
+    assert asyncio.run(witness(folder).last(SPACE)) == note(3)
 
 
 def test_the_folder_and_its_files_are_their_owners_alone(folder, path):
@@ -165,3 +218,13 @@ def test_a_keep_whose_caller_was_cancelled_is_not_written_over_by_the_next(tmp_p
 
     asyncio.run(check())
     place.close()
+
+
+def test_a_signing_key_that_is_gone_is_not_made_anew(tmp_path):
+    """A new one would disown every checkpoint and certificate of the old one, and write over its public half."""
+    public = signing_key(tmp_path).public.pem()
+    (tmp_path / "signing.key").unlink()
+    with pytest.raises(ValueError, match=r"signing\.key is gone, and signing\.pub shows that there was one"):
+        signing_key(tmp_path)
+    assert (tmp_path / "signing.pub").read_bytes() == public
+    assert not (tmp_path / "signing.key").exists()

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -269,6 +271,64 @@ def test_a_version_out_of_its_order_is_named(tmp_path):
     assert said(written(path, lines)) == ["1:2 version 5 of question/q_1, where 2 should be"]
 
 
+# --- the second place -----------------------------------------------------------------------------------------
+
+
+def own_lines(folder):
+    """Lay the newest line of each shard beside the log, as the hub does at its start and its stop."""
+    for path in (folder / "checkpoints").glob("shard-?.checkpoints"):
+        (folder / path.name.replace(".", ".last.")).write_bytes(path.read_bytes().splitlines(keepends=True)[-1])
+
+
+def test_a_second_place_that_was_emptied_or_put_back_is_named(folder):
+    own_lines(folder)
+    assert said(folder) == []
+    path = folder / "checkpoints/shard-1.checkpoints"
+    lines = path.read_bytes().splitlines(keepends=True)
+    last = json.loads(lines[-1].split(b" ")[4])
+    gone = [f"1:{last} its checkpoint is gone from the second place"]
+    for left in (lines[:1], []):
+        path.write_bytes(b"".join(left))
+        assert said(folder) == gone
+    path.unlink()
+    assert said(folder) == gone
+
+
+def test_where_the_second_place_is_elsewhere_the_log_is_held_to_its_own_copy_of_the_last_line(folder):
+    own_lines(folder)
+    (folder / "checkpoints").rename(folder.parent / "second")
+    assert said(folder) == []
+    assert verify(folder).checkpoints == 2
+    assert said(folder, folder.parent / "second") == []
+    with closing(sqlite3.connect(folder / "log.db")) as database, database:
+        last = database.execute("SELECT max(place) FROM events").fetchone()[0]
+        database.execute("DELETE FROM events WHERE place = ?", (last,))
+        chain = database.execute("SELECT chain FROM events WHERE place = ?", (last - 1,)).fetchone()[0]
+        database.execute("UPDATE heads SET sequence = sequence - 1, chain = ? WHERE shard = 1", (chain,))
+    (found,) = said(folder)
+    assert "missing: the log had reached" in found
+
+
+def test_an_export_that_was_made_anew_with_a_key_of_its_own_does_not_pass_beside_the_second_place(folder, export):
+    lines = lines_of(export)
+    place = next(number for number, line in enumerate(lines) if line.get("shard") == 1 and line["sequence"] == 9)
+    lines[place]["actor"] = "mallory"
+    rechained([line for line in lines[1:] if line["shard"] == 1])
+    lines[0]["shards"][1]["chain"] = lines[-1]["chain"]
+    lines[0]["checkpoints"], lines[0]["public_key"] = [], ""
+    forged = written(export, lines)
+    assert said(forged) == [], "by itself it is a log like any other; it names no key"
+    assert verify(forged).keyid == ""
+    (found,) = said(forged, folder / "checkpoints")
+    assert "made anew" in found
+
+
+def test_a_log_of_another_epoch_than_its_checkpoints_is_named(folder):
+    with closing(sqlite3.connect(folder / "log.db")) as database, database:
+        database.execute("UPDATE heads SET epoch = 7 WHERE shard = 1")
+    assert said(folder) == ["1:1 of another epoch than its checkpoints, which are of 1"]
+
+
 # --- as a program ---------------------------------------------------------------------------------------------
 
 
@@ -280,7 +340,7 @@ def program(*words):
 def test_as_a_program_it_stands_alone_and_its_exit_code_says_it(folder, export):
     done = program(export)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "signatures hold" in done.stdout
+    assert f"signatures hold, key {verify(folder).keyid}" in done.stdout
     export.write_bytes(export.read_bytes().replace(b'"actor":"ana"', b'"actor":"eve"', 1))
     done = program(export)
     assert done.returncode == 6
@@ -288,6 +348,9 @@ def test_as_a_program_it_stands_alone_and_its_exit_code_says_it(folder, export):
     export.write_bytes(b"{")
     assert program(export).returncode == 2
     assert program(folder / "nothing").returncode == 2
+    assert program(folder, folder / "nothing").returncode == 2, (
+        "a second place that is not there is not one that agrees"
+    )
 
 
 def test_it_is_short_enough_to_be_read_by_whoever_has_to_trust_it():

@@ -111,6 +111,14 @@ def test_a_stopped_hub_s_log_verifies_and_exports(said, place):
     assert [row["first_bad"] for row in rows(stopped(place, "log", "verify", "stopped.jsonl"))] == [None, None]
 
 
+def test_an_export_is_held_to_a_second_place_that_is_there(said, place):
+    rows(stopped(place, "log", "export", "held.jsonl"))
+    held = rows(stopped(place, "log", "verify", "held.jsonl", "--checkpoints", "data/checkpoints"))
+    assert [row["first_bad"] for row in held] == [None, None]
+    assert stopped(place, "log", "verify", "held.jsonl", "--checkpoints", "nowhere").returncode == Exit.USAGE
+    assert stopped(place, "log", "verify", "--checkpoints", "data/checkpoints").returncode == Exit.USAGE
+
+
 def test_an_export_is_never_written_over_a_file(said, place):
     (place / "mine").write_text("precious")
     assert stopped(place, "log", "export", "mine").returncode == Exit.USAGE

@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final, TypeVar
 import msgspec
 from cyclopts import Parameter
 
-from crossfade.cli.exits import CommandError, Exit
+from crossfade.cli.exits import CommandError, Exit, usage
 from crossfade.cli.options import PLAIN, Options, call, settings
 from crossfade.cli.output import Output, Row
 from crossfade.client.api import Api
@@ -27,6 +27,7 @@ AS_SENT: Final = ("shard", "sequence", "stream", "version", "type", "actor", "ca
 def verify(
     path: Annotated[Path | None, Parameter(help="An export, or the folder of a stopped hub.")] = None,
     *,
+    checkpoints: Annotated[Path | None, Parameter(help="Hold PATH to the checkpoints of this folder, too.")] = None,
     options: Options = PLAIN,
 ) -> int:
     """Check chain, checkpoints and story of a log: of a path, of the hub's folder, or of a running hub by itself.
@@ -36,8 +37,10 @@ def verify(
     from crossfade.bootstrap import has_log, verify_log
 
     config = settings(options)
+    if checkpoints is not None and (path is None or not checkpoints.is_dir()):
+        raise usage(f"{checkpoints} holds nothing to hold a log to", "name PATH, and a folder that is there")
     if path is not None:
-        rows = _verdicts(path, config.checkpoint_path if path == config.data_path else None)
+        rows = _verdicts(path, checkpoints or (config.checkpoint_path if path == config.data_path else None))
     elif options.url is not None:
         rows = call(options, _verified_by_hub)
     elif not has_log(config):  # nothing to check is not a log that was checked

@@ -59,12 +59,14 @@ class PublicKey:
 
 
 def signing_key(folder: Path) -> Ed25519Signer:
-    """The key of a data folder, made at the first call. Raises ValueError for a file that holds no key.
+    """The key of a data folder, made at the first call. Raises ValueError for a file that holds no key, or is gone.
 
     The public file is written again if it is missing or is another key's.
     """
     path = folder / KEY_FILE
     if not path.exists():
+        if (folder / PUBLIC_FILE).exists():  # a new key would disown what the old one has signed
+            raise ValueError(f"{path} is gone, and {PUBLIC_FILE} shows that there was one")
         write_private(path, Ed25519PrivateKey.generate().private_bytes_raw())
     try:
         signer = Ed25519Signer(path.read_bytes())
