@@ -227,8 +227,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self._idle_until = idle_until = self.loop.time() + self._idle_seconds()
-        if self.timeout_keep_alive_task is None or idle_until < self._idle_timer_at:
+        self._idle_until = self.loop.time() + self._idle_seconds()
+        if self.timeout_keep_alive_task is None or self._idle_until < self._idle_timer_at:
             self._unset_keepalive_if_required()
             self._await_idleness()
 

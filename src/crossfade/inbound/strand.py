@@ -48,9 +48,8 @@ class Strands:
             log.exception("a request could not be served")
             abort()
             return None
-        strand = Strand(work, self, abort)
+        strand = Strand(work, self, abort, waits_for)
         self._running.add(strand)
-        strand.wait_for(waits_for)
         return strand
 
     def ended(self, strand: "Strand") -> None:
@@ -75,12 +74,12 @@ class Strand:
 
     __slots__ = ("_abort", "_must_cancel", "_strands", "_waits_for", "_work")
 
-    def __init__(self, work: Work, strands: Strands, abort: Callable[[], None]) -> None:
+    def __init__(self, work: Work, strands: Strands, abort: Callable[[], None], waits_for: Any) -> None:
         self._work = work
         self._strands = strands
         self._abort = abort
-        self._waits_for: asyncio.Future[Any] | None = None
         self._must_cancel = False
+        self._wait_for(waits_for)
 
     def cancel(self) -> None:
         """Cancel what the work waits for, or its next wait; nothing if it is at its end."""
@@ -88,9 +87,9 @@ class Strand:
         if waits_for is None or not waits_for.cancel():
             self._must_cancel = True
 
-    def wait_for(self, waited: Any) -> None:
+    def _wait_for(self, waited: Any) -> None:
         """Go on when ``waited`` is done, a future that the work yielded; None is the next turn of the loop."""
-        self._waits_for = waited
+        self._waits_for: asyncio.Future[Any] | None = waited
         if waited is None:
             asyncio.get_running_loop().call_soon(self._go_on, None)
             return
@@ -115,4 +114,4 @@ class Strand:
             log.exception("a request could not be served")
             self._abort()
         else:
-            self.wait_for(waits_for)
+            self._wait_for(waits_for)

@@ -72,9 +72,14 @@ class Runner:
                 outcome = _cut_short(call)
             except (UnavailableError, UnknownOutcomeError):
                 outcome = UNAVAILABLE
-            call.disarm()
+            if call.armed:
+                call.disarm()
             if outcome is not None:
-                await call.answer(*dialect.write(exchange, plan, outcome, call.asked))
+                status, body = dialect.write(exchange, plan, outcome, call.asked)
+                if call.plain and status == 200:  # nearly always
+                    await exchange.reply.whole(status, body, plan.headers)
+                else:
+                    await call.answer(status, body)
                 if isinstance(outcome, InputRequired):
                     await self._handed_over(call, outcome)
             elif call.why == "cancelled":
@@ -82,7 +87,8 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
             await _failed(call, error)
         finally:
-            call.close()
+            if call.armed or not call.plain:
+                call.close()
             if name is not None:
                 self.running.pop(name, None)
 

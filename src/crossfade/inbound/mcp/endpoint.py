@@ -60,6 +60,7 @@ class McpEndpoint:
         seals = Seals(host.seal_key, host.clock, host.ids, seconds=settings.state_seconds)
         self._settings = settings
         self._tools, self._runner, self._sessions, self._clock = tools, runner, sessions, host.clock
+        self._authenticate = hub.authenticate
         self._identities = Identities(hub)
         self._handshake = Handshake(tools, runner, self._identities, sessions, settings)
         self._envelope = Envelope(tools, runner, self._identities, seals, settings)
@@ -85,22 +86,20 @@ class McpEndpoint:
         return head
 
     def serve(self, head: object, body: bytes, reply: Reply) -> Work:
-        """As in ``Front``: what ``__call__`` does, from where the headers have been read."""
-        assert isinstance(head, arrival.Head)
-        again = None if head.standing is None else self._again(head, head.standing, body, reply)
-        return again or self._anew(head, body, reply)
+        """As in ``Front``: what ``__call__`` does, from where the headers have been read.
 
-    def _again(self, head: arrival.Head, standing: arrival.Standing, body: bytes, reply: Reply) -> Work | None:
-        """Go straight to the tool, if nothing but the arguments is new; else None, and nothing was done."""
-        known = self._identities.owner(head.token)
-        if known is not standing.known or len(body) > self._settings.body_bytes:
-            return None
-        given = self._tools.read(body)
+        Goes straight to the tool if nothing but the id and the arguments is new.
+        """
+        assert isinstance(head, arrival.Head)
+        standing = head.standing
+        if standing is None or self._authenticate(head.token or "") is not standing.known:
+            return self._anew(head, body, reply)
+        given = self._tools.read(body) if len(body) <= self._settings.body_bytes else None
         if given is None or given.meta != standing.meta or standing.tool not in ("", given.plan.tool):
-            return None
+            return self._anew(head, body, reply)
         now, session = self._clock.now(), standing.session
         if session is not None and not self._sessions.good(session, now):
-            return None
+            return self._anew(head, body, reply)
         if now - standing.touched_at >= TOUCH_SECONDS * SECOND:
             standing.touched_at = now
             self._identities.touch(standing.peer.caller, native=standing.native)

@@ -38,11 +38,6 @@ class Identities:
     def __init__(self, hub: Gatekeeper) -> None:
         self._hub = hub
 
-    def owner(self, token: str | None) -> Caller | None:
-        """Whom the credential names; None if it names nobody."""
-        caller = self._hub.authenticate(token) if token else None
-        return None if isinstance(caller, Refusal) else caller
-
     def known(self, token: str | None) -> Caller | None:
         """Whom the credential names; None if there is no credential. Raises ProtocolError for a bad one."""
         if token is None:

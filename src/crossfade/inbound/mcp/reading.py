@@ -92,6 +92,8 @@ TOOLS: Final[dict[type[Params], str]] = {
         AskParams, QuestionParams, AttendParams, InboxParams, AnswerParams, SendParams, AgentsParams, WaitParams,
     )
 }  # fmt: skip
+UNREAD: Final[dict[type[Arguments], str]] = {Ask: "schema", Answer: "content", Send: "metadata"}
+"""JSON among the arguments that is handed on as it is."""
 _DECODE: Final = msgspec.json.Decoder(Call).decode
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -104,27 +106,19 @@ def read(body: bytes) -> Call | None:
         return None
     if body.count(b":") != _ENCODE(call).count(b":") or b"\\u" in body:
         return None
-    unread = _unread(call.params.arguments)
-    return call if unread is None or _distinct(unread) else None
-
-
-def _unread(arguments: Arguments) -> bytes | None:
-    """The JSON among the arguments that is handed on as it is; None if there is none."""
-    match arguments:
-        case Ask():
-            return bytes(arguments.schema) or None
-        case Answer():
-            return bytes(arguments.content) or None
-        case Send():
-            return bytes(arguments.metadata)
-    return None
+    arguments = call.params.arguments
+    field = UNREAD.get(type(arguments))
+    if field is not None:
+        unread = bytes(getattr(arguments, field))
+        if not (_known_distinct(unread) if len(unread) <= KEPT_BYTES else _distinct(unread)):
+            return None
+    return call
 
 
 def _distinct(unread: bytes) -> bool:
-    return _kept(unread) if len(unread) <= KEPT_BYTES else _check(unread)
-
-
-def _check(unread: bytes) -> bool:
+    """Whether it is good JSON, or nothing."""
+    if not unread:
+        return True
     try:
         strict.check(unread, strict.DEPTH_MAX - DEPTH)
     except (msgspec.DecodeError, ValueError):
@@ -132,4 +126,4 @@ def _check(unread: bytes) -> bool:
     return True
 
 
-_kept = lru_cache(maxsize=KEPT_MAX)(_check)
+_known_distinct = lru_cache(maxsize=KEPT_MAX)(_distinct)

@@ -13,7 +13,7 @@ Not here: running the tool, and what its outcome looks like (``calls``).
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -46,9 +46,9 @@ class Exchange(msgspec.Struct, frozen=True):
 class Running:
     """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
 
-    __slots__ = ("_armed", "_early", "_headers", "_opening", "_patience", "_progress_seconds",
-                 "_stack", "_streams", "_ticks", "_timer", "_waits", "asked", "exchange", "may_ask", "patient", "peer",
-                 "so_far", "started_at", "stream", "why")  # fmt: skip
+    __slots__ = ("_early", "_headers", "_opening", "_patience", "_progress_seconds", "_stack", "_streams", "_ticks",
+                 "_timer", "_waits", "armed", "asked", "exchange", "may_ask", "patient", "peer", "plain", "so_far",
+                 "started_at", "stream", "why")  # fmt: skip
 
     def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
         self.exchange = exchange
@@ -65,9 +65,12 @@ class Running:
         self._progress_seconds = settings.progress_seconds
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._armed = False
+        self.armed = False
+        """It can be interrupted: the outcome is not there yet, and it waits, or may."""
+        self.plain = True
+        """Nothing of the response exists, nor comes before the outcome; and nobody watches whether its client goes."""
         self._waits = False
-        self._early: list[bytes] | None = None
+        self._early: Sequence[bytes] = ()
         """Messages from before the stream was open."""
         self._opening: asyncio.Task[None] | None = None
         self._patience: Patience | None = None
@@ -97,7 +100,8 @@ class Running:
 
     def may_wait(self, patience: "Patience") -> None:
         """From now on the call may wait: hold it if it is not done when ``patience`` is at its end."""
-        self._arm()
+        self.started_at = asyncio.get_running_loop().time()
+        self.armed = self._waits = True
         if self.exchange.takes_stream:
             self._patience = patience
             patience.add(self, self.started_at)
@@ -106,13 +110,14 @@ class Running:
 
     def out_of_patience(self) -> None:
         """Hold the call, unless it is done or held already."""
-        if self._armed and self._opening is None:
+        if self.armed and self._opening is None:
             self._begin_opening()
 
     async def hold(self) -> None:
         """Open the stream now, if the client takes one and it is not open yet."""
         if not self._waits:
-            self._arm()
+            self.started_at = asyncio.get_running_loop().time()
+            self.armed = self._waits = True
             if not self.exchange.takes_stream:
                 self._watch()
         if self.exchange.takes_stream:
@@ -121,11 +126,8 @@ class Running:
             if self._opening is not None:
                 await asyncio.shield(self._opening)
 
-    def _arm(self) -> None:
-        self.started_at = asyncio.get_running_loop().time()
-        self._armed = self._waits = True
-
     def _begin_opening(self) -> None:
+        self.plain = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -136,16 +138,17 @@ class Running:
         reply = exchange.reply
         self.stream = EventStream(reply.scope, reply.receive, reply.send, self._streams, self._stop)
         self.stream.closed.add_done_callback(self._gone)
-        early, self._early = self._early, None
-        for message in early or ():
+        early, self._early = self._early, ()
+        for message in early:
             self.push(message)
         await self.stream.start(self._headers)
-        if exchange.progress_token is not None and self._armed:
+        if exchange.progress_token is not None and self.armed:
             self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
 
     def _watch(self) -> None:
         gone = disconnected(self.exchange.reply.scope, self.exchange.reply.receive)
         gone.add_done_callback(self._gone)
+        self.plain = False
         self._stack = ExitStack()
         self._stack.callback(gone.cancel)
         self._stack.enter_context(self._streams.holding(self._stop))
@@ -154,21 +157,20 @@ class Running:
         """Put a message on the stream, or keep it until there is one."""
         if self.stream is not None:
             self.stream.push(frame(message))
-        elif self._early is None:
-            self._early = [message]
         else:
-            self._early.append(message)
+            self.plain = False
+            self._early = [*self._early, message]
 
     def interrupt(self, why: Interrupt) -> None:
         """End the call early. Only the first reason counts, and none once the call has its outcome."""
         task = self.exchange.reply.task
-        if self._armed and self.why is None and task is not None:
+        if self.armed and self.why is None and task is not None:
             self.why = why
             task.cancel()
 
     def disarm(self) -> None:
         """The outcome is there: nothing can interrupt the call any more."""
-        self._armed = False
+        self.armed = False
         if self._patience is not None:
             self._patience.forget(self)
             self._patience = None
@@ -188,7 +190,7 @@ class Running:
 
     async def answer(self, status: int, body: bytes | None) -> None:
         """Send the response, the last message; None ends a stream without one."""
-        if self._early is not None or self._opening is not None:
+        if not self.plain:
             await self.hold()
         if self.stream is None:
             headers = [*self._headers, (b"retry-after", b"1")] if status == 503 else self._headers
@@ -200,8 +202,7 @@ class Running:
 
     def close(self) -> None:
         """Release everything."""
-        if self._armed:
-            self.disarm()
+        self.disarm()
         if self.stream is not None:
             self.stream.closed.remove_done_callback(self._gone)
             self.stream.cut()  # nothing, if it ended as it should

@@ -116,7 +116,8 @@ class _Named(msgspec.Struct):
 
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 _NAMED: Final = msgspec.json.Decoder(_Named)
-_ENCODE: Final = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
+"""A value as compact JSON."""
 NULL: Final = Raw(b"null")
 
 
@@ -170,14 +171,9 @@ def is_object(value: Raw) -> bool:
     return bytes(value)[:1] == b"{"
 
 
-def encode(value: object) -> bytes:
-    """``value`` as compact JSON."""
-    return _ENCODE(value)
-
-
 def encode_id(request_id: int | str) -> Raw:
     """A request id as it stands in a response."""
-    return Raw(_ENCODE(request_id))
+    return Raw(encode(request_id))
 
 
 def result(request_id: Raw, encoded: bytes) -> bytes:
@@ -190,17 +186,17 @@ def error(request_id: Raw | None, code: int, message: str, data: Mapping[str, ob
     body: dict[str, object] = {"code": code, "message": message}
     if data is not None:
         body["data"] = data
-    return b'{"jsonrpc":"2.0","id":' + bytes(request_id or NULL) + b',"error":' + _ENCODE(body) + b"}"
+    return b'{"jsonrpc":"2.0","id":' + bytes(request_id or NULL) + b',"error":' + encode(body) + b"}"
 
 
 def notification(method: str, params: Mapping[str, object]) -> bytes:
     """A notification."""
-    return _ENCODE({"jsonrpc": "2.0", "method": method, "params": params})
+    return encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 
 def request(key: str, method: str, params: Raw) -> bytes:
     """A request from us to the client; its id is ``key``."""
-    return _ENCODE({"jsonrpc": "2.0", "id": key, "method": method, "params": params})
+    return encode({"jsonrpc": "2.0", "id": key, "method": method, "params": params})
 
 
 def capabilities(declared: Raw | Unset) -> frozenset[str]:
