@@ -130,7 +130,7 @@ def test_a_snapshot_and_the_records_since_give_what_all_records_give(busy_log, k
 def test_nothing_of_the_views_is_left_out_by_oversight():
     """Whoever adds a part to a view says here whether a snapshot holds it."""
     assert set(Member.__slots__) == {"accepted", "asked_open", "mailbox", "open", "state"} | {
-        "allowance", "allowance_at", "lapse", "native_at", "seen_at",
+        "allowance", "allowance_at", "lane", "lane_under", "lapse", "native_at", "seen_at",
     }  # fmt: skip
     assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {
         "ready", "unconfirmed", "wakers",
@@ -145,7 +145,7 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(SignoffEntry.__slots__) == {"ended_at", "requested_at", "signoff_id", "state"} | {"expiry"}
     assert set(vars(Signoffs())) == {"by_question", "certificates", "entries", "issued", "reviews"}
     assert set(vars(Programme())) == {"holders", "rollout", "since", "talk", "tokens"} | {
-        "_lanes", "_lanes_of", "killed", "killed_by_file",
+        "killed", "killed_by_file",
     }  # fmt: skip
     assert set(vars(Views())) == {
         "directory", "measurements", "measures", "plan", "programme", "questions", "runs", "signoffs",

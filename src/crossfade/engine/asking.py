@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from crossfade.core import messages, questions
+from crossfade.core.agents import Status
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
@@ -70,7 +71,10 @@ class Asking:
         refusal = self._c.dispatcher.create(stream, command, wait.told, (now, caller.name, cause), key)
         if refusal is not None:
             return self._c.refuse(refusal)
-        duplicate = await wait.over()
+        try:
+            duplicate = await wait.over
+        finally:
+            wait.close()
         if duplicate is None:
             return view(wait.entry or self._c.views.questions[question_id])
         first = await self._first(duplicate, command)
@@ -138,7 +142,7 @@ class Asking:
         directory = self._c.views.directory
         limit = self._c.limits.open_questions_per_agent_max
         member = directory.get(name)
-        if member is None or not member.addressable:
+        if member is None or member.state.status is Status.RETIRED:
             return unknown_recipient(name, directory.similar(name))
         if name == caller.name:
             return Refusal("question.to_self", "A question to oneself has no answerer.", "Name somebody else.")

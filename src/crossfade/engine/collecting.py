@@ -77,11 +77,10 @@ class Collecting:
             self._mark(signoff_id)
 
     def react(self, record: Recorded) -> None:
-        """Called after each live record is in the views."""
-        if isinstance(record.event, questions.Answered | questions.Declined):
-            signoff_id = self._view.by_question.get(questions.question_id(record.stream))
-            if signoff_id is not None:
-                self._mark(signoff_id)
+        """Called after each answer and decline is in the views."""
+        signoff_id = self._view.by_question.get(questions.question_id(record.stream))
+        if signoff_id is not None:
+            self._mark(signoff_id)
 
     def _mark(self, signoff_id: str) -> None:
         self._due[signoff_id] = None

@@ -83,22 +83,19 @@ class Committer:
 
     def post(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...], told: Told) -> None:
         """Store ``tx``; ``told`` gets the result or the fault."""
-        refused = self._full()
-        if refused is not None:
-            told(refused)
+        if self.read_only or self.held or len(self._queue) >= self._limits.pending_commits_max:
+            told(self._closed())
             return
         self._queue.append((tx, events, versions, told))
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._drain())
             self._worker.add_done_callback(self._ended)
 
-    def _full(self) -> UnavailableError | None:
+    def _closed(self) -> UnavailableError:
         """Why nothing can be taken now."""
         if self.read_only or self.held:
             return UnavailableError(self.read_only or self.unwitnessed)
-        if len(self._queue) >= self._limits.pending_commits_max:
-            return UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
-        return None
+        return UnavailableError(f"{len(self._queue)} commands are waiting for the disk")
 
     async def flush(self) -> None:
         """Return when nothing is waiting."""

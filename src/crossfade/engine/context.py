@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from crossfade.core.agents import Status
 from crossfade.core.decider import Refusal
 from crossfade.core.values import SECOND, Caller, Instant, Lane, Scope
 from crossfade.engine.background import Background
@@ -43,13 +44,19 @@ class Context:
         return self.timers.at(self.later(seconds), call)
 
     def lane_of(self, member: Member) -> Lane:
-        """The lane of an identity now."""
-        return self.views.programme.lane_of(member.state.name, member.state.label)
+        """The lane of an identity now; worked out once under each state of the rollout."""
+        programme = self.views.programme
+        if programme.killed:
+            return Lane.POLLING
+        if member.lane_under is not programme.rollout:
+            member.lane_under = programme.rollout
+            member.lane = programme.lane_of(member.state.name, member.state.label)
+        return member.lane
 
     def allow(self, caller: Caller) -> Refusal | None:
         """Take one command from the caller's allowance, or refuse with limit.rate or agent.unknown."""
         member = self.views.directory.get(caller.name)
-        if member is None or not member.addressable:
+        if member is None or member.state.status is Status.RETIRED:
             return Refusal("agent.unknown", f"{caller.name} is not registered here.", "Register it with a token.")
         rate = self.limits.commands_per_second_max
         now = self.clock.now()

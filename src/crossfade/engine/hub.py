@@ -141,13 +141,12 @@ class Hub(Steering):
         self.runs.runner.start()
 
     def _reactions(self) -> Reactions:
-        reactor, signing, runner = self._reactor.react, self.signing.react, self.runs.runner.react
-        reactions = Reactions(
-            self._c.tallies, (self.plans.driving.react, self.measuring.react, reactor, signing, runner)
-        )
-        reactions.hear(reactor, questions.Asked)
-        reactions.hear(signing, questions.Answered, questions.Declined)
-        reactions.hear(runner, *ENDS)
+        runner = self.runs.runner
+        everybody = (self.plans.driving.react, self.measuring.react, self._reactor.react, runner.react)
+        reactions = Reactions(self._c.tallies, everybody)
+        reactions.hear(self._reactor.asked, questions.Asked)
+        reactions.hear(self.signing.answered, questions.Answered, questions.Declined)
+        reactions.hear(runner.stir, *ENDS)
         return reactions
 
     async def _replay(self, shard: Shard) -> None:

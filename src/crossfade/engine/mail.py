@@ -278,7 +278,9 @@ class Mail:
         """Record what was shown a while ago and has no end; look again when it is time for the next."""
         lately, due = self._lately, self._c.clock.now() - OFFER
         while lately and lately[0][0] <= due:
-            self.record_offers(lately.popleft()[1])
+            entry = lately.popleft()[1]
+            if entry.shown:
+                self.record_offers(entry)
         if lately:
             self._c.timers.at(Instant(lately[0][0] + OFFER), self._record_lately)
 

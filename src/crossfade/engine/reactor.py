@@ -30,10 +30,12 @@ class Reactor:
 
     def react(self, record: Recorded) -> None:
         """Called after each live record is in the views."""
-        if isinstance(record.event, questions.Asked):
-            self._arm(self._c.views.questions[questions.question_id(record.stream)])
-        elif record.stream.startswith("rollout/") and self._c.views.programme.rollout.epoch != self._epoch:
+        if record.stream.startswith("rollout/") and self._c.views.programme.rollout.epoch != self._epoch:
             self.take_back()
+
+    def asked(self, record: Recorded) -> None:
+        """Called after each new question is in the views."""
+        self._arm(self._c.views.questions[questions.question_id(record.stream)])
 
     def take_back(self) -> None:
         """Offer again as text what was begun on elicitation and whose addressee is on polling now."""

@@ -66,8 +66,12 @@ class Runner:
             if name in self._woken:
                 self._woken[name].set()
         elif kind in ("signoff", "plan") or isinstance(record.event, ENDS):
-            for woken in self._woken.values():
-                woken.set()
+            self.stir(record)
+
+    def stir(self, _: Recorded) -> None:
+        """Every run looks whether this brought what it waits for; called after the end of each question."""
+        for woken in self._woken.values():
+            woken.set()
 
     def _drive(self, run_id: str) -> None:
         if run_id not in self._woken and self._c.views.runs[run_id].state.active:

@@ -6,7 +6,6 @@ What follows from their answers is in collecting.py.
 from typing import Any, Final
 
 from crossfade.core.decider import Refusal
-from crossfade.core.records import Recorded
 from crossfade.core.runsheets import Outcome
 from crossfade.core.signoff_commands import Give, Reinstate, Request, Supersede, Suspend, Withdraw
 from crossfade.core.signoff_events import Parts, Status, digest_of
@@ -36,6 +35,7 @@ class SigningOff:
         self.certificates = Certifying(context, signer)
         self.reviews = Reviewing(context, self.certificates)
         self._collecting = Collecting(context, asking, identity, self.certificates)
+        self.answered = self._collecting.react
 
     # --- use cases ----------------------------------------------------------------------------------------
 
@@ -190,10 +190,6 @@ class SigningOff:
     def start(self) -> None:
         """After the replay: finish what a crash left undone."""
         self._collecting.start()
-
-    def react(self, record: Recorded) -> None:
-        """Called after each live record is in the views."""
-        self._collecting.react(record)
 
     async def _change(self, signoff_id: str, command: Any, by: str) -> SignoffView | Refusal:
         if signoff_id not in self._view.entries:

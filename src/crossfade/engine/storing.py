@@ -23,7 +23,7 @@ Over = asyncio.Future[Duplicate | None]
 class Stored:
     """One question that is being asked."""
 
-    __slots__ = ("_asked", "_c", "_over", "_question_id", "_timer", "_until", "entry")
+    __slots__ = ("_asked", "_c", "_question_id", "_timer", "_until", "entry", "over")
 
     def __init__(self, context: Context, question_id: QuestionId, until: Instant | None, asked: Asked | None) -> None:
         """``until``: how long the end is waited for; None: not at all."""
@@ -31,14 +31,15 @@ class Stored:
         self._question_id = question_id
         self._until = until
         self._asked = asked
-        self._over: Over = asyncio.get_running_loop().create_future()
+        self.over: Over = asyncio.get_running_loop().create_future()
+        """The first use of the key, if there was one; or the fault of the log."""
         self._timer: Timer | None = None
         self.entry: Entry | None = None
         """The question, if it is stored and its end is waited for."""
 
     def told(self, result: Result | LogError) -> None:
         """What the log says; called when the views have it."""
-        over = self._over
+        over = self.over
         if over.done():
             return
         if isinstance(result, Committed):
@@ -56,20 +57,17 @@ class Stored:
         entry = self.entry = self._c.views.questions[self._question_id]
         if self._asked is not None:
             self._asked(partial(view, entry))
-        entry.wait(self._over, collect=True)
+        entry.wait(self.over, collect=True)
         self._timer = self._c.timers.at(until, self._give_up)
 
     def _give_up(self) -> None:
-        settle(self._over, None)
+        settle(self.over, None)
 
-    async def over(self) -> Duplicate | None:
-        """Wait for what there is to wait for; the first use of the key, if there was one. Raises LogError."""
-        try:
-            return await self._over
-        finally:
-            if self._timer is not None and self.entry is not None:
-                self._timer.cancel()
-                self.entry.forget(self._over, collect=True)
+    def close(self) -> None:
+        """Nobody waits any more."""
+        if self._timer is not None and self.entry is not None:
+            self._timer.cancel()
+            self.entry.forget(self.over, collect=True)
 
 
 def settle(future: Over, result: Duplicate | None) -> None:

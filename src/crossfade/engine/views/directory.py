@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 
 from crossfade.core.agents import State, Status
-from crossfade.core.values import AgentName, Instant
+from crossfade.core.values import AgentName, Instant, Lane
 from crossfade.engine.timers import Timer
 from crossfade.engine.views.mailboxes import Mailbox
 from crossfade.engine.views.questions import Entry
@@ -14,8 +14,8 @@ class Member:
     """One identity: its state, its mailbox and its presence."""
 
     __slots__ = (
-        "accepted", "allowance", "allowance_at", "asked_open", "lapse", "mailbox", "native_at", "open", "seen_at",
-        "state",
+        "accepted", "allowance", "allowance_at", "asked_open", "lane", "lane_under", "lapse", "mailbox", "native_at",
+        "open", "seen_at", "state",
     )  # fmt: skip
 
     def __init__(self, state: State) -> None:
@@ -31,6 +31,9 @@ class Member:
         self.native_at = Instant(0)
         """Last heard from with a client that declared elicitation."""
         self.lapse: Timer | None = None
+        self.lane = Lane.POLLING
+        self.lane_under: object = None
+        """The state of the rollout under which ``lane`` was worked out."""
         self.allowance = 0.0
         """Commands it may issue now (token bucket)."""
         self.allowance_at = Instant(0)
@@ -59,6 +62,7 @@ class Directory:
             member = self._members[name] = Member(state)
         else:
             member.state = state
+            member.lane_under = None
         return member
 
     def __iter__(self) -> Iterator[Member]:

@@ -105,7 +105,7 @@ class Mailbox:
         """Up to ``limit`` text items beyond ``after``, oldest first, and whether there are more."""
         found: list[Mail] = []
         for mail in self._beyond(after):
-            if mail.stale:
+            if mail.kind == "question" and mail.stale:
                 continue
             if len(found) == limit:
                 return found, True

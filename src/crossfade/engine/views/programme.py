@@ -29,20 +29,10 @@ class Programme:
         """Names that ever had a token."""
         self.talk = Talk()
         """Questions and messages between identities, for computing clusters."""
-        self._lanes: dict[tuple[str, str], Lane] = {}
-        """(name, label) → lane, under ``_lanes_of``: a lane is asked for several times a question, and costs a hash."""
-        self._lanes_of = self.rollout
 
     def lane_of(self, name: AgentName, label: str) -> Lane:
         """The lane of an identity now."""
-        if self.killed:
-            return Lane.POLLING
-        if self._lanes_of is not self.rollout:
-            self._lanes_of, self._lanes = self.rollout, {}
-        lane = self._lanes.get((name, label))
-        if lane is None:
-            lane = self._lanes[name, label] = rollouts.lane_of_agent(self.rollout, name, label)
-        return lane
+        return Lane.POLLING if self.killed else rollouts.lane_of_agent(self.rollout, name, label)
 
     def has_token(self, name: str) -> bool:
         """A token was issued under this name at some time."""

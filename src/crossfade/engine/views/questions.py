@@ -132,7 +132,7 @@ def view(entry: Entry) -> QuestionView:
 
 def _view(entry: Entry) -> QuestionView:
     state = entry.state
-    asked_at, deadline = times(entry)
+    asked_at, deadline = entry.times or times(entry)
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
