@@ -105,4 +105,5 @@ def where(result: Result) -> str:
 
 
 def _noted(path: Path) -> list[str]:
-    return [path.read_text("utf-8").rstrip(), ""] if path.is_file() else []
+    """A note, with its links as they are seen from the page, which is a folder above."""
+    return [path.read_text("utf-8").rstrip().replace("](../", "]("), ""] if path.is_file() else []

@@ -49,7 +49,7 @@ def test_what_is_kept_is_read_again_and_each_section_can_be_kept_alone(tmp_path:
 
 
 def test_a_page_has_every_section_with_its_command_its_machine_its_figures_and_its_note(tmp_path: Path) -> None:
-    (tmp_path / "log_append.md").write_text("A file is the least.\n", "utf-8")
+    (tmp_path / "log_append.md").write_text("A file is [the least](../../docs/log.md).\n", "utf-8")
     text = page.page({"log_append": result("log_append")}, tmp_path)
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [section.title for section in SECTIONS]
@@ -60,7 +60,7 @@ def test_a_page_has_every_section_with_its_command_its_machine_its_figures_and_i
     assert "2 runnable processes (median, at most 5)" in section
     assert "| an append | 9.00 µs | 8.00 to 12.00 | 3 |" in section
     assert "One peer could not be run." in section
-    assert section.rstrip().endswith("A file is the least.")
+    assert section.rstrip().endswith("A file is [the least](../docs/log.md).")
     assert "Not measured: `python -m bench.run --rounds 5`." in text
 
 
