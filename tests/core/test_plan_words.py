@@ -11,7 +11,7 @@ import pytest
 from crossfade.core import stages
 from crossfade.core.decider import Refusal
 from crossfade.core.plans import Plan, Stage
-from crossfade.core.stage_events import Cause, Held, Said, Status
+from crossfade.core.stage_events import Aborted, Cause, Finished, Held, Returned, Said, StageEntered, Status
 from crossfade.core.stage_next import (
     GoBack,
     Ground,
@@ -262,6 +262,22 @@ def test_the_stages_are_gone_through_one_after_the_other() -> None:
         seen.append((entered.stage, entered.share))  # type: ignore[union-attr]
         state = msgspec.structs.replace(state, stage=stage + 1)
     assert seen == [(1, 0.3), (2, 0.6), (3, 1.0)]
+
+
+def test_a_hold_remembers_when_it_is_expected_to_settle_and_ends_with_the_stage_and_the_plan() -> None:
+    held = Held(
+        cause=Cause.GATES, reason="r", owner="ops", at=NOW, deadline=Instant(NOW + SECOND), eta_seconds=7.0, said=()
+    )
+    state = stages.evolve(MACHINE.after(*BAKING), held)
+    assert state.hold == HoldState(
+        cause=Cause.GATES, reason="r", owner="ops", since=NOW, deadline=Instant(NOW + SECOND), eta_seconds=7.0
+    )
+    entered = StageEntered(stage=1, share=1.0, at=NOW)
+    aborted = Aborted(reason="r", share=0.0, at=NOW)
+    for event in (entered, Finished(at=NOW), aborted):
+        assert stages.evolve(state, event).hold is None
+    back = msgspec.structs.replace(MACHINE.after(*BAKING, "roll back"), hold=state.hold)
+    assert stages.evolve(back, Returned(at=NOW)).hold is None
 
 
 def test_verdicts_that_changed_are_noted_up_to_the_measurement_that_changed_them() -> None:

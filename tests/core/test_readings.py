@@ -3,15 +3,16 @@
 ``python -m tests.core.test_readings`` writes tables/readings.txt anew; read what changed before it is kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
 
-from crossfade.core.instruments import fold_of_ratio, fold_of_trigger
+from crossfade.core.instruments import beside, fold_of_ratio, fold_of_trigger
 from crossfade.core.measurement_events import BlockRecorded
 from crossfade.core.plans import Comparison, Gate, Plan, SampleRatio, Stage, Trigger, resolved
-from crossfade.core.stage_events import Cause
+from crossfade.core.stage_events import Cause, Said
 from crossfade.core.stage_next import Reading
 from crossfade.core.values import SECOND, Instant
 from crossfade.core.watching import Watch
@@ -70,28 +71,31 @@ def relieved(cause: Cause, bad: dict[object, float]) -> Watch:
     return fed(watch, 3, 30, bad=bad)
 
 
-def cases() -> Iterator[tuple[str, Reading]]:
-    kept = (NOTHING_LOST,)
-    yield "before a share is in force", fed(Watch(3, PLAN)).reading(kept)
-    yield "nothing measured", begun().reading(kept)
-    yield "healthy", fed(begun()).reading(kept)
-    yield "healthy, the last stage", fed(begun(threshold=1.0)).reading(kept)
-    yield "healthy, every gate there is", fed(begun(ALL)).reading((NOTHING_LOST, INCIDENT))
-    yield "healthy, few gates", fed(begun(FEW)).reading()
-    yield "nobody knows what was lost", fed(begun()).reading()
-    yield "something was lost", fed(begun(), 3).reading((LOST,))
-    yield "the new lane fails", fed(begun(), bad={NEW: 1.0}).reading(kept)
-    yield "the new lane fails a little", fed(begun(), bad={NEW: 0.4}).reading(kept)
-    yield "both lanes fail", fed(begun(), bad={NEW: 1.0, OLD: 1.0}).reading(kept)
-    yield "mixed conversations fail", fed(begun(), bad={MIXED: 1.0}).reading(kept)
-    yield "one cluster fails", fed(begun(), clusters=1, bad={NEW: 1.0}).reading(kept)
-    yield "slow", slow(ALL, (9, 8, 6, 4, 2, 1)).reading(kept)
-    yield "very slow", slow(FEW, (10, 10, 10, 10, 10, 10)).reading(kept)
-    yield "idle", fed(begun(), idle=True).reading(kept)
-    yield "a hole, and down", with_a_hole().reading(kept)
-    yield "only just up", fed(begun(FEW), 5, down=0.001).reading()
-    for cause in Cause:
-        yield f"somebody looked: {cause}", relieved(cause, {NEW: 0.4}).reading(kept, fresh=True)
+KNOWN = (NOTHING_LOST,)
+CASES: dict[str, Callable[[], Reading]] = {
+    "before a share is in force": lambda: fed(Watch(3, PLAN)).reading(KNOWN),
+    "nothing measured": lambda: begun().reading(KNOWN),
+    "healthy": lambda: fed(begun()).reading(KNOWN),
+    "healthy, the last stage": lambda: fed(begun(threshold=1.0)).reading(KNOWN),
+    "healthy, every gate there is": lambda: fed(begun(ALL)).reading((NOTHING_LOST, INCIDENT)),
+    "healthy, few gates": lambda: fed(begun(FEW)).reading(),
+    "nobody knows what was lost": lambda: fed(begun()).reading(),
+    "something was lost": lambda: fed(begun(), 3).reading((LOST,)),
+    "the new lane fails": lambda: fed(begun(), bad={NEW: 1.0}).reading(KNOWN),
+    "the new lane fails a little": lambda: fed(begun(), bad={NEW: 0.4}).reading(KNOWN),
+    "both lanes fail": lambda: fed(begun(), bad={NEW: 1.0, OLD: 1.0}).reading(KNOWN),
+    "mixed conversations fail": lambda: fed(begun(), bad={MIXED: 1.0}).reading(KNOWN),
+    "one cluster fails": lambda: fed(begun(), clusters=1, bad={NEW: 1.0}).reading(KNOWN),
+    "slow": lambda: slow(ALL, (9, 8, 6, 4, 2, 1)).reading(KNOWN),
+    "very slow": lambda: slow(FEW, (10, 10, 10, 10, 10, 10)).reading(KNOWN),
+    "idle": lambda: fed(begun(), idle=True).reading(KNOWN),
+    "a hole, and down": lambda: with_a_hole().reading(KNOWN),
+    "only just up": lambda: fed(begun(FEW), 5, down=0.001).reading(),
+    **{
+        f"somebody looked: {cause}": partial(lambda one: relieved(one, {NEW: 0.4}).reading(KNOWN, fresh=True), cause)
+        for cause in Cause
+    },
+}
 
 
 WHOLE = ("healthy", "the new lane fails a little", "slow")
@@ -116,12 +120,16 @@ def kept_parts() -> dict[str, str]:
     return {part.partition("\n")[0].removeprefix("## "): part.partition("\n")[2].strip() for part in parts[1:]}
 
 
-def test_a_plan_reads_word_for_word_what_it_read() -> None:
-    expected = kept_parts()
-    found = {name: told(name, reading) for name, reading in cases()}
-    assert list(found) == list(expected)
-    for name, text in found.items():
-        assert text == expected[name], name
+KEPT = kept_parts()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_plan_reads_word_for_word_what_it_read(name: str) -> None:
+    assert told(name, CASES[name]()) == KEPT[name]
+
+
+def test_every_reading_that_is_kept_is_of_a_case() -> None:
+    assert list(KEPT) == list(CASES)
 
 
 # --- what begins anew --------------------------------------------------------------------------------------
@@ -208,6 +216,39 @@ def test_a_block_bakes_from_the_instant_the_share_is_in_force_and_what_was_misse
     assert (watch.baked_seconds, watch.down_seconds) == (10.0, 16.0), "never less than nothing"
 
 
+# --- a comparison beside its gate -----------------------------------------------------------------------------
+
+FEW_BAD = Said(
+    name="ab.x", kind="ab", verdict="inconclusive", reason="not_enough", metric="error_rate", needed=5,
+    eta_seconds=90.0, explanation="Not proven.",
+)  # fmt: skip
+GATE = Said(name="gate.x", kind="promotion", verdict="inconclusive", reason="not_enough", eta_seconds=30.0)
+
+
+def test_a_comparison_with_too_little_to_compare_passes_where_its_gate_has_and_says_so() -> None:
+    why = "too few bad events on either lane to compare; gate.x is proven, so any difference is below its limit. "
+    change = msgspec.structs.replace
+    passed = change(GATE, verdict="passed", reason="proven")
+    assert beside(FEW_BAD, passed) == change(
+        FEW_BAD, verdict="passed", reason="below_limit", needed=None, eta_seconds=None, explanation=f"{why}Not proven."
+    )
+    worse = change(FEW_BAD, reason="proven_worse", verdict="failed")
+    assert beside(worse, passed) == worse
+    assert beside(worse, None) == worse
+    assert beside(FEW_BAD, None) == FEW_BAD
+
+
+@pytest.mark.parametrize(
+    ("own", "of_the_gate", "eta"), [(90.0, 30.0, 30.0), (20.0, 30.0, 20.0), (None, 30.0, 30.0), (None, None, None)]
+)
+def test_a_comparison_is_expected_when_the_first_of_both_is(
+    own: float | None, of_the_gate: float | None, eta: float | None
+) -> None:
+    gate = msgspec.structs.replace(GATE, eta_seconds=of_the_gate)
+    said = msgspec.structs.replace(FEW_BAD, eta_seconds=own)
+    assert beside(said, gate) == msgspec.structs.replace(said, eta_seconds=eta)
+
+
 # --- plans -------------------------------------------------------------------------------------------------
 
 
@@ -240,5 +281,5 @@ def test_a_trigger_for_mixed_conversations_gets_a_name_that_is_free() -> None:
 
 
 if __name__ == "__main__":
-    parts = [f"## {name}\n{told(name, reading)}" for name, reading in cases()]
+    parts = [f"## {name}\n{told(name, reading())}" for name, reading in CASES.items()]
     FILE.write_text("\n\n".join(["# What tests/core/test_readings.py keeps.", *parts]) + "\n", "utf-8")

@@ -124,11 +124,11 @@ def test_as_many_causes_as_can_be_told_apart_are_fitted_and_one_more_is_refused(
     costs = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     ys = [sum(cost * one for cost, one in zip(costs, row, strict=True)) for row in rows]
     assert fit(rows, ys).coefficients == pytest.approx(costs, rel=1e-6)
-    with pytest.raises(UndeterminedError, match="the same features, and one figure"):
+    with pytest.raises(UndeterminedError, match=r"^every measurement needs the same features, and one figure$"):
         fit([(*row, 1.0) for row in rows], ys)
-    with pytest.raises(UndeterminedError, match="the same features, and one figure"):
+    with pytest.raises(UndeterminedError, match=r"^every measurement needs the same features, and one figure$"):
         fit([() for _ in rows], ys)
-    with pytest.raises(UndeterminedError, match="the same features, and one figure"):
+    with pytest.raises(UndeterminedError, match=r"^every measurement needs the same features, and one figure$"):
         fit(rows, ys[1:])
     with pytest.raises(UndeterminedError, match="6 measurements do not determine 6 coefficients: 7 or more"):
         fit(rows[:6], ys[:6])
@@ -150,3 +150,16 @@ def test_a_row_that_alone_determines_a_coefficient_cannot_be_predicted_from_the_
     rows = [(1.0, 0.0), (1.0, 0.0), (1.0, 0.0), (1.0, 5.0)]
     ys = [1.0, 1.1, 0.9, 7.0]
     assert left_out(fit(rows, ys), rows, ys) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("ys", "said"),
+    [
+        ((1.0, 0.0), "a measured figure is not above 0"),
+        ((1.0, 1.0), "the measurements do not tell the causes apart: vary them one at a time"),
+    ],
+)
+def test_what_is_refused_is_said_in_a_sentence(ys: tuple[float, ...], said: str) -> None:
+    with pytest.raises(UndeterminedError) as caught:
+        fit([(0.0,), (0.0,)], ys)
+    assert str(caught.value) == said

@@ -98,6 +98,13 @@ CASES: dict[str, tuple[Spec, list[Count], Instant | None]] = {
     "promotion, no traffic": (PROMOTION, series(n=0), None),
     "promotion, too few clusters": (but(PROMOTION, min_clusters=5, block_seconds=0), series(steps=3), None),
     "promotion, just enough clusters": (but(PROMOTION, min_clusters=4, block_seconds=0), series(steps=3), None),
+    "promotion, one more will do": (
+        but(PROMOTION, block_seconds=0, max_rate=0.5), series(n=1, clusters=1, steps=8), None,
+    ),
+    "promotion, clusters of every size": (
+        but(PROMOTION, block_seconds=1_200, max_rate=0.05),
+        joined(*(series(k, clusters=1, n=10**k, steps=50) for k in range(1, 6))), None,
+    ),
     "promotion, sparse": (but(PROMOTION, block_seconds=0), series(n=1, clusters=1, steps=3), None),
     # --- what is not measured
     "nothing": (PROMOTION, [], None),
@@ -147,6 +154,21 @@ CASES: dict[str, tuple[Spec, list[Count], Instant | None]] = {
     "trigger, shared": (TRIGGER, both_sides(100, 100), None),
     "trigger, shared, but the new side is worse": (TRIGGER, both_sides(300, 30), None),
     "trigger, one of the old side is noisy": (TRIGGER, both_sides(100, one(1, 900)), None),
+    "trigger, two of the old side are noisy": (
+        TRIGGER, both_sides(100, lambda _, k: 900 if k < 2 else 0), None,
+    ),
+    "trigger, shared with the one cluster of the old side": (
+        TRIGGER, joined(series(100), series(100, exposure=OLD, clusters=1)), None,
+    ),
+    "trigger, of six, the noisy ones one after the other": (
+        TRIGGER, series(lambda step, k: 300 if k < 1 + step // 4 else 3, clusters=6, steps=16), None,
+    ),
+    "trigger, two of three exposed are noisy": (
+        TRIGGER, series(lambda step, k: 200 if k < 2 and step >= 3 else 2, clusters=3), None,
+    ),
+    "trigger, noisy at different times": (
+        TRIGGER, series(lambda step, k: 300 if step // 6 == k else 3, clusters=5, steps=40), None,
+    ),
     "trigger, no traffic": (TRIGGER, series(n=0), None),
     "trigger, too few clusters": (but(TRIGGER, min_clusters=5, metric="error_rate"), series(100), None),
     "trigger, of mixed conversations": (but(TRIGGER, exposure=MIXED), series(100, exposure=MIXED), None),
@@ -160,6 +182,20 @@ CASES: dict[str, tuple[Spec, list[Count], Instant | None]] = {
     "beside, nearly": (but(AB, block_seconds=0, margin=1.0), both_sides(12, 10, steps=4), None),
     "beside, narrow, new": (but(AB, block_seconds=600), both_sides(one(1, 400), 2, steps=60), None),
     "beside, narrow, old": (but(AB, block_seconds=600), both_sides(2, one(1, 400), steps=60), None),
+    "beside, not yet, one of the old side is louder": (
+        but(AB, block_seconds=600), both_sides(2, lambda _, k: 20 if k == 1 else 4, steps=6), None,
+    ),
+    "beside, not yet, one of the new side is louder": (
+        but(AB, block_seconds=600), both_sides(lambda _, k: 20 if k == 1 else 4, 2, steps=6), None,
+    ),
+    "beside, unlike traffic": (
+        but(AB, block_seconds=0, margin=0.1),
+        joined(series(9, n=3_000, clusters=2), series(8, exposure=OLD, n=500, clusters=7)), None,
+    ),
+    "beside, bursts of every size": (
+        but(AB, block_seconds=1_200),
+        both_sides(lambda step, k: 4 ** (step % 5) // (k + 1), lambda step, k: 3 ** (step % 5) + k, steps=60), None,
+    ),
     "beside, no instant in common": (AB, joined(series(steps=1), series(steps=1, begin=1, exposure=OLD)), None),
     "beside, no traffic": (AB, both_sides(0, 0, n=0), None),
     "beside, no bad ones": (AB, both_sides(0, 0), None),
@@ -186,6 +222,12 @@ CASES: dict[str, tuple[Spec, list[Count], Instant | None]] = {
         but(SPLIT, expected_share=(
             SharePhase(at="2026-01-05T00:00:00Z", share=0.05), SharePhase(at="2026-01-05T01:00:00Z", share=0.01),
         )), joined(divided(5, 95, steps=2), divided(1, 2, begin=7)), None,
+    ),
+    "split, one of two clusters on both sides": (
+        SPLIT, [*divided(1, 1), *series(exposure=OLD, clusters=1, steps=1, begin=1, n=3)], None,
+    ),
+    "split, as meant but once": (
+        SPLIT, joined(*(divided(40 if step == 1 else 1, 3, steps=1, begin=step) for step in range(4))), None,
     ),
     "split, nobody": (SPLIT, divided(4, 4, n=0), None),
 }  # fmt: skip
