@@ -41,11 +41,11 @@ def test_what_is_interrupted_is_not_counted_and_the_next_time_goes_on_there(tmp_
     assert first.stdout is not None
     lines = [first.stdout.readline() for _ in range(2)]
     first.send_signal(signal.SIGTERM)
-    lines += first.communicate(timeout=60)[0].splitlines()
+    lines += first.communicate(timeout=240)[0].splitlines()
     chunks = [line for line in lines if line.startswith("histories ")]
     assert first.returncode == 0
     assert counted(state) == 10_000 * len(chunks) > 0, "as many as were told, not one that was under way"
-    again, _ = started(state, "--chunks", "1").communicate(timeout=60)
+    again, _ = started(state, "--chunks", "1").communicate(timeout=240)
     assert again.startswith(f"histories {10_000 * len(chunks) + 1} to ")
     ranges = load(state).of("histories").ranges
     assert sum(one.count for one in ranges) == ranges[-1].first + ranges[-1].count - 1, "no gap and nothing twice"
@@ -108,7 +108,7 @@ def test_a_state_that_is_none_is_not_taken_for_a_beginning(tmp_path: Path) -> No
 def test_two_campaigns_do_not_share_a_state(tmp_path: Path) -> None:
     held = lock(tmp_path / "s.json")
     assert held is not None
-    refused, _ = started(tmp_path / "s.json").communicate(timeout=60)
+    refused, _ = started(tmp_path / "s.json").communicate(timeout=240)
     assert refused.startswith("error: another campaign")
     held.close()
 

@@ -240,6 +240,6 @@ def test_closing_the_stream_cancels_the_wait() -> None:
             headers = {"mcp_protocol_version": STATELESS, "mcp_method": "tools/call", "mcp_name": "attend"}
             async with wire.held(message, **headers):
                 await hub.waiting("bob")
-            await asyncio.wait_for(hub.waiting("bob", calls=0), 5)
+            await asyncio.wait_for(hub.waiting("bob", calls=0), 30)
 
     run(scenario())

@@ -101,7 +101,7 @@ async def converse(questions: int, folder: Path) -> list[Conversation]:
 async def talk(fleet: Fleet, questions: int) -> None:
     """Let everybody run until each asker has asked and everything has ended."""
     askers = [agent for agent in fleet.agents if agent.plan.asks_per_second]
-    async with asyncio.timeout(60 + questions), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(240 + questions), asyncio.TaskGroup() as group:
         running = [group.create_task(agent.run()) for agent in fleet.agents]
         await asyncio.gather(*(agent.all_asked.wait() for agent in askers))
         await fleet.drain()

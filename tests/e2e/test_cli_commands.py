@@ -89,12 +89,12 @@ def answering(url: str, name: str) -> Iterator[None]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(20)
+    assert started.wait(120)
     try:
         yield
     finally:
         loops[0].call_soon_threadsafe(agent.stop)
-        thread.join(20)
+        thread.join(120)
 
 
 def plain_fields(out: str) -> list[str]:

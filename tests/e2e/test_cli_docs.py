@@ -15,7 +15,7 @@ from tests.kit.live import live_hub
 from tests.kit.tree import ROOT
 from tools.cli_docs import arguments
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 180
 PAGE = (ROOT / "docs/tutorial/first-question.md").read_text("utf-8")
 
 

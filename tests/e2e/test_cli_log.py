@@ -40,7 +40,7 @@ def crossfade(place, url, *words):
     environ |= {"CROSSFADE_URL": url, "CROSSFADE_DATA_FOLDER": "data"}
     return subprocess.run(
         [sys.executable, "-m", "crossfade", *words], cwd=place, env=environ, capture_output=True, text=True,
-        check=False, timeout=60,
+        check=False, timeout=240,
     )  # fmt: skip
 
 

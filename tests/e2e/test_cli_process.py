@@ -20,7 +20,7 @@ from crossfade.cli.options import Options, credential
 from tests.kit.process import hub_process
 from tests.kit.tree import ROOT
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 240
 
 
 def crossfade(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:

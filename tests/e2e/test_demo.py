@@ -31,7 +31,7 @@ def demo(folder: Path, *arguments: str, path: str = "") -> subprocess.CompletedP
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
 

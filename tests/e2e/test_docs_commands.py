@@ -18,7 +18,7 @@ PROGRAMS = blocks(frozenset({"python"}))
 
 
 def run(*words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240, env=environment)
 
 
 def verb_of(words: list[str]) -> tuple[list[str], list[str]]:

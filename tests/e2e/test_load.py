@@ -19,7 +19,7 @@ from tests.kit.process import hub_process
 
 pytestmark = pytest.mark.requirement("P7")
 
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 240
 BOUND = "crossfade.fleet.load.bound"
 WORKER = "crossfade.fleet.load.worker"
 PROGRAM = ("-m", "crossfade")

@@ -13,7 +13,7 @@ from tests.kit.process import hub_process
 from tests.kit.tree import ROOT
 
 EXAMPLE = ROOT / "examples/plan.yaml"
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 240
 """The stage bakes for longer than that."""
 
 

@@ -25,7 +25,7 @@ from crossfade.runsheets import Loaded, load
 from crossfade.runsheets.export import as_json
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LIMIT_SECONDS = 90
+LIMIT_SECONDS = 240
 PEOPLE = {"devops-engineer": "program", "security-architect": "program", "performance-engineer": "person"}
 
 

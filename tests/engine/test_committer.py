@@ -250,7 +250,7 @@ async def test_what_was_stored_under_an_unknown_outcome_is_seen_without_another_
 
 
 async def outcomes(tasks: "list[asyncio.Task[Result]]") -> list[Result | BaseException]:
-    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
 
 
 @run

@@ -21,14 +21,14 @@ def test_writes_of_other_threads_are_the_disks_and_those_of_the_main_thread_are_
         with (tmp_path / "log").open("wb", buffering=0) as log:
             log.write(b"x" * BYTES)
             written.set()
-            told.wait(10)
+            told.wait(60)
 
     before = look(os.getpid(), 1)
     thread = threading.Thread(target=write)
     thread.start()
     with (tmp_path / "reply").open("wb", buffering=0) as reply:
         reply.write(b"x" * 10 * BYTES)
-    assert written.wait(10)
+    assert written.wait(60)
     after = look(os.getpid(), 1)
     told.set()
     thread.join()

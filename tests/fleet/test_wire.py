@@ -71,7 +71,7 @@ async def accept_all(question: Elicited) -> Given:
 
 def run(what: Awaitable[Outcome]) -> Outcome:
     async def bounded() -> Outcome:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await what
 
     return asyncio.run(bounded())

@@ -98,12 +98,12 @@ class Exchange:
         while mark not in self.body:
             assert not self.task.done(), bytes(self.body)
             self._grown.clear()
-            await asyncio.wait_for(self._grown.wait(), 10)
+            await asyncio.wait_for(self._grown.wait(), 60)
         return bytes(self.body)
 
     async def answer(self) -> Answer:
         """The whole answer."""
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 60)
         return Answer(self.status, self.headers, bytes(self.body), self.ended)
 
 
@@ -187,7 +187,7 @@ class Live:
 
     def do(self, work: Any) -> Any:
         """Run a coroutine of the hub; its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def token(self, name: str, *scopes: Scope, kind: Kind = Kind.PROGRAM) -> str:
         """A token for ``name``."""
@@ -220,11 +220,11 @@ def live(limits: Limits | None = None, **settings: Any) -> Iterator[Live]:
         await server.wait()
         await hub.stop()
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
     try:
         yield Live(loop, hub, server.url)
     finally:
-        asyncio.run_coroutine_threadsafe(stop(server), loop).result(20)
+        asyncio.run_coroutine_threadsafe(stop(server), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

@@ -34,12 +34,12 @@ def tx(number: int, *streams: str, expect: dict[str, int] | None = None) -> Tx:
 
 
 def run(make: Callable[[], Any], check: Callable[[Any], Awaitable[None]]) -> None:
-    """Open a log, let ``check`` use it, close it; all on one event loop, in at most 60 seconds."""
+    """Open a log, let ``check`` use it, close it; all on one event loop, in at most four minutes."""
 
     async def whole() -> None:
         log = make()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(240):
                 await check(log)
         finally:
             await log.close()
