@@ -218,6 +218,16 @@ CASES: dict[str, tuple[Spec, list[Count], Instant | None]] = {
             SharePhase(at="2026-01-05T02:00:00Z", share=1.0),
         )), joined(divided(5, 95, steps=2), divided(90, 10, begin=7, steps=2), divided(5, 0, begin=13)), None,
     ),
+    "split, only the first phase is off": (
+        but(SPLIT, expected_share=(
+            SharePhase(at="2026-01-05T00:00:00Z", share=0.5), SharePhase(at="2026-01-05T01:00:00Z", share=0.25),
+        )), joined(divided(90, 10, steps=2), divided(25, 75, begin=7)), None,
+    ),
+    "split, only the second phase is off": (
+        but(SPLIT, expected_share=(
+            SharePhase(at="2026-01-05T00:00:00Z", share=0.5), SharePhase(at="2026-01-05T01:00:00Z", share=0.25),
+        )), joined(divided(50, 50, steps=2), divided(75, 25, begin=7)), None,
+    ),
     "split, in the second phase too few": (
         but(SPLIT, expected_share=(
             SharePhase(at="2026-01-05T00:00:00Z", share=0.05), SharePhase(at="2026-01-05T01:00:00Z", share=0.01),
