@@ -119,6 +119,14 @@ def test_an_export_is_held_to_a_second_place_that_is_there(said, place):
     assert stopped(place, "log", "verify", "--checkpoints", "data/checkpoints").returncode == Exit.USAGE
 
 
+def test_a_second_place_that_is_gone_is_not_one_that_agrees(said, place):
+    (place / "data/checkpoints").rename(place / "elsewhere")
+    done = stopped(place, "log", "verify")
+    assert (done.returncode, "the second place is gone" in done.stderr) == (Exit.FAILED, True)
+    (place / "elsewhere").rename(place / "data/checkpoints")
+    assert stopped(place, "log", "verify").returncode == Exit.OK
+
+
 def test_an_export_is_never_written_over_a_file(said, place):
     (place / "mine").write_text("precious")
     assert stopped(place, "log", "export", "mine").returncode == Exit.USAGE

@@ -148,6 +148,9 @@ def _through_hub(options: Options, in_use: str, work: Callable[[Api], Awaitable[
 def _verdicts(path: Path, checkpoints: Path | None) -> list[dict[str, object]]:
     from crossfade_verify import verify as check
 
+    if checkpoints is not None and not checkpoints.is_dir() and any(path.glob("*.last.checkpoints")):
+        what = f"the second place is gone: {checkpoints}"
+        raise CommandError("log.unwitnessed", what, "put it back; the hub does not start without it", Exit.FAILED)
     try:
         found = check(path, checkpoints)
     except BlockingIOError:
