@@ -225,7 +225,7 @@ def _ask(state: State, command: Ask, now: Instant) -> tuple[QuestionEvent, ...] 
 
 
 Outcome = tuple[QuestionEvent, ...] | Refusal
-NOT_ADDRESSEE: Final = Refusal(
+NOT_MINE: Final = Refusal(
     "question.not_addressee", "It is addressed to somebody else.", "Only the addressee may answer it."
 )
 
@@ -241,7 +241,7 @@ def _see(state: State, command: See) -> Outcome:
 
 def _answer(state: State, command: Answer) -> Outcome:
     if command.by != state.addressee:
-        return NOT_ADDRESSEE
+        return NOT_MINE
     refusal = shapes.check_raw(state.schema, command.content)
     if refusal is not None:
         return refusal
@@ -251,14 +251,14 @@ def _answer(state: State, command: Answer) -> Outcome:
 
 def _decline(state: State, command: Decline) -> Outcome:
     if command.by != state.addressee:
-        return NOT_ADDRESSEE
+        return NOT_MINE
     offers = unrecorded(state, command.offers)
     return (Declined(by=command.by, channel=command.channel, reason=command.reason, offers=offers),)
 
 
 def _dismiss(state: State, command: Dismiss) -> Outcome:
     if command.by != state.addressee:
-        return NOT_ADDRESSEE
+        return NOT_MINE
     if len(state.dismissals) >= DISMISSALS_MAX:
         return Refusal("question.too_many_dismissals", "Every channel has been tried.")
     return (Dismissed(channel=command.channel, reason=command.reason),)
@@ -289,9 +289,6 @@ _WHILE_OPEN: Final[Mapping[type[Command], Callable[[State, Never], Outcome]]] = 
 def unrecorded(state: State, offers: Offers) -> Offers:
     """Those of ``offers`` that the history does not tell of yet."""
     return tuple([offer for offer in offers if offer[0] not in state.offered]) if state.offered else offers
-
-
-# --- what each event changes ------------------------------------------------------------------------
 
 
 def evolve(state: State, event: Event) -> State:
@@ -358,7 +355,13 @@ def _declined(state: State, event: Declined, status: Status) -> State:
     )
 
 
+_ALONE: Final = {channel: (channel,) for channel in Channel}
+"""Nearly all questions are shown on one channel: those that are in memory share it."""
+
+
 def _with(offered: tuple[Channel, ...], offers: Offers) -> tuple[Channel, ...]:
+    if len(offers) == 1 and not offered:
+        return _ALONE[offers[0][0]]
     return (*offered, *[channel for channel, _ in offers]) if offers else offered
 
 

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from crossfade.core import (
     agents,
     board,
@@ -54,14 +56,11 @@ LEAVING: Final = frozenset({"message", "question"})
 """Kinds that grow without end, and therefore leave memory."""
 
 
-class Slot:
-    """A stream's version and state."""
+class Slot(msgspec.Struct, gc=False):
+    """A stream's version and state. Not tracked by the collector: a state is data and holds no slot."""
 
-    __slots__ = ("state", "version")
-
-    def __init__(self, version: int, state: Any) -> None:
-        self.version = version
-        self.state = state
+    version: int
+    state: Any
 
 
 def decider_of(stream: str) -> Decider[Any, Any, Any]:
