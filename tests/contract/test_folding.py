@@ -65,6 +65,12 @@ class Watched(MemoryLog):
         return await self.log.read(shard, after, limit)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A killed process may take its time on a busy machine."""
+    monkeypatch.setattr(folding, "END_SECONDS", 50.0)
+
+
 @pytest.fixture
 def children(monkeypatch):
     """Every process that is started meanwhile."""
