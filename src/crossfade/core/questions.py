@@ -293,8 +293,7 @@ def unrecorded(state: State, offers: Offers) -> Offers:
 
 def evolve(state: State, event: Event) -> State:
     """The state after ``event``. Raises KeyError if the history is impossible."""
-    kind = type(event)
-    return _CHANGES[kind](state, event, NEXT[state.status, kind])  # type: ignore[arg-type]
+    return _CHANGES[type(event)](state, event, NEXT[state.status, type(event)])  # type: ignore[arg-type]
 
 
 def _asked(_: State, event: Asked, status: Status) -> State:

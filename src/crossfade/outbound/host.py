@@ -12,6 +12,8 @@ from crossfade.core.values import Instant
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, in lower case."""
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+"""Two characters for each ten bits."""
 _FIVE_BITS: Final = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
 """The character for each byte's lower five bits: sixteen random bytes give eighty random bits."""
 _FETCHED_BYTES: Final = 4_096
@@ -60,7 +62,7 @@ class HostIds:
         """``prefix_`` and 26 characters; later ones sort after earlier ones to the millisecond."""
         now = time.time_ns() // 1_000_000
         if now != self._last[0]:
-            self._last = now, base32(now)[16:]
+            self._last = now, _ten(now)
         return f"{prefix}_{self._last[1]}{self._chance(16).translate(_FIVE_BITS).decode()}"
 
     def key(self) -> bytes:
@@ -78,6 +80,12 @@ class HostIds:
     def secret(self) -> str:
         """43 URL-safe characters holding 32 random bytes."""
         return secrets.token_urlsafe(32)
+
+
+def _ten(ms: int) -> str:
+    """The last ten of the characters that ``base32`` writes."""
+    two = _PAIRS
+    return f"{two[ms >> 40]}{two[ms >> 30 & 1023]}{two[ms >> 20 & 1023]}{two[ms >> 10 & 1023]}{two[ms & 1023]}"
 
 
 def base32(number: int) -> str:
