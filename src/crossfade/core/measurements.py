@@ -154,7 +154,9 @@ def _record(state: State, block: BlockRecorded) -> tuple[MeasurementEvent, ...] 
     if block.from_at < state.until_at or block.until_at < block.from_at:
         return _refuse("backwards", "")
     if bad := why_bad(block):
-        return Refusal("measurement.bad_counts", f"Impossible counts: {bad}.", "Count again; this is a fault of the hub.")
+        return Refusal(
+            "measurement.bad_counts", f"Impossible counts: {bad}.", "Count again; this is a fault of the hub."
+        )
     return (block,)
 
 
