@@ -7,7 +7,7 @@ from crossfade.outbound import host
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 31, 32, 1_023, 1_024, 2**20 - 1, 2**30, 1_795_423_000_123, 2**48 - 1])
 def test_an_id_begins_with_its_millisecond(monkeypatch: pytest.MonkeyPatch, milliseconds: int) -> None:
-    monkeypatch.setattr(host.time, "time_ns", lambda: milliseconds * 1_000_000 + 999_999)
+    monkeypatch.setattr("crossfade.outbound.host.time.time_ns", lambda: milliseconds * 1_000_000 + 999_999)
     ids = host.HostIds()
     first, second = ids.new("q"), ids.new("q")
     assert first[:12] == second[:12] == "q_" + host.base32(milliseconds)[16:]
