@@ -38,7 +38,7 @@ from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.tools import HubTools
 from crossfade.inbound.server import Server, ServerSettings
 from crossfade.inbound.settings import AppSettings
-from crossfade.logs.backup import FolderBackups
+from crossfade.logs.backup import FolderBackups, refuse_unfinished
 from crossfade.logs.memory import MemoryLog
 from crossfade.logs.sqlite import SqliteLog, open_sqlite
 from crossfade.logs.startup import FILE_NAME
@@ -235,6 +235,7 @@ def _plan(text: str, file: str) -> ReadPlan | Refusal:
 def _open_log(config: Config) -> Log:
     if config.log == "memory":
         return MemoryLog()
+    refuse_unfinished(config.data_path)
     return open_sqlite(config.data_path)
 
 

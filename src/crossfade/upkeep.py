@@ -22,7 +22,7 @@ from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import LEAVING, Streams, recorded
 from crossfade.engine.witnessing import hold
 from crossfade.logs.archive import RECORDS_PER_SEGMENT, Stretch, Top, write_segment
-from crossfade.logs.backup import adopt, back_up, open_copy, until_instant, whole_until
+from crossfade.logs.backup import adopt, back_up, finish, open_copy, refuse_unfinished, until_instant, whole_until
 from crossfade.logs.bases import Beginning
 from crossfade.logs.database import Database
 from crossfade.logs.export import first_line, record_lines
@@ -66,6 +66,7 @@ async def _write_rows(log: Log, shard: Shard, out: BinaryIO) -> None:
 
 async def back_up_log(config: Config, target: Path) -> list[tuple[int, int, str]]:
     """Copy a stopped hub's log; shard, sequence and chain of each end. Raises BackupFailedError."""
+    refuse_unfinished(config.data_path)
     async with opened_log(config.data_path) as log:
         heads = await back_up(log, target, (config.checkpoint_path, config.data_path / PUBLIC_FILE))
     return [(shard, head.sequence, head.chain.hex()) for shard, head in heads.items()]
@@ -90,7 +91,9 @@ async def restore_log(config: Config, source: Path, at: Instant | Place | None) 
         await adopt(log, ends, config.data_path)
     finally:
         await log.close()
-    return await _checked(config)
+    checked = await _checked(config)
+    await asyncio.to_thread(finish, config.data_path)
+    return checked
 
 
 def _refuse_used(config: Config) -> None:

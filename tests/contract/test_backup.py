@@ -4,15 +4,18 @@ import asyncio
 
 import pytest
 
+from crossfade import upkeep
+from crossfade.bootstrap import opened_hub
 from crossfade.config import Config
 from crossfade.core.values import PROGRAMME, SPACE, Instant, Sequence
 from crossfade.engine.ports import BackupFailedError, CorruptLogError
 from crossfade.logs import backup
 from crossfade.logs.backup import back_up, verified
+from crossfade.logs.database import Database
 from crossfade.logs.sqlite import open_sqlite
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.signing import signing_key
-from crossfade.upkeep import Place, restore_log
+from crossfade.upkeep import Place, back_up_log, restore_log
 from crossfade_verify import verify
 from tests.kit.clock import FakeClock
 from tests.kit.hub import World, ok, refused
@@ -182,6 +185,47 @@ def test_a_copy_older_than_the_second_place_is_refused_unless_the_point_is_named
         await world.hub.start()
         await world.hub.stop()
         await log.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("after", [1, 3, 10_000])
+def test_a_restore_that_was_broken_off_is_no_log_to_serve(folder, target, tmp_path, monkeypatch, after):
+    """Its end lacks answers that were given: their questions would be open again."""
+    new, left = config(tmp_path / "new", checkpoint_folder=str(tmp_path / "second")), [after]
+
+    def cut(true):
+        def call(*words):
+            left[0] -= 1
+            if left[0] < 0:
+                raise RuntimeError("the power is gone")
+            return true(*words)
+
+        return call
+
+    async def serve():
+        async with opened_hub(new):
+            raise AssertionError("it serves")
+
+    async def check():
+        await hub_with_two_questions(folder, target)
+        monkeypatch.setattr(Database, "adopt", cut(Database.adopt))
+        monkeypatch.setattr(upkeep, "_refuse_damaged", cut(upkeep._refuse_damaged))
+        monkeypatch.setattr(backup, "ROWS", 3)
+        if after < 100:
+            with pytest.raises(RuntimeError, match="the power is gone"):
+                await restore_log(new, target, None)
+            for use in (
+                serve(),
+                back_up_log(new, tmp_path / "copy"),
+                restore_log(config(tmp_path / "x"), new.data_path, None),
+            ):
+                with pytest.raises(CorruptLogError, match="was broken off: remove the folder"):
+                    await use
+        else:
+            await restore_log(new, target, None)
+            with pytest.raises(AssertionError, match="it serves"):
+                await serve()
 
     asyncio.run(check())
 

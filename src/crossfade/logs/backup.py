@@ -26,6 +26,8 @@ from crossfade.logs.startup import FILE_NAME, close, make_folder
 
 PAGES_PER_STEP: Final = 64
 PAUSE_SECONDS: Final = 0.002
+UNFINISHED: Final = "restore.unfinished"
+"""Lies in a folder while a log is being made there; one that was broken off lacks answers that were given."""
 ROWS: Final = 2_000
 
 
@@ -137,7 +139,8 @@ def verified(folder: Path) -> dict[Shard, Head]:
 async def adopt(source: SqliteLog, ends: Mapping[Shard, Sequence], folder: Path) -> None:
     """Make a log in ``folder`` of the first records of another, one epoch higher; a transaction is taken whole or not.
 
-    The log is on disk when this returns. Raises BackupFailedError if there is one in ``folder`` already.
+    The log is on disk when this returns, and the caller says that it is whole: ``finish``. Raises BackupFailedError
+    if there is one in ``folder`` already.
     """
     database = await asyncio.to_thread(_fresh, folder)
     try:
@@ -155,7 +158,22 @@ async def adopt(source: SqliteLog, ends: Mapping[Shard, Sequence], folder: Path)
 def _fresh(folder: Path) -> Database:
     if folder.exists() and any(folder.iterdir()):
         raise BackupFailedError(f"{folder} is not empty")
+    make_folder(folder)
+    (folder / UNFINISHED).touch()
+    _sync(folder)
     return Database(folder)
+
+
+def finish(folder: Path) -> None:
+    """The log in ``folder`` is whole and verified."""
+    (folder / UNFINISHED).unlink()
+    _sync(folder)
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raise CorruptLogError for a log that was never made whole."""
+    if (folder / UNFINISHED).exists():
+        raise CorruptLogError(f"a restore into {folder} was broken off: remove the folder, and restore again")
 
 
 async def _rows(source: SqliteLog, shard: Shard, after: Sequence, end: Sequence) -> list[StoredEvent]:
@@ -189,6 +207,7 @@ def open_copy(folder: Path) -> SqliteLog:
     """A copy, for reading. Raises BackupFailedError if there is none, and as ``open_sqlite``."""
     if not (folder / FILE_NAME).is_file():
         raise BackupFailedError(f"there is no log in {folder}")
+    refuse_unfinished(folder)
     return open_sqlite(folder)
 
 
