@@ -1,6 +1,7 @@
 """The events of a question: their fields are the format on disk. The machine they belong to is questions.py."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -28,6 +29,9 @@ class Dismissal(StrEnum):
     NO_REPLY = "no_reply"
     """The client took the question and did not come back in time."""
 
+
+QUESTION_ID: Final = len("question/")
+"""Where the id begins in the name of a question's stream."""
 
 Offers = tuple[tuple[Channel, Instant], ...]
 """Channels on which a question was shown, and when; those that no event of their own tells of yet."""

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from crossfade.core import shapes
 from crossfade.core.decider import Decider, Refusal
 from crossfade.core.question_events import (
+    QUESTION_ID,
     Answered,
     Asked,
     Declined,
@@ -169,9 +170,8 @@ DISMISSALS_MAX: Final = 8
 def decide(state: State, command: Command, now: Instant) -> tuple[QuestionEvent, ...] | Refusal:
     """Accept ``command`` as events, or refuse it; no events where there is nothing new to record.
 
-    Refuses with: question.exists, question.deadline_past, question.unknown, question.closed,
-    question.not_addressee, question.not_asker, question.not_due, question.too_many_dismissals and the
-    codes of ``shapes.check``.
+    Refuses with: question.exists, question.deadline_past, question.unknown, question.closed, question.not_addressee,
+    question.not_asker, question.not_due, question.too_many_dismissals and the codes of ``shapes.check``.
     """
     kind = type(command)
     if kind is Ask:
@@ -392,7 +392,7 @@ def deadline(state: State) -> Instant | None:
 
 def question_id(stream: str) -> QuestionId:
     """The id inside a stream name ``question/ID``."""
-    return QuestionId(stream.removeprefix("question/"))
+    return QuestionId(stream[QUESTION_ID:])
 
 
 DECIDER: Final[Decider[State, Command, Event]] = Decider(

@@ -13,6 +13,7 @@ import msgspec
 
 from crossfade.core import questions, signoff_answers
 from crossfade.core.decider import Refusal
+from crossfade.core.question_events import QUESTION_ID
 from crossfade.core.records import Recorded
 from crossfade.core.signoff_commands import Abstain, Ask, Expire, Give, Return
 from crossfade.core.signoff_events import Status
@@ -78,7 +79,7 @@ class Collecting:
 
     def react(self, record: Recorded) -> None:
         """Called after each answer and decline is in the views."""
-        signoff_id = self._view.by_question.get(questions.question_id(record.stream))
+        signoff_id = self._view.by_question.get(record.stream[QUESTION_ID:])
         if signoff_id is not None:
             self._mark(signoff_id)
 

@@ -47,10 +47,10 @@ class Identity:
                 "This needs a token.",
                 "Send `Authorization: Bearer TOKEN`; `crossfade token new` makes one.",
             )
-        if len(token) > TOKEN_BYTES_MAX or not token.startswith(PREFIX):
-            return _unknown_token()
         digest = self._digests.get(token)
         if digest is None:
+            if len(token) > TOKEN_BYTES_MAX or not token.startswith(PREFIX):
+                return _unknown_token()
             digest = self._digest(token)
         found = self._c.views.programme.tokens.get(digest)
         if found is None:
@@ -163,17 +163,19 @@ class Identity:
     def touch(self, caller: Caller, *, native: bool) -> None:
         """The caller was heard from: renew its lease, and note what its client can do."""
         member = self._c.views.directory.get(caller.name)
-        if member is None or not member.addressable:
+        if member is None or member.state.status is agents.Status.RETIRED:
             return
-        now = self._c.clock.now()
+        state, now = member.state, self._c.clock.now()
         member.seen_at = now
         if native:
             member.native_at = now
-        if member.state.status is agents.Status.AWAY:
+        if state.status is agents.Status.AWAY:
             self._post(member, agents.Arrive())
         if member.lapse is None:
             self._watch(member)
-        self._declare(member, caller, native, now)
+        known = not caller.client or (caller.client == state.client and caller.faces_person == state.faces_person)
+        if not known or native is not state.native:
+            self._declare(member, caller, native, now)
 
     def _declare(self, member: Member, caller: Caller, native: bool, now: Instant) -> None:
         """Record what the client can do when it changed; losing elicitation only after a lease without it."""

@@ -24,6 +24,7 @@ from crossfade.core import (
     stages,
 )
 from crossfade.core.measurement_events import BlockRecorded
+from crossfade.core.question_events import QUESTION_ID
 from crossfade.core.records import Event, Recorded
 from crossfade.core.values import Channel, Instant, Lane, QuestionId
 from crossfade.engine.couriers import AT_ONCE
@@ -43,8 +44,6 @@ from crossfade.engine.views.signoffs import Signoffs
 LATELY: Final = 256
 """Ended questions whose two ends may still read what was kept for them."""
 _MS: Final = 1_000_000
-_ID: Final = len("question/")
-"""Where the id begins in a stream's name."""
 
 Fold = Callable[[Any, Recorded, Any, Any], None]
 """Takes the projector, a record, and the states of its stream before and after it."""
@@ -169,13 +168,13 @@ class Projector:
     # --- questions ------------------------------------------------------------------------------------
 
     def _entry(self, record: Recorded, after: questions.State) -> Entry:
-        entry = self._views.questions[QuestionId(record.stream[_ID:])]
+        entry = self._views.questions[QuestionId(record.stream[QUESTION_ID:])]
         entry.state = after
         return entry
 
     def _asked(self, record: Recorded, before: Any, state: questions.State) -> None:
         views = self._views
-        question_id = QuestionId(record.stream[_ID:])
+        question_id = QuestionId(record.stream[QUESTION_ID:])
         entry = views.questions[question_id] = Entry(question_id, state, record.sequence, record.at)
         addressee = views.directory.member(state.addressee)
         addressee.open[question_id] = entry
@@ -256,7 +255,7 @@ class Projector:
         if not collected and state.asker != SERVICE_NAME:
             self._bring(asker.mailbox, Mail(record.sequence, "answer", record, entry))
         for gone in self._streams.retire(record.stream):
-            views.questions.pop(gone[_ID:], None)
+            views.questions.pop(gone[QUESTION_ID:], None)
 
     def _bring(self, mailbox: Mailbox, mail: Mail, lane: Lane | None = None) -> None:
         """Put a text item into a mailbox, and let its owner's carriers know."""

@@ -5,6 +5,7 @@ again after a crash in the middle does the rest and nothing twice.
 """
 
 from crossfade.core import questions
+from crossfade.core.question_events import QUESTION_ID
 from crossfade.core.records import Recorded
 from crossfade.core.values import Lane, stream_of
 from crossfade.engine.context import Context
@@ -35,7 +36,7 @@ class Reactor:
 
     def asked(self, record: Recorded) -> None:
         """Called after each new question is in the views."""
-        self._arm(self._c.views.questions[questions.question_id(record.stream)])
+        self._arm(self._c.views.questions[record.stream[QUESTION_ID:]])
 
     def take_back(self) -> None:
         """Offer again as text what was begun on elicitation and whose addressee is on polling now."""
