@@ -12,7 +12,18 @@ from crossfade.core.agents import Status
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
-from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant, Lane, QuestionId, Sequence, stream_of
+from crossfade.core.values import (
+    SECOND,
+    SPACE,
+    Caller,
+    Channel,
+    Instant,
+    Lane,
+    QuestionId,
+    Sequence,
+    StreamName,
+    stream_of,
+)
 from crossfade.engine.asked_shapes import shape_of, too_large
 from crossfade.engine.context import Context, too_long
 from crossfade.engine.dispatcher import Applied
@@ -67,7 +78,7 @@ class Asking:
         until = Instant(now + int(min(wait_seconds, self._c.limits.wait_seconds_max) * SECOND))
         wait = Stored(self._c, question_id, until if wait_seconds > 0 else None, asked)
         key = None if request.key is None else scoped_key(caller, "ask", request.key)
-        stream = stream_of("question", question_id)
+        stream = StreamName(f"question/{question_id}")
         refusal = self._c.dispatcher.create(stream, command, wait.told, (now, caller.name, cause), key)
         if refusal is not None:
             return self._c.refuse(refusal)
@@ -233,7 +244,8 @@ class Asking:
         if refusal is not None:
             return refusal
         command: questions.Answer | questions.Decline
-        offers = self._shown(request.question_id)
+        entry = self._c.views.questions.get(request.question_id)
+        offers = () if entry is None else entry.shown
         if request.action == "decline":
             command = questions.Decline(by=caller.name, channel=request.channel, reason=request.reason, offers=offers)
         else:
@@ -307,7 +319,7 @@ class Asking:
     ) -> QuestionView | Refusal:
         if not question_id.startswith("q_") or not _possible(question_id):
             return self._c.refuse(_unknown())
-        stream = stream_of("question", question_id)
+        stream = StreamName(f"question/{question_id}")
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
         if not isinstance(outcome, Applied):
             if await self._expired(question_id, outcome):

@@ -164,9 +164,10 @@ class Measuring:
 
     def served(self, name: str, cause: str = "", question_id: str = "") -> None:
         """Count a request of this caller, about this question; ``cause`` of the server's fault, or empty."""
-        self._tallies.served(name, cause, question_id)
-        if cause and self._tallies.on:
-            self._look()
+        if self._tallies.on:
+            self._tallies.served(name, cause, question_id)
+            if cause:
+                self._look()
 
     async def request(self, name: str, work: Awaitable[T], question_id: str = "") -> T:
         """The result of ``work``, counted as a request of this caller; one that was cancelled counts for nothing."""

@@ -136,7 +136,7 @@ def _view(entry: Entry) -> QuestionView:
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
-        delivery=delivery(entry),
+        delivery="answered" if state.status is Status.ANSWERED else delivery(entry),
         asker=state.asker,
         addressee=state.addressee,
         message=state.message,
@@ -145,7 +145,7 @@ def _view(entry: Entry) -> QuestionView:
         deadline=deadline,
         lane=state.lane,
         exposure=state.exposure,
-        channels=channels(entry),
+        channels=channels(entry) if entry.shown else state.offered,
         dismissals=state.dismissals,
         content=state.content,
         reason=state.reason,

@@ -81,7 +81,9 @@ class Talk:
 
     def add(self, sender: str, recipient: str) -> None:
         """Count a question or a message."""
-        speaker, hearer = self._number(sender), self._number(recipient)
+        numbers = self._numbers
+        speaker = numbers.get(sender) or self._number(sender)
+        hearer = numbers.get(recipient) or self._number(recipient)
         self._totals[speaker] += 1
         self._totals[hearer] += 1
         row = self._rows.get(speaker)
