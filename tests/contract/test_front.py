@@ -274,11 +274,31 @@ def test_a_body_that_says_something_else_than_its_known_head_is_refused() -> Non
         ours = await Side().start(fronted=True)
         ask = call(ours, "bo", "agents", {})
         for _ in range(3):
-            assert heads(await ours.say(ask)) == [200]
             for one, other in ((b'"agents"', b'"attend"'), (b"2026-07-28", b"2025-11-25"), (b"/call", b"/list")):
+                assert [heads(await ours.say(ask)) for _ in range(2)] == [[200], [200]]
                 at = ask.index(b"{")
                 said = await ours.say(ask[:at] + ask[at:].replace(one, other))
                 assert (heads(said), b"header.mismatch" in said) == ([400], True)
+        await ours.stop()
+
+    run(scenario())
+
+
+def test_what_a_client_says_of_itself_counts_although_its_head_is_known() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        names = []
+        for client in ("one", "one", "two", "two", "one"):
+            about = {f"{PV}protocolVersion": "2026-07-28", f"{PV}clientCapabilities": {}}
+            meta = {**about, f"{PV}clientInfo": {"name": client, "version": "1"}}
+            params = {"name": "agents", "arguments": {}, "_meta": meta}
+            message = {"id": 7, "method": "tools/call", "params": params}
+            more = {"Mcp_Method": "tools/call", "Mcp_Name": "agents"}
+            assert heads(await ours.say(request(ours, "bo", "2026-07-28", message, **more))) == [200]
+            view = ours.world.hub.agent("bo")
+            assert view is not None
+            names.append(view.client)
+        assert names == ["one", "one", "two", "two", "one"]
         await ours.stop()
 
     run(scenario())
