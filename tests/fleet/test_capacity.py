@@ -131,6 +131,7 @@ def test_of_several_runs_the_one_with_the_least_wait_is_in_the_file(monkeypatch:
     def point(keeper: campaign.Keeper, said: object) -> Point:
         found = next(runs, None)
         whole = taken(keeper, said)  # type: ignore[arg-type]
+        assert whole is not None
         return whole if found is None else msgspec.structs.replace(whole, connections=found[1])
 
     monkeypatch.setattr(campaign.Keeper, "point", point)
@@ -165,6 +166,20 @@ def test_a_hub_that_cannot_be_read_ends_the_campaign(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(campaign, "look", lambda *_: None)
     with pytest.raises(CampaignError, match="needs Linux"):
         hub.measured()
+
+
+def test_a_run_that_was_not_read_twice_is_made_again_even_in_a_quick_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, unread = Hub(monkeypatch), [True, True, False, True]
+    taken = campaign.Keeper.point
+
+    def point(keeper: campaign.Keeper, said: object) -> Point | None:
+        return None if unread and unread.pop(0) else taken(keeper, said)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(campaign.Keeper, "point", point)
+    found = hub.measured(msgspec.structs.replace(WISH, quick=True))
+    assert len(found.points) + len(found.held_out) == len(GRID_QUICK)
+    assert len(hub.profiles) == len(GRID_QUICK) + 3
+    assert hub.profiles[0] == hub.profiles[2]
 
 
 def test_a_hub_that_did_not_keep_up_is_a_warning_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

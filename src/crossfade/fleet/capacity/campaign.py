@@ -106,18 +106,19 @@ async def measure(wish: Wish, run_point: RunPoint, run_rungs: RunRungs) -> Measu
     )
 
 
-async def _quietest(profile: Profile, label: str, run_point: RunPoint, attempts_max: int) -> tuple[LoadReport, Point]:
-    """The run in which the hub had to wait least. Raises CampaignError."""
+async def _quietest(profile: Profile, label: str, run_point: RunPoint, quiet_attempts: int) -> tuple[LoadReport, Point]:
+    """The run in which the hub had to wait least; one that could not be read is none. Raises CampaignError."""
     best: tuple[LoadReport, Point] | None = None
-    for attempt in range(1, attempts_max + 1):
+    for attempt in range(1, ATTEMPTS_MAX + 1):
         keeper = Keeper(profile)
         report = await run_point(profile, label if attempt == 1 else f"{label}, again on a quieter machine", keeper)
-        found = report, keeper.point(report)
-        if best is None or _waited(report) < _waited(best[0]):
-            best = found
-        if _waited(report) <= QUIET:
-            break
-    assert best is not None
+        point = keeper.point(report)
+        if point is not None and (best is None or _waited(report) < _waited(best[0])):
+            best = report, point
+        if best is not None and (_waited(best[0]) <= QUIET or attempt >= quiet_attempts):
+            return best
+    if best is None:
+        raise CampaignError("what the hub uses cannot be read: this needs Linux, and some seconds a point")
     return best
 
 
@@ -174,13 +175,13 @@ class Keeper:
             self._last = (reading, gauge.answered)
             self._first = self._first or self._last
 
-    def point(self, report: LoadReport) -> Point:
-        """What was measured. Raises CampaignError."""
+    def point(self, report: LoadReport) -> Point | None:
+        """What was measured; None if there were no two readings. Raises CampaignError."""
         if report.reason or not report.sound:
             what = report.reason or f"{report.lost} lost, {report.doubled} doubled"
             raise CampaignError(f"{self._profile.agents} agents, {self._profile.rate:g}/s: {what}")
         if self._first is None or self._last is None or self._last[0].at_ns == self._first[0].at_ns:
-            raise CampaignError("what the hub uses cannot be read: this needs Linux, and some seconds a point")
+            return None
         (before, answered_before), (after, answered) = self._first, self._last
         seconds = (after.at_ns - before.at_ns) / 1e9
         return Point(
