@@ -11,6 +11,8 @@ from crossfade.core.decider import Refusal
 from crossfade.core.gates.comparison import blames_new
 from crossfade.core.gates.judging import SPACINGS_MAX, Judging, instant_of, judge, judging, phases
 from crossfade.core.gates.specs import Count, Exposure, Kind, Ruling, SharePhase, Spec, SpecSlip, contradictions, slips
+from crossfade.core.gates.trigger import Aside
+from crossfade.core.gates.trigger import Trigger as Alarm
 from crossfade.core.histograms import EDGES, Histogram
 from crossfade.core.plans import Plan, SampleRatio, Stage, Trigger, resolved
 from crossfade.core.stage_events import Cause
@@ -255,6 +257,49 @@ def test_a_detector_that_nobody_alone_sets_off_remembers_them_all_and_names_the_
     fold = watched(Spec(name="errors", kind=Kind.TRIGGER, max_rate=0.05)).fold
     fold._set_aside({"a": [100, 6], "b": [100, 5]}, Instant(0))  # type: ignore[union-attr]
     assert (fold.aside, fold.holds) == ({}, "narrow")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("bad", "aside"), [(18, True), (17, False)])
+def test_a_cluster_is_set_aside_if_it_alone_reaches_the_level_and_is_then_remembered_since_when(
+    bad: int, aside: bool
+) -> None:
+    fold = watched(Spec(name="errors", kind=Kind.TRIGGER, max_rate=0.05)).fold
+    assert isinstance(fold, Alarm)
+    fold.clusters = {"a", "b", "c"}
+    before = fold.detector
+    fold._set_aside({"a": [140, bad], "b": [140, 7], "c": [140, 6]}, Instant(7))
+    assert fold.aside == ({"a": Aside(since=Instant(7), loud_at=Instant(7))} if aside else {})
+    assert fold.named == (("a",) if aside else ("a", "b")), "nobody alone: the worst are named"
+    assert (fold.detector is before) is not aside, "the detector begins anew"
+
+
+def test_of_many_noisy_clusters_no_more_are_set_aside_than_may_be_noisy() -> None:
+    fold = watched(Spec(name="errors", kind=Kind.TRIGGER, max_rate=0.05)).fold
+    assert isinstance(fold, Alarm)
+    fold.clusters = set("abcdef")
+    loud: dict[str, list[float]] = {name: [140, bad] for name, bad in zip("abcd", (90, 80, 70, 60), strict=True)}
+    fold._set_aside(loud, Instant(7))
+    assert set(fold.aside) == {"a", "b"}, "breadth 3: two may be noisy"
+    fold._set_aside({name: loud[name] for name in "cd"}, Instant(9))
+    assert set(fold.aside) == {"a", "b"}
+    assert (fold.holds, fold.named) == ("narrow", ("a", "b"))
+
+
+@pytest.mark.parametrize(("bad", "shared"), [(31, True), (32, False), (60, False)])
+def test_the_old_side_excuses_the_new_one_unless_that_is_proven_to_be_worse(bad: int, shared: bool) -> None:
+    fold = watched(Spec(name="errors", kind=Kind.TRIGGER, max_rate=0.05, breadth=1)).fold
+    assert isinstance(fold, Alarm)
+    assert fold._shared({"a": [100, bad]}, {"b": [100, 10]}) is shared
+    assert fold._shared({"a": [100, bad]}, {"b": [200, 10]}) is False, "5 % is no more than allowed"
+
+
+def test_the_noisy_clusters_of_the_old_side_excuse_nobody() -> None:
+    fold = watched(Spec(name="errors", kind=Kind.TRIGGER, max_rate=0.05)).fold
+    assert isinstance(fold, Alarm)
+    new: dict[str, list[float]] = {"a": [100, 20]}
+    assert fold._shared(new, {"x": [50, 40], "y": [50, 30], "z": [100, 2]}) is False
+    assert fold._shared(new, {"x": [50, 40], "y": [50, 30], "z": [100, 12]}) is True
+    assert fold._shared(new, {"x": [50, 10]}) is True, "one cluster alone is the old side"
 
 
 def test_the_ends_of_a_histogram_are_its_outermost_edges() -> None:

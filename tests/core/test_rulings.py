@@ -166,6 +166,9 @@ CASES: dict[str, tuple[Spec, list[Count], Instant | None]] = {
     "trigger, two of three exposed are noisy": (
         TRIGGER, series(lambda step, k: 200 if k < 2 and step >= 3 else 2, clusters=3), None,
     ),
+    "trigger, three noisy ones of thirty": (
+        TRIGGER, series(lambda _, k: 300 if k < 3 else 2, clusters=30, steps=9), None,
+    ),
     "trigger, noisy at different times": (
         TRIGGER, series(lambda step, k: 300 if step // 6 == k else 3, clusters=5, steps=40), None,
     ),
