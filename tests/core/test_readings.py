@@ -9,8 +9,9 @@ from functools import partial
 import msgspec
 import pytest
 
-from crossfade.core.instruments import beside, fold_of_ratio, fold_of_trigger
-from crossfade.core.measurement_events import BlockRecorded
+from crossfade.core.gates import Exposure
+from crossfade.core.instruments import beside, fold_of_ratio, fold_of_trigger, gates_of, meaning, triggers_of
+from crossfade.core.measurement_events import BlockRecorded, Slice
 from crossfade.core.plans import Comparison, Gate, Plan, SampleRatio, Stage, Trigger, resolved
 from crossfade.core.stage_events import Cause, Said
 from crossfade.core.stage_next import Reading
@@ -86,6 +87,7 @@ CASES: dict[str, Callable[[], Reading]] = {
     "both lanes fail": lambda: fed(begun(), bad={NEW: 1.0, OLD: 1.0}).reading(KNOWN),
     "mixed conversations fail": lambda: fed(begun(), bad={MIXED: 1.0}).reading(KNOWN),
     "one cluster fails": lambda: fed(begun(), clusters=1, bad={NEW: 1.0}).reading(KNOWN),
+    "far more on the new lane than the share says": lambda: fed(begun(threshold=0.05)).reading(KNOWN),
     "slow": lambda: slow(ALL, (9, 8, 6, 4, 2, 1)).reading(KNOWN),
     "very slow": lambda: slow(FEW, (10, 10, 10, 10, 10, 10)).reading(KNOWN),
     "idle": lambda: fed(begun(), idle=True).reading(KNOWN),
@@ -247,6 +249,70 @@ def test_a_comparison_is_expected_when_the_first_of_both_is(
     gate = msgspec.structs.replace(GATE, eta_seconds=of_the_gate)
     said = msgspec.structs.replace(FEW_BAD, eta_seconds=own)
     assert beside(said, gate) == msgspec.structs.replace(said, eta_seconds=eta)
+
+
+# --- what an instrument says ----------------------------------------------------------------------------------
+
+
+def counts_of(one: BlockRecorded) -> list[tuple[Slice, Exposure]]:
+    return [(each, Exposure(each.exposure.value)) for each in one.slices]
+
+
+def test_a_gate_is_judged_anew_when_a_block_of_its_own_is_over_or_somebody_wants_it_fresh() -> None:
+    [gate] = [one for one in gates_of(PLAN) if one.metric == "error_rate"]
+    for number in range(7):
+        gate.take(counts_of(block(number)), block(number).from_at)
+    first = gate.said()
+    gate.take(counts_of(block(7)), block(7).from_at)
+    assert gate.said() is first, "the block of a minute is still open"
+    assert gate.said(fresh=True).n > first.n
+    fresh = gate.said()
+    assert fresh is not first, "what was said last is remembered"
+    for number in range(8, 14):
+        gate.take(counts_of(block(number)), block(number).from_at)
+    assert gate.said().n > fresh.n
+
+
+def test_a_trigger_is_judged_at_every_look() -> None:
+    trigger = next(iter(triggers_of(PLAN)))
+    seen = []
+    for number in range(3):
+        trigger.take(counts_of(block(number)), block(number).from_at)
+        seen.append(trigger.said().n)
+    assert seen == [160, 320, 480]
+    assert trigger.said() is not trigger.said()
+
+
+def test_a_sample_ratio_is_judged_anew_when_somebody_is_seen_for_the_first_time() -> None:
+    watch = begun()
+    ratio = watch.ratio
+    assert ratio is not None
+    watch.take(block(0, clusters=2))
+    first = ratio.said()
+    watch.take(block(1, clusters=2))
+    assert ratio.said() is first
+    watch.take(block(2, clusters=3))
+    assert ratio.said().clusters == 6
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "mixed", "told"),
+    [
+        ("error_rate", 0.0125, False, "requests that the server failed, of which 1.250% may be"),
+        ("delivery_rate", 0.999, False, "questions that were not delivered, of which 0.100% may be"),
+        ("latency_p99_ms", 300.0, False, "deliveries slower than 300 ms, of which 1 % may be"),
+        (
+            "latency_p50_ms", 50.0, True,
+            "mixed conversations (one end on each lane): deliveries slower than 50 ms, of which half may be",
+        ),
+        ("latency_p99_ms", None, False, ""),
+        ("luck", 1.0, True, ""),
+    ],
+)  # fmt: skip
+def test_what_is_bad_is_told_with_its_limit(metric: str, limit: float | None, mixed: bool, told: str) -> None:
+    assert meaning(metric, limit, mixed=mixed) == told
+    if not mixed:
+        assert meaning(metric, limit) == told
 
 
 # --- plans -------------------------------------------------------------------------------------------------
