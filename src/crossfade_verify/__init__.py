@@ -225,7 +225,7 @@ def verify(path: Path, checkpoints: Path | None = None) -> Verdict:
     with ExitStack() as stack:
         try:
             return Verdict(Log(path, checkpoints, stack))
-        except (KeyError, TypeError, AttributeError, EOFError, zlib.error, sqlite3.Error) as fault:
+        except (KeyError, TypeError, AttributeError, EOFError, RecursionError, zlib.error, sqlite3.Error) as fault:
             raise ValueError(f"{path} is damaged: {fault}") from fault
 
 
@@ -240,9 +240,9 @@ def main() -> int:
         print(f"error: {'a hub is using it' if busy else fault}\ntry: an export, an archive, or a hub that is stopped")
         return 11 if busy else 2
     signed = f"{found.checkpoints} checkpoints, {found.signatures} signatures hold, key {found.keyid or 'not here'}"
-    print(*(f"shard {shard}: {records} records" for shard, records in found.records.items()), signed, sep="\n")
-    print(*(f"shard {one.shard}: sequence {one.sequence}: {one.what}\n" for one in found.findings), sep="", end="")
-    return 6 if found.findings else 0
+    found_at = (f"shard {one.shard}: sequence {one.sequence}: {one.what}" for one in found.findings)
+    print(*(f"shard {one}: {records} records" for one, records in found.records.items()), signed, *found_at, sep="\n")
+    return 6 if found.findings else 0 if any(found.records.values()) else print("error: no record\ntry: an export") or 2
 
 
 if __name__ == "__main__":

@@ -345,8 +345,13 @@ def test_as_a_program_it_stands_alone_and_its_exit_code_says_it(folder, export):
     done = program(export)
     assert done.returncode == 6
     assert ": sequence " in done.stdout
-    export.write_bytes(b"{")
-    assert program(export).returncode == 2
+    deep = export.read_bytes() + b"[" * 200_000
+    empty = json.dumps({"format": "crossfade-export/1", "public_key": "", "shards": [], "checkpoints": []}).encode()
+    for content in (b"{", empty, deep):
+        export.write_bytes(content)
+        done = program(export)
+        assert (done.returncode, done.stderr) == (2, ""), "nothing that was looked at is nothing that holds"
+        assert "error: " in done.stdout
     assert program(folder / "nothing").returncode == 2
     assert program(folder, folder / "nothing").returncode == 2, (
         "a second place that is not there is not one that agrees"

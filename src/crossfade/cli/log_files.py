@@ -157,6 +157,8 @@ def _verdicts(path: Path, checkpoints: Path | None) -> list[dict[str, object]]:
         raise CommandError("log.in_use", f"a hub is using {path}", "leave the path out", Exit.CONFLICT) from None
     except (OSError, ValueError) as error:
         raise CommandError("log.missing", str(error), "name an export or a data folder", Exit.USAGE) from None
+    if not any(found.records.values()) and not found.findings:  # nothing that was looked at is nothing that holds
+        raise CommandError("log.missing", f"{path} holds no record", "name an export or a data folder", Exit.USAGE)
     rows: list[dict[str, object]] = []
     for shard, records in found.records.items():
         findings = [finding for finding in found.findings if finding.shard == shard]
