@@ -15,7 +15,6 @@ import shutil
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import msgspec
 from bench import processes
 from bench.fill import fill, waiting
 from bench.found import Found, Measured, Ratio
-from bench.targets import SHAPE, scratch
+from bench.targets import SHAPE, metric, scratch
 from crossfade.client.api import Api, Ask
 from crossfade.client.transport import Transport
 from crossfade.fleet import supervisor
@@ -113,18 +112,6 @@ async def ask_for_soon(hub, count):
 
         await asyncio.gather(*(ask() for _ in range(count)))
     return time.perf_counter() + DEADLINE_SECONDS
-
-
-async def metric(hub, name):
-    """The sum of a metric's samples; 0 if there is none."""
-
-    def read():
-        asked = urllib.request.Request(f"{hub.url}/metrics", headers={"Authorization": f"Bearer {hub.operator_token}"})
-        with urllib.request.urlopen(asked) as answer:  # the address is that of the hub just started
-            return answer.read().decode().splitlines()
-
-    lines = await asyncio.to_thread(read)
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 async def measure(chosen, folder):

@@ -3,8 +3,9 @@
     python -m bench.spike [--agents 1000] [--times 10] [--seconds 5] [--rest 5] [--rounds 5] [--json]
 
 The base is a hub that has its usual agents and has been through as many round trips as a spike has, so that what it
-keeps up to a bound (ended questions) is there, and that has never had more agents. Each round is one spike: the peak,
-and what is resident some seconds after all of it has gone. A hub that kept something of each would climb.
+keeps up to a bound (ended questions) is there, and that has never had more agents. One spike is made before the rounds,
+so that the directory knows everybody. Each round is one more: the peak, and what there is some seconds after all of it
+has gone. *Resident* is what the kernel counts; *in use* are the interpreter's blocks (``crossfade_memory_blocks``).
 """
 
 import argparse
@@ -12,10 +13,11 @@ import asyncio
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import processes
 from bench.found import Curve, Found, Measured, Ratio
-from bench.targets import Holders, Target, load, names_of, scratch
+from bench.targets import Holders, Target, load, metric, names_of, scratch
 from crossfade.fleet.load.target import Target as Place
 from crossfade.fleet.supervisor import HubProcess
 
@@ -24,16 +26,22 @@ WANTED = 1.1
 ATTACH_SECONDS = 5.0
 
 
+class Held(NamedTuple):
+    """What a hub holds at one moment."""
+
+    rss_mib: float
+    blocks: float
+
+
 class Spiked:
     """One hub, its agents, and what comes on top of them."""
 
-    def __init__(self, place, target, names, chosen):
-        self.place, self.target, self.names, self.chosen = place, target, names, chosen
+    def __init__(self, hub, place, target, names, chosen):
+        self.hub, self.place, self.target, self.names, self.chosen = hub, place, target, names, chosen
         self.crowd = []
 
-    @property
-    def rss_mib(self):
-        return processes.rss_mib(self.target.pid)
+    async def held(self):
+        return Held(processes.rss_mib(self.target.pid), await metric(self.hub, "crossfade_memory_blocks"))
 
     async def enlist(self):
         """Credentials of everybody, so that the directory does not grow in a spike."""
@@ -51,14 +59,14 @@ class Spiked:
         guests = Holders()
         await guests.hold(self.target, self.crowd[self.chosen.agents :], ATTACH_SECONDS)
         await self.trips()
-        peak = self.rss_mib
+        peak = await self.held()
         await guests.release()
         await asyncio.sleep(self.chosen.rest)
-        return peak, self.rss_mib
+        return peak, await self.held()
 
 
 async def measured(chosen):
-    """Memory at first, at the base, and (peak, rested) of each round."""
+    """What is held at first, at the base, and (peak, rested) of the spike before the rounds and of each round."""
     names, holders = names_of(chosen.pairs), Holders()
     with tempfile.TemporaryDirectory(prefix="spike-", dir=scratch()) as folder:
         hub = HubProcess(Path(folder))
@@ -66,18 +74,18 @@ async def measured(chosen):
         try:
             place = Place(hub.url, hub.operator_token)
             tokens = await place.operator.enlist([(name, "bench") for name in names])
-            one = Spiked(place, Target("ours", hub.port, hub.pid, tokens), names, chosen)
+            one = Spiked(hub, place, Target("ours", hub.port, hub.pid, tokens), names, chosen)
             processes.pin(hub.pid, 0)
             await one.enlist()
             await holders.hold(one.target, one.crowd[: chosen.agents], ATTACH_SECONDS)
-            first = one.rss_mib
+            first = await one.held()
             await one.trips()
             await asyncio.sleep(chosen.rest)
-            base = one.rss_mib
+            base = await one.held()
             rounds = []
-            for number in range(chosen.rounds):
+            for number in range(chosen.rounds + 1):
                 rounds.append(await one.spike())
-                print(f"spike {number + 1} of {chosen.rounds}: {rounds[-1]}", file=sys.stderr, flush=True)
+                print(f"spike {number} of {chosen.rounds}: {rounds[-1]}", file=sys.stderr, flush=True)
             return first, base, rounds
         finally:
             await holders.release()
@@ -94,27 +102,40 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    first, base, rounds = asyncio.run(measured(chosen))
-    agents = f"{chosen.agents:,} agents"
-    peaks, after = tuple(peak for peak, _ in rounds), tuple(rested for _, rested in rounds)
-    Found(
+    summary(chosen, *asyncio.run(measured(chosen))).show(as_json=chosen.json)
+
+
+def summary(chosen, first, base, spikes):
+    """Figures of every round, and what is left after it."""
+    rested = [after for _, after in spikes]
+    peaks, after, before = [peak for peak, _ in spikes[1:]], rested[1:], rested[:-1]
+    many = f"{chosen.times} times the agents"
+    in_use = tuple(one.blocks / earlier.blocks for one, earlier in zip(after, before, strict=True))
+    resident = tuple(one.rss_mib / base.rss_mib for one in after)
+    climbed = after[-1].rss_mib / after[0].rss_mib
+    return Found(
         measured=(
-            Measured(name=f"a fresh hub with {agents}", unit="MiB", each=(first,)),
-            Measured(name="the base: the same after round trips", unit="MiB", each=(base,)),
-            Measured(name=f"peak, with {chosen.times} times the agents and round trips", unit="MiB", each=peaks),
-            Measured(name=f"{chosen.rest:g} s after it", unit="MiB", each=after),
+            Measured(name=f"a fresh hub with {chosen.agents:,} agents", unit="MiB", each=(first.rss_mib,)),
+            Measured(name="the base: the same after round trips", unit="MiB", each=(base.rss_mib,)),
+            Measured(name="the base, in use", unit="blocks", each=(base.blocks,)),
+            Measured(name=f"resident with {many}", unit="MiB", each=tuple(one.rss_mib for one in peaks)),
+            Measured(name=f"in use with {many}", unit="blocks", each=tuple(one.blocks for one in peaks)),
+            Measured(name=f"resident {chosen.rest:g} s after", unit="MiB", each=tuple(one.rss_mib for one in after)),
+            Measured(name=f"in use {chosen.rest:g} s after", unit="blocks", each=tuple(one.blocks for one in after)),
         ),
         ratios=(
-            Ratio(name="after a spike / base", each=tuple(one / base for one in after), most=WANTED),
-            Ratio(name="after the last spike / after the first", each=(after[-1] / after[0],), most=WANTED),
+            Ratio(name="in use after a spike / before it", each=in_use, most=WANTED),
+            Ratio(name="in use after a spike / base", each=tuple(one.blocks / base.blocks for one in after)),
+            Ratio(name="resident after a spike / base", each=resident, most=WANTED),
+            Ratio(name="resident after the last spike / after the first", each=(climbed,), most=WANTED),
         ),
         curves=(
             Curve(name="spike", x="spikes", y="MiB, resident", lines={
-                "peak": tuple(enumerate(peaks, 1)),
-                "after": ((0, base), *enumerate(after, 1)),
+                "peak": tuple(enumerate((peak.rss_mib for peak, _ in spikes), 1)),
+                "after": ((0, base.rss_mib), *enumerate((one.rss_mib for one in rested), 1)),
             }),
         ),
-    ).show(as_json=chosen.json)  # fmt: skip
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

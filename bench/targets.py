@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import sys
+import urllib.request
 from pathlib import Path
 
 from bench import processes
@@ -138,6 +139,18 @@ async def end(children):
         if child.returncode is None:
             child.kill()  # the reference does not end on SIGTERM while sessions are open
         await child.wait()
+
+
+async def metric(hub, name):
+    """The sum of a metric's samples; 0 if there is none."""
+
+    def read():
+        asked = urllib.request.Request(f"{hub.url}/metrics", headers={"Authorization": f"Bearer {hub.operator_token}"})
+        with urllib.request.urlopen(asked) as answer:  # the address is that of the hub just started
+            return answer.read().decode().splitlines()
+
+    lines = await asyncio.to_thread(read)
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 class Holders:

@@ -126,6 +126,15 @@ async def test_metrics_tell_how_long_the_garbage_collector_stopped_the_hub() -> 
 
 
 @run
+async def test_metrics_tell_how_much_memory_is_in_use() -> None:
+    async with Web(open_loopback=True) as web:
+        before = samples((await web.get("/metrics")).text)["crossfade_memory_blocks", ()]
+        kept = [object() for _ in range(200_000)]
+        after = samples((await web.get("/metrics")).text)["crossfade_memory_blocks", ()]
+        assert after - before > len(kept) / 2
+
+
+@run
 async def test_metrics_of_a_hub_with_tokens_need_an_operators() -> None:
     async with Web() as web:
         assert (await web.get("/metrics", token=await web.token("ada"))).code == "auth.scope"

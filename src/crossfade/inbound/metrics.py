@@ -6,6 +6,7 @@ seconds. A counter that was never raised is absent, so a query must treat absenc
 Source: Prometheus "Exposition formats" 0.0.4 and "Metric and label naming".
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -70,6 +71,8 @@ class HubCollector(Collector):
         text = "Records that no signed checkpoint covers yet; more than some thousand: see to the checkpoint folder."
         yield _gauge("log_unwitnessed_records", text, self._hub.keeping.unwitnessed_records)
         yield from _collector(self._pauses)
+        text = "Blocks of memory that the interpreter has in use; what it keeps for later is resident, not in use."
+        yield _gauge("memory_blocks", text, sys.getallocatedblocks())
         info = GaugeMetricFamily("crossfade_build_info", "1; the release is the label.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info
