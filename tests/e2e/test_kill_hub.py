@@ -31,7 +31,9 @@ def test_a_hub_that_forgets_what_it_acknowledged_does_not_pass(tmp_path: Path, m
 
     def forgetful(hub: HubProcess) -> None:
         kill(hub)
-        for file in (*hub.folder.glob("log.db*"), *hub.folder.glob("checkpoints/*")):
+        for file in [
+            found for kind in ("log.db*", "*.checkpoints", "checkpoints/*") for found in hub.folder.glob(kind)
+        ]:
             file.unlink()
 
     monkeypatch.setattr(HubProcess, "kill", forgetful)

@@ -150,6 +150,7 @@ class _Run:
     async def _interfere(self, hub: HubProcess) -> None:
         for _ in range(self._settings.kills):
             await asyncio.sleep(self._settings.ramp_seconds / (self._settings.kills + 1))
+            await hub.up.wait()  # what is only being started is not there to be killed
             self._screen.note(f"  SIGKILL to the hub, process {hub.pid}")
             hub.kill()
 

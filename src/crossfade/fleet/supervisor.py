@@ -57,6 +57,8 @@ class HubProcess:
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None] | None = None
+        self.up = asyncio.Event()
+        """Set while there is a child that has said it is ready."""
 
     @property
     def url(self) -> str:
@@ -111,6 +113,7 @@ class HubProcess:
         assert self._failure is not None
         while self._child is not None:
             code = await self._child.wait()
+            self.up.clear()
             if not self._revive:
                 self._failure.set_exception(HubFailedError(f"the hub ended by itself, {_how(code)}"))
                 return
@@ -143,6 +146,7 @@ class HubProcess:
                     env={name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")},
                 )
             if await self._ready(self._child):
+                self.up.set()
                 return
         said = (self.folder / "hub.out").read_text("utf-8", "replace")[-2000:]
         raise HubFailedError(f"the hub does not start; it said:\n{said}")
