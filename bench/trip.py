@@ -27,6 +27,7 @@ from uvicorn.server import ServerState
 from crossfade.core.values import AgentName, Caller, Kind, Scope
 from crossfade.engine.hub import Hub
 from crossfade.engine.limits import Limits
+from crossfade.engine.requests import IssuedToken
 from crossfade.inbound.asgi import Streams
 from crossfade.inbound.gate import ConnectionLimits, Gate
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
@@ -43,6 +44,7 @@ PREFIX = "io.modelcontextprotocol/"
 SHAPE = '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}'
 SEQUENCE = re.compile(rb'"cursor":(\d+)')
 QUESTION = re.compile(rb'"id":"(q_[0-9a-z]+)"')
+ANY_QUESTION = re.compile(rb"(q_[0-9a-z]+)")
 SESSION = re.compile(rb"mcp-session-id: ([^\r]+)")
 PARTS = ("inbound", "engine", "core", "logs", "outbound", "bench", "asyncio", "uvicorn")
 WARM_TRIPS = 200
@@ -56,12 +58,20 @@ def fail(why):
     os._exit(1)  # an exception would only end one callback of the loop
 
 
+def found(pattern, data):
+    """What the pattern's group is in an answer."""
+    match = pattern.search(data)
+    if match is None:
+        fail(f"nothing like {pattern.pattern!r} in {data!r}")
+    return match[1]
+
+
 class Pipe(asyncio.Transport):
     """A transport that hands each answer on; whoever gets it may send the next request in a later turn."""
 
     def __init__(self):
         super().__init__()
-        self.said = None
+        self.said = fail
         self._head = b""
 
     def write(self, data):
@@ -131,7 +141,7 @@ class Agent:
         self.loop = asyncio.get_running_loop()
         self.protocol, pipe = wires.connect()
         pipe.said = self._said
-        self.then = None
+        self.then = fail
         self.lines = (
             "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:8765\r\nAccept: application/json, text/event-stream\r\n"
             f"Authorization: Bearer {token}\r\nMCP-Protocol-Version: {revision}\r\nContent-Type: application/json\r\n"
@@ -152,7 +162,7 @@ class Agent:
         ).encode()
         self.then = done.set_result
         self.protocol.data_received(self.lines.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        self.lines += f"Mcp-Session-Id: {SESSION.search(await done)[1].decode()}\r\n"
+        self.lines += f"Mcp-Session-Id: {found(SESSION, await done).decode()}\r\n"
 
     def call(self, tool, arguments, then):
         """Send a call; ``then`` gets the whole answer."""
@@ -175,7 +185,7 @@ class Agent:
         return (lines + "Content-Length: ").encode(), start.encode(), (meta + "}}").encode()
 
     def _said(self, data):
-        then, self.then = self.then, None
+        then, self.then = self.then, fail
         then(data)
 
 
@@ -206,8 +216,9 @@ class Desk:
         await self.hub.stop()
 
     async def _join(self, wires, name):
-        token = (await self.hub.issue_token(ROOT, name, Kind.PROGRAM, [Scope.AGENT])).token
-        agent = Agent(wires, token, self.revision, name)
+        issued = await self.hub.issue_token(ROOT, name, Kind.PROGRAM, [Scope.AGENT])
+        assert isinstance(issued, IssuedToken), issued
+        agent = Agent(wires, issued.token, self.revision, name)
         await agent.begin()
         return agent
 
@@ -226,7 +237,7 @@ class Desk:
         done = asyncio.get_running_loop().create_future()
         given = f'{{"to":"bystander","message":"Ship?","schema":{SHAPE},"wait_seconds":0}}'.encode()
         asking.call("ask", given, done.set_result)
-        await repeated(asking, count, b'{"question_id":"%b"}' % re.search(rb"q_[0-9a-z]+", await done)[0])
+        await repeated(asking, count, b'{"question_id":"%b"}' % found(ANY_QUESTION, await done))
 
 
 class Pair:
@@ -252,11 +263,9 @@ class Pair:
         self.asking.call("ask", self.given + key + b'"}', self.ended)
 
     def received(self, data):
-        found = QUESTION.search(data)
-        if found is None:
-            fail(f"no question in {data!r}")
-        self.cursor = b',"since_sequence":' + SEQUENCE.search(data)[1]
-        given = b'{"question_id":"%b","action":"accept","content":{"ok":true},"key":"%b"}' % (found[1], found[1])
+        question_id = found(QUESTION, data)
+        self.cursor = b',"since_sequence":' + found(SEQUENCE, data)
+        given = b'{"question_id":"%b","action":"accept","content":{"ok":true},"key":"%b"}' % (question_id, question_id)
         self.answering.call("answer", given, self.ended)
 
     def ended(self, data):

@@ -13,11 +13,12 @@ from crossfade.inbound.asgi import Receive, Send, Streams, read_body
 from crossfade.inbound.asgi import Scope as AsgiScope
 from crossfade.inbound.front import HEADS_MAX, Heads
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
+from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.tools import HubTools
 from crossfade.inbound.protocol import KEPT_BYTES
 from crossfade.inbound.replies import Reply
 from tests.kit.clock import FakeIds
-from tests.kit.http_server import HEAD, connected, run, serving
+from tests.kit.http_server import HEAD, connected, fewer_connections, run, serving
 from tests.kit.hub import ROOT, World, ok
 from tests.kit.wires import Wires, heads, settle
 
@@ -48,9 +49,8 @@ class Side:
         """Begin; two agents, a session each, and a question from ana to bo."""
         self.world = World(seed=3)
         await self.world.hub.start()
-        self.endpoint = McpEndpoint(
-            self.world.hub, HubTools(self.world.hub), Host(self.world.clock, FakeIds(5), b"k" * 32, Streams())
-        )
+        self.host = Host(self.world.clock, FakeIds(5), b"k" * 32, Streams())
+        self.endpoint = McpEndpoint(self.world.hub, HubTools(self.world.hub), self.host)
         self.front = Counted(self.endpoint)
         self.wires = Wires(self.endpoint, self.front if fronted else None, body_bytes=MAX, header_bytes=4_000)
         self.tokens, self.sessions = {}, {}
@@ -284,6 +284,132 @@ def test_a_body_that_says_something_else_than_its_known_head_is_refused() -> Non
     run(scenario())
 
 
+def test_a_body_beyond_the_bound_of_the_endpoint_is_refused_although_its_head_is_known() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        settings = McpSettings(body_bytes=400)
+        endpoint = McpEndpoint(ours.world.hub, HubTools(ours.world.hub), ours.host, settings)
+        ours.wires = Wires(endpoint, endpoint)
+        ours.reconnect()
+        for _ in range(3):
+            assert heads(await ours.say(call(ours, "bo", "agents", {"query": "b"}))) == [200]
+            said = await ours.say(call(ours, "bo", "agents", {"query": "b" * 400}))
+            assert (heads(said), b"limit.body" in said) == ([413], True)
+            assert heads(await ours.say(call(ours, "bo", "agents", {"query": "b"}))) == [200]
+        await ours.stop()
+
+    run(scenario())
+
+
+def test_what_follows_the_length_in_a_head_is_looked_at_too() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        ask = call(ours, "bo", "agents", {})
+        at, end = ask.index(b"Authorization: "), ask.index(b"\r\n\r\n")
+        bearer = ask[at : ask.index(b"\r\n", at) + 2]
+        moved = ask[:at] + ask[at + len(bearer) : end] + b"\r\n" + bearer.rstrip() + ask[end:]
+        other = moved.replace(ours.tokens["bo"].encode(), ours.tokens["bo"].encode()[::-1])
+        for _ in range(3):
+            assert heads(await ours.say(moved)) == [200]
+            assert heads(await ours.say(other)) == [401]
+        assert ours.front.served >= 2
+        await ours.stop()
+
+    run(scenario())
+
+
+def test_who_calls_and_calls_stays_present() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        for revision in ("2026-07-28", "2025-11-25"):
+            for _ in range(6):
+                assert heads(await ours.say(call(ours, "bo", "agents", {}, revision))) == [200]
+                view = ours.world.hub.agent("bo")
+                assert view is not None
+                assert view.status == "present"
+                await ours.world.clock.advance(0.7 * ours.world.limits.lease_seconds)
+        await ours.stop()
+
+    run(scenario())
+
+
+def test_a_client_that_takes_no_stream_is_asked_by_a_result_however_often_it_calls() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        await ours.world.rollout(1.0)
+        meta = {f"{PV}protocolVersion": "2026-07-28", f"{PV}clientCapabilities": {"elicitation": {}}}
+        params = {"name": "attend", "arguments": {"wait_seconds": 0}, "_meta": meta}
+        message = {"id": 7, "method": "tools/call", "params": params}
+        attend = request(ours, "bo", "2026-07-28", message, Mcp_Method="tools/call", Mcp_Name="attend")
+        attend = attend.replace(b"application/json, text/event-stream", b"application/json")
+        answer = call(ours, "bo", "answer", {"question_id": ours.question_id, "content": {"choice": "a"}})
+        assert heads(await ours.say(answer)) == [200]
+        for _ in range(3):
+            assert b"input_required" not in await ours.say(attend)
+        await ours.say(call(ours, "ana", "ask", {"to": "bo", "message": "m", "choices": ["a", "b"], "wait_seconds": 0}))
+        assert b"input_required" in await ours.say(attend)
+        await ours.stop()
+
+    run(scenario())
+
+
+def test_a_session_cancels_its_call_from_another_connection_however_often_it_calls() -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        wait = call(ours, "ana", "attend", {"wait_seconds": 50}, "2025-11-25")
+        note = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+        cancel = request(ours, "ana", "2025-11-25", note, Mcp_Session_Id=ours.sessions["ana"])
+        other, pipe = ours.wires.connect()
+        for times in range(1, 5):
+            assert await ours.say(wait) == b""
+            before = len(ours.pipe.said)
+            other.data_received(cancel)
+            await settle()
+            assert heads(pipe.said) == [202] * times
+            assert b"cancelled by its client" in ours.pipe.said[before:]
+        ours.wires.leave(other)
+        await ours.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+def test_a_wait_of_a_client_that_takes_no_stream_leaves_nothing_behind(revision: str) -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        wait = call(ours, "bo", "attend", {"wait_seconds": 9, "after": 0}, revision)
+        for _ in range(3):
+            assert heads(await ours.say(wait.replace(b"application/json, text/event-stream", b"application/json"))) == [
+                200
+            ]
+            assert len(ours.host.streams) == 0
+        await ours.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+def test_a_wait_that_fails_is_answered_and_leaves_nothing_behind(
+    revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        wait = call(ours, "ana", "inbox", {"wait_seconds": 0}, revision)
+        assert [heads(await ours.say(wait)) for _ in range(2)] == [[200], [200]]
+
+        async def fail(*_: object) -> None:
+            await asyncio.sleep(0)
+            raise RuntimeError("planted")
+
+        monkeypatch.setattr(ours.world.hub, "receive", fail)
+        assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 9}, revision))) == [500]
+        runner = ours.endpoint._runner
+        assert (len(ours.wires.gate.strands), runner.running, runner._patience._waiting) == (0, {}, {})
+        await ours.stop()
+
+    run(scenario())
+
+
 def test_what_a_client_says_of_itself_counts_although_its_head_is_known() -> None:
     async def scenario() -> None:
         ours = await Side().start(fronted=True)
@@ -458,6 +584,28 @@ def test_a_server_that_stops_lets_the_front_finish_and_says_that_it_closes() -> 
             said = await client.rest()
             assert heads(said) == [200]
             assert said.endswith(b"connection: close\r\n\r\ntwo")
+
+    run(scenario())
+
+
+def test_a_server_that_stops_waits_for_work_whose_client_has_left() -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        async with serving(echo, front=echo) as server:
+            async with connected(server) as client:
+                await client.send(post(b"one"))
+                await client.until(b"one")
+                echo.go.clear()
+                await client.send(post(b"two"))
+                await echo.begun.wait()
+            await fewer_connections(server, 0)
+            server.stop()
+            stopped = asyncio.ensure_future(server.wait())
+            await asyncio.wait({stopped}, timeout=0.2)
+            assert not stopped.done()
+            echo.go.set()
+            await stopped
+            assert len(server.gate.strands) == 0
 
     run(scenario())
 

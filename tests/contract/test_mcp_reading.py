@@ -91,6 +91,7 @@ def same(one: Plan, other: Plan) -> bool:
         message("send", '{"to":"bo","body":"b","metadata":{"a":1,"a":2}}'),
         message("agents", '{"query":"b"}', f',"_meta":{META},"_meta":{META}'),
         message("agents", '{"query":"\\u003a"}'),
+        message("agents", '{"query":"b","query":"\\u003a"}'),
         message("agents", '{"query":"b","unknown":1}'),
         message("agents", "null"),
         message("agents", '{"query":1}'),

@@ -9,6 +9,9 @@ from crossfade.inbound.strand import Strands
 from tests.kit.hub import run
 from tests.kit.wires import settle
 
+HOUR_SECONDS = 3_600
+"""Longer than a test may take."""
+
 
 def never() -> None:
     """Nothing is to be aborted."""
@@ -101,6 +104,28 @@ async def test_a_cancellation_between_an_end_of_a_wait_and_its_news_is_not_lost(
 
 
 @run
+async def test_work_that_cancels_itself_is_cancelled_at_its_next_wait() -> None:
+    said: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        begun[0].cancel()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            said.append("cancelled")
+        await asyncio.sleep(0)
+        said.append("went on")
+
+    strands = Strands()
+    strand = strands.begin(work(), never)
+    assert strand is not None
+    begun = [strand]
+    await settle()
+    assert (said, len(strands)) == (["cancelled", "went on"], 0)
+
+
+@run
 async def test_a_cancelled_turn_of_the_loop_is_cancelled_work() -> None:
     said: list[str] = []
 
@@ -153,9 +178,9 @@ async def test_the_end_waits_for_what_is_under_way_and_cancels_what_is_late() ->
             raise
 
     strands = Strands()
-    await strands.finish(60)
+    await strands.finish(HOUR_SECONDS)
     strands.begin(work("quick", quick), never)
-    ending = asyncio.ensure_future(strands.finish(60))
+    ending = asyncio.ensure_future(strands.finish(HOUR_SECONDS))
     await settle(3)
     assert not ending.done()
     quick.set_result(None)
