@@ -91,7 +91,11 @@ async def restore_log(config: Config, source: Path, at: Instant | Place | None) 
         await adopt(log, ends, config.data_path)
     finally:
         await log.close()
-    checked = await _checked(config)
+    try:
+        checked = await _checked(config)
+    except (UnknownEventError, msgspec.DecodeError) as fault:
+        what = f"this release cannot read all of the log, a later one may: {fault}"
+        raise BackupFailedError(f"{what}; {config.data_path} was begun and is not served") from fault
     await asyncio.to_thread(finish, config.data_path)
     return checked
 

@@ -230,6 +230,21 @@ def test_a_restore_that_was_broken_off_is_no_log_to_serve(folder, target, tmp_pa
     asyncio.run(check())
 
 
+def test_a_copy_with_events_of_a_later_release_is_refused_and_what_was_begun_is_not_served(folder, target, tmp_path):
+    async def check():
+        log = open_sqlite(folder)
+        await log.append(SPACE, [tx(1, "question/q_1")])
+        await back_up(log, target)
+        await log.close()
+        with pytest.raises(BackupFailedError, match=r"a later one may: test\.happened/1; .* is not served"):
+            await restore_log(config(tmp_path / "new"), target, None)
+        with pytest.raises(CorruptLogError, match="was broken off"):
+            async with opened_hub(config(tmp_path / "new")):
+                raise AssertionError("it serves")
+
+    asyncio.run(check())
+
+
 def test_a_folder_that_is_not_empty_is_left_alone(folder, target, tmp_path):
     async def check():
         await hub_with_two_questions(folder, target)
