@@ -28,8 +28,8 @@ async def counted(revision: str, work: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("work", "inbound_max", "whole_max"),
     [
-        ("calls", 30.6, 45.7),  # `question`: 27.8 and 41.6
-        ("trips", 129.8, 316.8),  # ask → answer: 118 and 288
+        ("calls", 30.6, 43.4),  # `question`: 27.8 and 39.4
+        ("trips", 129.8, 301.4),  # ask → answer: 118 and 274
     ],
 )
 def test_a_call_and_a_round_trip_call_no_more_functions_than_they_did(
