@@ -99,6 +99,7 @@ def test_a_folder_and_an_export_show_what_the_hub_showed(said, place):
         tail = rows(stopped(place, "log", "tail", "--from", source, "-n", "500"))
         assert rows(said["log tail"]) == [row for row in tail if row in rows(said["log tail"])]
         heads = rows(stopped(place, "log", "head", "--from", source))
+        assert source != "data" or [head["epoch"] for head in heads] == [1, 1]
         assert [head["shard"] for head in heads] == [0, 1]
 
 

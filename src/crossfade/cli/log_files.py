@@ -97,7 +97,7 @@ def heads_of(path: Path) -> list[Row]:
     """The end of every shard of an export or a folder."""
     with opened(path) as log:
         return [
-            {"shard": shard, "epoch": None, "sequence": sequence, "chain": chain.hex()}
+            {"shard": shard, "epoch": log.epochs.get(shard), "sequence": sequence, "chain": chain.hex()}
             for shard, (sequence, chain) in log.heads.items()
         ]
 
