@@ -5,6 +5,7 @@ Drawn by the plots of ``crossfade load --html``; here with colours of their own,
 
 import re
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 
 from bench.page import Result
@@ -14,6 +15,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "performance"
 STYLE = (
     "svg{--first:#0b5cad;--second:#b3400e;--third:#1f7a3d;--fourth:#6b3fa0;--grid:#d8d8de;--ink:#1b1b1f}"
     "text{font:11px system-ui,sans-serif;fill:var(--ink)}.grid{stroke:var(--grid);stroke-width:1}"
+    ".title{font-weight:600}"
 )
 TITLES = {
     "latency": "Asked to answered, 10,000 agents",
@@ -23,8 +25,9 @@ TITLES = {
     "scaling-log": "Cost of a round trip over the length of the log",
     "spike": "Memory after spikes",
 }
-LOGARITHMIC = frozenset({"latency"})
-_SVG = re.compile(r"<svg(?P<attributes>[^>]*)>(?P<drawing>.*)</svg>", re.DOTALL)
+MARGIN = 22
+"""Above for the title, below for what the axis shows, and to the right for its last number."""
+_SVG = re.compile(r"<svg[^>]*>(?P<drawing>.*)</svg>", re.DOTALL)
 
 
 def drawn(kept: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
@@ -33,20 +36,22 @@ def drawn(kept: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
         for curve in result.found.curves:
             title = TITLES.get(curve.name, curve.name)
             series = [(name, list(points)) for name, points in curve.lines.items()]
-            yield (
-                curve.name,
-                image(title, plot(title, series, x_unit=curve.x, y_unit=curve.y, log=curve.name in LOGARITHMIC)),
-            )
+            figure = plot(title, series, x_unit="", y_unit="")
+            yield curve.name, image(f"{title} ({curve.y})", curve.x, figure)
 
 
-def image(title: str, figure: str) -> str:
-    """A figure of a page as an image that stands alone."""
+def image(title: str, below: str, figure: str) -> str:
+    """A figure of a page as an image that stands alone, its title above it and below it what the axis shows."""
     found = _SVG.search(figure)
     if found is None:
         raise ValueError(f"{title}: nothing is drawn")
+    wide, high = WIDTH + MARGIN, HEIGHT + 2 * MARGIN
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"{found["attributes"]}>'
-        f'<style>{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>{found["drawing"]}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" role="img"'
+        f' aria-label="{escape(title)} over {escape(below)}"><style>{STYLE}</style>'
+        f'<rect width="{wide}" height="{high}" fill="#fff"/><text x="8" y="15" class="title">{escape(title)}</text>'
+        f'<g transform="translate(0 {MARGIN})">{found["drawing"]}</g>'
+        f'<text x="{WIDTH // 2}" y="{high - 8}" text-anchor="middle">{escape(below)}</text></svg>\n'
     )
 
 

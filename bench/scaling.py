@@ -133,7 +133,7 @@ def summary(kind, hubs):
     base = statistics.median(least[1])
     picks = {"median": statistics.median, "lowest": min, "highest": max}
     lines = {name: tuple((size, pick(each) / base) for size, each, _, _ in hubs) for name, pick in picks.items()}
-    curve = Curve(name=f"scaling-{kind}", x=WHAT[kind], y="cost of a round trip", lines=lines)
+    curve = Curve(name=f"scaling-{kind}", x=WHAT[kind], y="smallest hub = 1", lines=lines)
     return measured, ratios, curve
 
 
