@@ -21,6 +21,8 @@ import uvloop
 
 IDS = re.compile(rb'"question_id\\*"\s*:\s*\\*"(q_[0-9A-Za-z]+)')
 SEQUENCE = re.compile(rb'"sequence\\*"\s*:\s*(\d+)')
+PATIENCE_SECONDS = 60.0
+"""Longer than a call waits, twice over."""
 SHAPE = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
 
 
@@ -223,8 +225,13 @@ async def main():
     if work.core >= 0:
         os.sched_setaffinity(0, {work.core})
     tally = Tally(work.seconds)
-    async with asyncio.timeout(work.seconds + 30):
-        await (calls if work.kind == "calls" else trips)(work, tally)
+    try:
+        async with asyncio.timeout(work.seconds + PATIENCE_SECONDS):
+            await (calls if work.kind == "calls" else trips)(work, tally)
+    except TimeoutError:
+        tally.failed += 1
+        late = f"not everybody had an answer {PATIENCE_SECONDS:g} s after the end"
+        tally.first_fault = tally.first_fault or late.encode()
     print(json.dumps(tally.summary(work.seconds)), flush=True)
 
 

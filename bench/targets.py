@@ -69,7 +69,7 @@ async def load(target, work, calls=CALLS):
     found, cpu = {"failed": 0, "done": 0}, 0.0
     for _ in range(ATTEMPTS_MAX):
         before = target.cpu_seconds()
-        found = await say(calls, {"core": 1, "tokens": target.tokens, **about, **work}, work["seconds"] + 60)
+        found = await say(calls, {"core": 1, "tokens": target.tokens, **about, **work}, work["seconds"] + 120)
         cpu = target.cpu_seconds() - before
         if found["failed"] or found["done"]:
             break
