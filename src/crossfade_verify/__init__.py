@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing
 from fcntl import LOCK_NB, LOCK_SH, flock
 from hashlib import sha256
 from importlib.util import find_spec
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,13 @@ class Log:  # to be checked: its ends, checkpoints and rows, from wherever they 
         gone = [(shard, at[1]) for shard, at in self.reached.items() if at > kept.get(shard, (0, 0))]
         self.gone = [Finding(*place, "its checkpoint is gone from the second place") for place in gone]
         self.public_pem = public.read_bytes() if public.exists() else b""
-        self.rows = map(Row._make, database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place"))
-        bases = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'bases'").fetchone()
-        for shard, *begin, where in database.execute("SELECT * FROM bases").fetchall() if bases else ():
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
+        if "blocks" in tables:
+            self.rows = _stored(database.execute("SELECT place, records, chain FROM blocks ORDER BY place"))
+        if "events" in tables:  # formats 1 and 2, or what is left of them
+            events = database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place")
+            self.rows = chain(self.rows, map(Row._make, events))
+        for shard, *begin, where in database.execute("SELECT * FROM bases").fetchall() if "bases" in tables else ():
             self.rows = chain(self._archived(Path(where), shard, begin[0]), self.rows)
             if not any(Path(where).glob(f"shard-{shard}.*.gz")):  # it is elsewhere: the rest is one chain all the same
                 self.begins[shard] = tuple(begin)
@@ -95,6 +99,24 @@ class Log:  # to be checked: its ends, checkpoints and rows, from wherever they 
             self.notes[int(words[2]), int(words[4])] = bytes.fromhex(words[5])
             self.reached[int(words[2])] = max(self.reached.get(int(words[2]), (0, 0)), (int(words[3]), int(words[4])))
             self.signed[int(words[2]), int(words[4]), " ".join(words[:7]).encode(), b64decode(words[7])] = None
+
+
+def _stored(blocks: Iterable[tuple[int, bytes, bytes]]) -> Iterator[Row]:
+    """The records of blocks; each stands there as its hashed bytes, and has its chain in the record behind it."""
+    for place, records, last in blocks:
+        shard, at, expected = place >> 40, 0, 0
+        while at < len(records):
+            kind, own, sequence, version, instant, *sizes = struct.unpack_from(">BQQQq6I", records.ljust(at + 57), at)
+            *starts, end = accumulate(sizes, initial=at + 89)
+            fields: list[Any] = [records[start:][:size] for start, size in zip(starts, sizes, strict=True)]
+            at, texts = end, [text.decode(errors="replace") for text in fields[:4]]
+            expected = expected + 1 if expected else sequence
+            whole = (kind, own, sequence) == (0, shard, expected) and end <= len(records)
+            if not whole or (end == len(records) and place & (1 << 40) - 1 != sequence):
+                yield Row._make((shard, expected, *[None] * 9))
+                break
+            chained = records[end + 57 : end + 89] if end < len(records) else last
+            yield Row._make((shard, sequence, texts[0], version, texts[1], instant, *texts[2:], *fields[4:], chained))
 
 
 def _exported(one: dict[str, Any]) -> Row:

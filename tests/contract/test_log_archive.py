@@ -27,7 +27,7 @@ from crossfade.engine.ports import (
 from crossfade.engine.projector import Views
 from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import Streams
-from crossfade.logs import archive, bases, codec, keys
+from crossfade.logs import archive, bases, codec, index
 from crossfade.logs.audit import first_bad
 from crossfade.logs.bases import Beginning
 from crossfade.logs.database import Database
@@ -63,7 +63,7 @@ def to(tmp_path):
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setattr(upkeep, "RECORDS_PER_SEGMENT", 25)
-    monkeypatch.setattr(bases, "ROWS_PER_SWEEP", 20)
+    monkeypatch.setattr(bases, "BLOCKS_PER_SWEEP", 20)
     monkeypatch.setattr(upkeep, "HostClock", lambda: FakeClock(Instant(MAY + DAYS * DAY * 10**9)))
 
 
@@ -154,15 +154,36 @@ def test_what_is_archived_leaves_the_file(folder, to):
         _, end, _ = await archive_log(config(folder), before_day(28), to)
         assert (folder / "log.db").stat().st_size < 0.8 * size
         database = Database(folder)
-        assert next(place for place in database.places() if place >> 40 == SPACE) & (1 << 40) - 1 == end + 1
+        assert next(database._blocks.outlines(SPACE, 0, end + 1)).sequence == end + 1
         database.close()
 
     asyncio.run(check())
 
 
+@pytest.mark.parametrize("end", [1, 4, 9])
+def test_a_base_within_a_commit_leaves_the_rest_of_it_and_nothing_more(folder, end):
+    database = Database(folder)
+    events = [NewEvent(StreamName(f"q/{number % 3}"), "t/1", Instant(number), "ann", "", b"x") for number in range(10)]
+    database.append({SPACE: [Tx(bytes([number]) * 16, (), (event,)) for number, event in enumerate(events)]})
+    rows = database.read(SPACE, Sequence(0), 10)
+    database.cut(SPACE, Beginning(Sequence(end), rows[end - 1].chain, "nowhere"), lambda _: True)
+    for _ in range(2):
+        assert next(database._blocks.outlines(SPACE, 0, 10)).sequence == end + 1
+        assert database.first_sequence(SPACE) == end + 1
+        assert database.read(SPACE, Sequence(end), 10) == rows[end:]
+        assert first_bad(database, SPACE, Sequence(0)) is None
+        assert [database.find(SPACE, row.key) is None for row in rows] == [row.sequence <= end for row in rows]
+        assert database.read_stream(SPACE, StreamName("q/0"), 0, 9) == [
+            row for row in rows[end:] if row.stream == "q/0"
+        ]
+        database.close()
+        database = Database(folder)
+    database.close()
+
+
 def test_keys_of_what_stays_are_kept_and_streams_that_go_on_keep_their_version(folder, to, monkeypatch):
-    monkeypatch.setattr(keys, "KEYS_WAITING", 10)
-    monkeypatch.setattr(keys, "KEYS_PER_SLICE", 1)
+    monkeypatch.setattr(index, "RECORDS_WAITING", 10)
+    monkeypatch.setattr(index, "ENTRIES_PER_SLICE", 1)
 
     async def check():
         rows, _ = await used(folder)
@@ -350,8 +371,8 @@ def test_broken_off_anywhere_nothing_is_lost_and_the_next_attempt_goes_on(folder
 
 
 def test_a_power_cut_at_any_operation_of_the_cut_leaves_all_of_it_or_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys, "KEYS_WAITING", 10)
-    monkeypatch.setattr(keys, "KEYS_PER_SLICE", 1)
+    monkeypatch.setattr(index, "RECORDS_WAITING", 10)
+    monkeypatch.setattr(index, "ENTRIES_PER_SLICE", 1)
     seen = set()
     with layer("crossfade-cut") as made:
         for seed in range(120):

@@ -41,10 +41,42 @@ def test_a_change_of_any_column_is_named_at_the_start(folder, column):
         open_sqlite(folder)
 
 
-def test_every_column_has_its_flip(folder):
-    fill(folder, 1)
-    columns = {row[1] for row in apsw.Connection(str(folder / startup.FILE_NAME)).execute("PRAGMA table_xinfo(events)")}
-    assert columns == set(FLIPS) | {"place"}
+def test_every_column_has_its_flip():
+    assert {*StoredEvent.__struct_fields__, "shard"} == set(FLIPS)
+
+
+def test_a_flip_of_any_byte_of_a_block_is_noticed_at_the_start_or_changes_no_record(folder):
+    fill(folder, 3)
+    path = str(folder / startup.FILE_NAME)
+    connection = apsw.Connection(path)
+    [(place, records, chain)] = connection.execute("SELECT place, records, chain FROM blocks")
+    connection.close()
+
+    def put(what, name):
+        other = apsw.Connection(path)
+        other.execute(f"UPDATE blocks SET {name} = ?", (what,))  # noqa: S608
+        other.close()
+
+    for at in (*range(100), *range(100, len(records), 3)):
+        put(records[:at] + bytes((records[at] ^ 4,)) + records[at + 1 :], "records")
+        if 57 <= at < 89:  # what the first one follows stands in the block before
+            run(lambda: open_sqlite(folder), everything)
+        else:
+            with pytest.raises(CorruptLogError, match=r"shard 1: sequence [123] "):
+                open_sqlite(folder)
+    put(records, "records")
+    for name, what in (
+        ("place", place + 1),
+        ("place", place - 1),
+        ("chain", bytes(32)),
+        ("chain", b""),
+        ("records", b""),
+    ):
+        put(what, name)
+        with pytest.raises(CorruptLogError, match="shard 1: sequence "):
+            open_sqlite(folder)
+        put({"place": place, "chain": chain, "records": records}[name], name)
+    run(lambda: open_sqlite(folder), everything)
 
 
 @pytest.mark.parametrize(

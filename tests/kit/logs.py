@@ -4,6 +4,8 @@ Also a file layer of SQLite whose syncs can be made to fail.
 """
 
 import asyncio
+import itertools
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -67,11 +69,72 @@ def fill(folder: Path, transactions: int) -> None:
 
 
 def tamper(folder: Path, sql: str) -> None:
-    """Change a closed log behind its back; exactly one row."""
+    """Change a closed log behind its back; exactly one row, of its tables or of its records as the table ``events``."""
     connection = apsw.Connection(str(folder / startup.FILE_NAME))
+    blocks = as_rows(connection)
     connection.execute(sql)
     assert connection.changes() == 1, "the change did not happen, so nothing would be tested"
+    as_blocks(connection, blocks)
     connection.close()
+
+
+_FIELDS = "stream type actor cause key payload"
+_ROWS = """
+CREATE TEMP TABLE events (
+    place INTEGER PRIMARY KEY, stream TEXT, version INTEGER, type TEXT, at INTEGER, actor TEXT, cause TEXT,
+    key BLOB, payload BLOB, chain BLOB, block INTEGER, prev BLOB,
+    shard INTEGER GENERATED ALWAYS AS (place >> 40), sequence INTEGER GENERATED ALWAYS AS (place & 1099511627775)
+)
+"""
+_HEAD = ">BQQQqIIIIII"
+
+
+def as_rows(connection: apsw.Connection) -> list[tuple[Any, ...]]:
+    """Lay the records out as a table ``events``, and return their blocks. Shares no code with the log."""
+    connection.execute(_ROWS)
+    blocks = list(connection.execute("SELECT place, records, chain FROM blocks ORDER BY place"))
+    for place, records, chain in blocks:
+        at = 0
+        while at < len(records):
+            _, shard, sequence, version, instant, *sizes = struct.unpack_from(_HEAD, records, at)
+            ends = list(itertools.accumulate(sizes, initial=at + 89))
+            fields = [records[start:end] for start, end in itertools.pairwise(ends)]
+            texts = [text.decode() for text in fields[:4]]
+            prev, at = records[at + 57 : at + 89], ends[-1]
+            own = records[at + 57 : at + 89] if at < len(records) else chain
+            row = (
+                shard << 40 | sequence,
+                texts[0],
+                version,
+                texts[1],
+                instant,
+                *texts[2:],
+                *fields[4:],
+                own,
+                place,
+                prev,
+            )
+            connection.execute("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
+    return blocks
+
+
+def as_blocks(connection: apsw.Connection, before: list[tuple[Any, ...]]) -> None:
+    """Put the records of the table ``events`` back into blocks as they are now, if they are not what they were."""
+    names = ", ".join(f"CAST({name} AS BLOB)" for name in _FIELDS.split())
+    rows = connection.execute(f"SELECT place, version, at, chain, block, prev, {names} FROM events ORDER BY place")  # noqa: S608
+    blocks: list[list[Any]] = []
+    last, block = None, None
+    for place, version, instant, chain, own, prev, *fields in rows:
+        if own != block or place - 1 != last:
+            blocks.append([place, b"", prev])
+        _, records, follows = blocks[-1]
+        head = struct.pack(_HEAD, 0, place >> 40, place & (1 << 40) - 1, version, instant, *map(len, fields))
+        blocks[-1] = [place, records + head + (follows if records else prev) + b"".join(fields), chain]
+        last, block = place, own
+    connection.execute("DROP TABLE events")
+    if [tuple(one) for one in blocks] != before:
+        connection.execute("DELETE FROM blocks")
+        connection.executemany("INSERT INTO blocks VALUES (?, ?, ?)", blocks)
 
 
 class FailingSyncs(apsw.VFS):

@@ -25,7 +25,7 @@ from crossfade.engine.ports import (
     UnknownOutcomeError,
 )
 from crossfade.logs import database as database_module
-from crossfade.logs import keys as keys_module
+from crossfade.logs import index as index_module
 from crossfade.logs.audit import check_ends, first_bad
 from crossfade.logs.database import Database
 from tests.powerloss.disk import NEVER, Disk, DiskLayer
@@ -213,7 +213,7 @@ def vanish(database: Database, layer: DiskLayer) -> None:
 
 
 def with_early_copies() -> None:
-    """Let this process copy the write-ahead log into the file early, and write the index of keys early."""
+    """Let this process copy the write-ahead log into the file early, and write the index early."""
     database_module.CHECKPOINT_PAGES = WAL_PAGES  # type: ignore[misc]
-    keys_module.KEYS_WAITING, keys_module.KEYS_PER_SLICE = 3, 1  # type: ignore[misc]
-    keys_module.BEHIND_MAX, keys_module.RECORDS_PER_CHUNK = 9, 4  # type: ignore[misc]
+    index_module.RECORDS_WAITING, index_module.ENTRIES_PER_SLICE = 3, 1  # type: ignore[misc]
+    index_module.BEHIND_MAX, index_module.RECORDS_PER_CHUNK = 9, 4  # type: ignore[misc]

@@ -20,10 +20,9 @@ def check_ends(database: Database) -> None:
 
     Raises CorruptLogError, naming the shard and the first bad sequence.
     """
-    firsts = {Shard(first >> 40): first & (1 << 40) - 1 for first in database.places()}
-    for shard in sorted(firsts.keys() | database.heads.keys()):
+    for shard in database.shards():
         base = database.base(shard).sequence
-        first = database.first_sequence(shard) if base else firsts.get(shard, 0)
+        first = database.first_sequence(shard)
         if first > base + 1:
             raise CorruptLogError(f"shard {shard}: sequence {base + 1} is missing, the first is {first}")
         after = max(base, database.head(shard).sequence - ROWS_CHECKED_AT_START)
@@ -74,12 +73,12 @@ def step(
 
 
 def unreachable(database: Database, shard: Shard, rows: list[StoredEvent]) -> Sequence | None:
-    """The first of these rows that the index of keys or of streams does not lead to.
+    """The first of these rows that the index does not lead to, from its key or from its stream.
 
-    No hash covers the indexes. One that leads elsewhere would let a key be used twice, or hide a stream's events.
+    No hash covers the index. One that leads elsewhere would let a key be used twice, or hide a stream's events.
     """
     try:
-        return database.unreachable(shard, rows[0].sequence, rows[-1].sequence)
+        return database.unreachable(shard, rows)
     except CorruptLogError:
         return rows[0].sequence
 

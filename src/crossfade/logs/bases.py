@@ -1,8 +1,9 @@
 """Where a shard begins: after the records that were archived and cut off, or at the very beginning.
 
-Setting a base is one transaction; from then on the records up to it count as gone, and what is left of them is swept
-up, now or when the file is opened the next time. What a log has to remember of them is in it: the chain that its
-first record follows, the folder they are in, and the versions of the streams that go on. Their keys are forgotten.
+Setting a base is one transaction, which parts the block that it falls into; from then on the records up to it count as
+gone, and what is left of them is swept up, now or when the file is opened the next time. What a log has to remember of
+them is in it: the chain that its first record follows, the folder they are in, and the versions of the streams that go
+on. Their keys are forgotten.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,11 @@ import msgspec
 
 from crossfade.core.values import Sequence, Shard
 from crossfade.engine.ports import CorruptLogError
+from crossfade.logs.blocks import Blocks, place
 from crossfade.logs.codec import GENESIS
+from crossfade.logs.index import forget
 
-ROWS_PER_SWEEP: Final = 5_000
+BLOCKS_PER_SWEEP: Final = 500
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bases (
@@ -32,10 +35,7 @@ CREATE TABLE IF NOT EXISTS versions (
 ) STRICT, WITHOUT ROWID;
 """
 _SET_BASE: Final = "INSERT OR REPLACE INTO bases VALUES (?, ?, ?, ?)"
-_LAST_VERSIONS: Final = "SELECT stream, max(version) FROM events WHERE place BETWEEN ? AND ? GROUP BY stream"
-_SWEEP_KEYS: Final = """
-DELETE FROM keys WHERE key IN (SELECT key FROM events WHERE place BETWEEN ?1 AND ?2) AND place BETWEEN ?1 AND ?2
-"""
+_GONE: Final = "SELECT max(place) FROM (SELECT place FROM blocks WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?)"
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -61,21 +61,22 @@ def read_bases(connection: apsw.Connection) -> dict[Shard, Beginning]:
 
 def set_base(connection: apsw.Connection, shard: Shard, base: Beginning, goes_on: Callable[[str], bool]) -> None:
     """Let the shard begin after ``base``, and keep the versions of the streams that go on. All of it, or nothing."""
-    bounds = shard << 40, (shard << 40) + base.sequence
+    blocks = Blocks(connection)
     with connection:
-        kept = [row for row in connection.execute(_LAST_VERSIONS, bounds) if goes_on(row[0])]
-        for stream, version in kept:
-            connection.execute("INSERT OR REPLACE INTO versions VALUES (?, ?, ?)", (shard, stream, version))
+        last = {one.stream: one.version for one in blocks.outlines(shard, 0, base.sequence)}
+        kept = [(shard, stream, version) for stream, version in last.items() if goes_on(stream)]
+        connection.executemany("INSERT OR REPLACE INTO versions VALUES (?, ?, ?)", kept)
         connection.execute(_SET_BASE, (shard, base.sequence, base.chain, base.folder))
+        blocks.part(shard, base.sequence)
 
 
 def sweep(connection: apsw.Connection, shard: Shard, base: Beginning) -> None:
-    """Remove what is left of the records up to the base, and their keys, some at a time."""
-    start = shard << 40
-    end = start + base.sequence
-    while first := connection.execute("SELECT min(place) FROM events WHERE place BETWEEN ? AND ?", (start, end)).get:
-        bounds = first, min(end, first + ROWS_PER_SWEEP)
+    """Remove what is left of the records up to the base, and what leads to them, some at a time."""
+    blocks = Blocks(connection)
+    start = place(shard, 0)
+    bounds = start, place(shard, base.sequence), BLOCKS_PER_SWEEP
+    while last := connection.execute(_GONE, bounds).get:
         with connection:
-            connection.execute(_SWEEP_KEYS, bounds)
-            connection.execute("DELETE FROM events WHERE place BETWEEN ? AND ?", bounds)
+            forget(connection, shard, blocks.outlines(shard, 0, last - start))
+            connection.execute("DELETE FROM blocks WHERE place BETWEEN ? AND ?", (start, last))
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

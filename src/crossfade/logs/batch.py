@@ -7,6 +7,7 @@ never a conflict with itself), then the expectations as they are listed.
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
+from hashlib import sha256
 from itertools import count
 from typing import cast
 
@@ -14,7 +15,8 @@ import msgspec
 
 from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import Committed, Conflict, Duplicate, Head, Result, StoredEvent, Tx
-from crossfade.logs.codec import link
+from crossfade.logs.blocks import Block, cut, of_rows
+from crossfade.logs.codec import canonical
 
 
 class Known(msgspec.Struct):
@@ -31,9 +33,20 @@ class Resolved(msgspec.Struct):
 
     shard: Shard
     head: Head
-    """The head once ``rows`` are stored."""
+    """The head once everything is stored."""
     results: list[Result]
-    rows: list[StoredEvent]
+    blocks: list[Block]
+    """The records to be stored, as bytes."""
+    used: dict[bytes, int]
+    """The keys of the transactions to be stored, with their first sequences."""
+    streams: list[StreamName]
+    """Of each record, and so on."""
+    versions: list[int]
+
+    @property
+    def rows(self) -> list[StoredEvent]:
+        """The records to be stored."""
+        return [row for block in self.blocks for row in block.rows()]
 
 
 def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
@@ -42,10 +55,12 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
     ``known`` must hold every used key and existing stream that ``txs`` name, and is updated in place.
     """
     results: list[Result] = []
-    rows: list[StoredEvent] = []
-    keys, versions, chain = known.keys, known.versions, head.chain
-    places = cast("Iterator[Sequence]", count(head.sequence + 1))
-    sequence = head.sequence
+    records: list[bytes] = []
+    used: dict[bytes, int] = {}
+    streams: list[StreamName] = []
+    stored_versions: list[int] = []
+    keys, versions, chain, sequence = known.keys, known.versions, head.chain, head.sequence
+    places = cast("Iterator[Sequence]", count(sequence + 1))
     for tx in txs:
         key = tx.key
         refusal = _refusal(tx, keys.get(key), versions)
@@ -58,11 +73,26 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
             first = first or sequence
             versions[stream] = version = versions.get(stream, 0) + 1
             row = sequence, stream, version, event.type, event.at, event.actor, event.cause, key, event.payload
-            chain = link(shard, chain, row)
-            rows.append(StoredEvent(*row, chain))
-        keys[key] = stored = first or sequence, sequence
-        results.append(Committed(*stored))
-    return Resolved(shard, Head(head.epoch, sequence, chain), results, rows)
+            record = canonical(shard, chain, row)
+            chain = sha256(record).digest()
+            records.append(record)
+            streams.append(stream)
+            stored_versions.append(version)
+        used[key] = first = first or sequence
+        keys[key] = first, sequence
+        results.append(Committed(first, sequence))
+    blocks = cut(shard, records, sequence, chain)
+    return Resolved(shard, Head(head.epoch, sequence, chain), results, blocks, used, streams, stored_versions)
+
+
+def adopted(shard: Shard, rows: Seq[StoredEvent], prev: bytes, epoch: int) -> Resolved:
+    """Rows of another log as what is to be stored, as they are, behind ``prev``; there is at least one."""
+    used: dict[bytes, int] = {}
+    for row in rows:
+        used.setdefault(row.key, row.sequence)
+    head = Head(epoch, rows[-1].sequence, rows[-1].chain)
+    streams, versions = [row.stream for row in rows], [row.version for row in rows]
+    return Resolved(shard, head, [], of_rows(shard, rows, prev), used, streams, versions)
 
 
 def _refusal(

@@ -2,22 +2,18 @@
 
 Not here: threads, futures, settings of the file (startup.py), or who gets stored (batch.py).
 
-``events.place`` is ``shard << 40 | sequence``: one table in the order in which it is written. Stream
-versions are looked up in its index, used keys in keys.py, so they can never contradict the events, and the
-chain covers them. A statement releases the interpreter at each step, and under load waits to get it
-back; so a batch is written in few statements with many rows, not in many with one.
+The records lie in blocks (blocks.py); versions and used keys are looked up in what leads to them (index.py), so
+they can never contradict the records, and the chain covers them. A statement releases the interpreter at each step,
+and under load waits to get it back; so a batch is few statements.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
-from itertools import chain as concatenated
-from itertools import starmap
 from pathlib import Path
 from typing import Final
 
 import apsw
-import msgspec
 
 from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import (
@@ -30,9 +26,11 @@ from crossfade.engine.ports import (
     UnknownOutcomeError,
 )
 from crossfade.logs.bases import NO_BASE, Beginning, read_bases, set_base, sweep
-from crossfade.logs.batch import Known, Resolved, resolve
+from crossfade.logs.batch import Known, Resolved, adopted, resolve
+from crossfade.logs.blocks import Blocks
 from crossfade.logs.codec import GENESIS
-from crossfade.logs.keys import UNREACHABLE, Keys
+from crossfade.logs.index import Index
+from crossfade.logs.keys import Stored
 from crossfade.logs.startup import FolderLock, close, connect, make_folder
 from crossfade.logs.versions import Versions
 
@@ -41,45 +39,14 @@ STREAMS_REMEMBERED_MAX: Final = 20_000
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
 EMPTY: Final = Head(1, Sequence(0), GENESIS)
-ROWS_PER_STATEMENT_MAX: Final = 512
-ROWS_ROUNDED: Final = 32
-"""A statement for more rows takes a multiple of so many: then there are few statements to prepare, and to run."""
-
-_COLUMNS: Final = "stream, version, type, at, actor, cause, key, payload, chain"
-_READ: Final = f"SELECT sequence, {_COLUMNS} FROM events WHERE place > ? AND place <= ? ORDER BY place LIMIT ?"  # noqa: S608
-_READ_STREAM: Final = (
-    f"SELECT sequence, {_COLUMNS} FROM events "  # noqa: S608 - constants only
-    "WHERE shard = ? AND stream = ? AND version > ? ORDER BY version LIMIT ?"
-)
-# The newest row of each stream by a seek, however many versions the stream has.
-_VERSIONS: Final = """
-SELECT e.stream, e.version FROM carray(?2) AS named CROSS JOIN events AS e ON e.place = (
-    SELECT place FROM events WHERE shard = ?1 AND stream = named.value ORDER BY version DESC LIMIT 1)
-"""
-_GREATEST: Final = """
-SELECT stream FROM events WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
-"""
 _GREATEST_ARCHIVED: Final = """
 SELECT stream FROM versions WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
 """
 _ARCHIVED_VERSIONS: Final = "SELECT stream, version FROM versions WHERE shard = ? AND stream IN carray(?)"
-# The place is read from the index, not looked for in it: a longer entry is found as well, but leads elsewhere.
-_UNREACHABLE: Final = """
-SELECT min(sequence) FROM events AS e WHERE place BETWEEN ? AND ? AND place IS NOT (
-    SELECT s.place FROM events AS s INDEXED BY events_by_stream
-    WHERE s.shard = e.shard AND s.stream = e.stream AND s.version = e.version)
-"""
 _SET_HEAD: Final = """
 INSERT INTO heads VALUES (?, ?, ?, ?)
 ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, chain = excluded.chain
 """
-_INSERT: Final = f"INSERT INTO events (place, {_COLUMNS}) VALUES "  # noqa: S608 - constants only
-_ROW: Final = "(?,?,?,?,?,?,?,?,?,?)"
-
-
-def place(shard: Shard, sequence: int) -> int:
-    """Where a record lies in the table."""
-    return shard << 40 | sequence
 
 
 class Database:
@@ -91,7 +58,7 @@ class Database:
         self._place = folder, vfs
         self._wal_pages = 0
         self._versions: dict[Shard, Versions] = {}
-        self._keys: dict[Shard, Keys] = {}
+        self._indexes: dict[Shard, Index] = {}
         self.broken = ""
         """Why nothing can be written now; empty while all is well."""
         self.lost = ""
@@ -138,7 +105,7 @@ class Database:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             done = {shard: self._resolve(shard, txs) for shard, txs in work.items()}
-            self._insert([resolved for resolved in done.values() if resolved.rows])
+            self._insert([resolved for resolved in done.values() if resolved.blocks])
             committing = True
             self._connection.execute("COMMIT")
         except (apsw.FullError, apsw.BusyError, apsw.ConstraintError) as fault:
@@ -175,7 +142,7 @@ class Database:
     def _opened(self) -> dict[Shard, Head]:
         self._wal_pages = 0
         self._versions.clear()
-        self._keys.clear()
+        self._indexes.clear()
         with _reading("the table of heads"):
             heads = dict(map(_head, self._connection.execute("SELECT shard, epoch, sequence, chain FROM heads")))
             self.bases = read_bases(self._connection)
@@ -183,22 +150,25 @@ class Database:
                 if base.sequence >= heads.get(shard, EMPTY).sequence:
                     raise CorruptLogError(f"shard {shard}: sequence {base.sequence + 1} is missing")
                 sweep(self._connection, shard, base)
-        with _reading("the index of keys"):
+        with _reading("the index"):
+            self._keys = Stored(self._connection, sum(head.sequence for head in heads.values()))
             for shard, head in heads.items():
-                self._keys[shard] = Keys(self._connection, shard, self.base(shard).sequence, head.sequence)
+                self._indexes[shard] = self._new_index(shard, head)
         return heads
 
     def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
         """Take rows of another log as they are, behind those that are here; the caller has verified them."""
         self._refuse_if_broken()
-        adopted = Resolved(shard, Head(epoch, rows[-1].sequence, rows[-1].chain), [], rows)
+        done = adopted(shard, rows, self.head(shard).chain, epoch)
+        for key in self._index(shard).used(done.used):  # of a transaction that goes on
+            del done.used[key]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._insert([adopted])
+            self._insert([done])
             self._connection.execute("COMMIT")
         except apsw.Error as fault:
             raise self._rolled_back(fault) from fault
-        self._committed([adopted])
+        self._committed([done])
 
     def copy_to(self, target: apsw.Connection) -> apsw.Backup:
         """A copy into ``target`` that is made step by step, on this thread; commits in between reach it too."""
@@ -209,6 +179,8 @@ class Database:
         """Copy the write-ahead log into the file once it is long. A fault stops the log for good."""
         if self.broken:
             return
+        with contextlib.suppress(apsw.Error):  # a filter that is not full lets everything pass
+            self._keys.scan()
         self._wal_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
         if self._wal_pages < CHECKPOINT_PAGES:
             return
@@ -223,56 +195,51 @@ class Database:
     def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
         """Durable records ``after + 1`` …, at most ``limit``. Raises CorruptLogError at a gap."""
         last = min(after + limit, self.head(shard).sequence)
-        rows = self._events(_READ, (place(shard, after), place(shard, last), limit), shard, after)
+        rows: list[StoredEvent] = []
+        with _reading(lambda: f"shard {shard}: sequence {rows[-1].sequence + 1 if rows else after + 1}"):
+            self._blocks.read(shard, after, last, rows)
         if len(rows) != max(0, last - after):
-            raise CorruptLogError(f"shard {shard}: sequence {_first_missing(rows, after)} is missing")
+            raise CorruptLogError(f"shard {shard}: sequence {after + len(rows) + 1} is missing")
         return rows
 
     def read_stream(self, shard: Shard, stream: StreamName, after_version: int, limit: int) -> list[StoredEvent]:
         """Records of one stream beyond ``after_version``, oldest first, at most ``limit``."""
         self._refuse_if_broken()
-        return self._events(_READ_STREAM, (shard, stream, after_version, limit), shard, Sequence(0))
+        rows: list[StoredEvent] = []
+        with _reading(f"shard {shard}: stream {stream}"):
+            for sequence in self._index(shard).names.sequences(stream, after_version, limit):
+                self._blocks.read(shard, sequence - 1, sequence, rows)
+        if any(row.stream != stream for row in rows):
+            raise CorruptLogError(f"shard {shard}: the index of streams leads from {stream} to another")
+        return rows
 
     def find(self, shard: Shard, key: bytes) -> Committed | None:
         """Where the events with this key are; None if the key was never used."""
         self._refuse_if_broken()
         with _reading(f"shard {shard}: the index of keys"):
-            used = self._keys_of(shard).used((key,)).get(key)
+            used = self._index(shard).used((key,)).get(key)
         return None if used is None else Committed(*used)
 
-    def unreachable(self, shard: Shard, first: Sequence, last: Sequence) -> Sequence | None:
-        """The first record from ``first`` to ``last`` that one of the indexes does not lead to."""
-        start, indexed = place(shard, 0), self._keys_of(shard).complete
-        with _reading(f"shard {shard}: the indexes at sequence {first}"):
-            stream = self._connection.execute(_UNREACHABLE, (start + first, start + last)).get
-            key = self._connection.execute(UNREACHABLE, (start + first, start + min(last, indexed))).get
-        return min((found for found in (stream, key) if found is not None), default=None)
+    def unreachable(self, shard: Shard, rows: list[StoredEvent]) -> Sequence | None:
+        """The first of these consecutive records that the index does not lead to."""
+        with _reading(lambda: f"shard {shard}: the index at sequence {rows[0].sequence}"):
+            return self._index(shard).unreachable(rows)
 
-    def first_sequence(self, shard: Shard) -> Sequence:
+    def shards(self) -> list[Shard]:
+        """Those that have records, or a head."""
+        with _reading("the table of records"):
+            return sorted({*self._blocks.shards(), *self.heads})
+
+    def first_sequence(self, shard: Shard) -> int:
         """The sequence of the shard's first record that is not archived, whatever its head says; 0 if it has none."""
-        start, base = place(shard, 0), self.base(shard).sequence
         with _reading(f"shard {shard}: the first record"):
-            bounds = start + base + 1, place(Shard(shard + 1), 0) - 1
-            first = self._connection.execute("SELECT min(place) FROM events WHERE place BETWEEN ? AND ?", bounds).get
-        return Sequence(0 if first is None else first - start)
-
-    def places(self) -> Iterator[int]:
-        """The first place of each shard that has events."""
-        found, after = None, -1
-        while True:
-            with _reading("the table of events"):
-                found = self._connection.execute("SELECT min(place) FROM events WHERE place > ?", (after,)).get
-            if found is None:
-                return
-            yield found
-            after = place(Shard((found >> 40) + 1), 0) - 1
+            return self._blocks.first(shard, self.base(shard).sequence)
 
     def last_sequence(self, shard: Shard) -> Sequence:
-        """The sequence of the shard's last row, whatever its head says; 0 if it has none."""
-        bounds = place(shard, 0), place(Shard(shard + 1), 0) - 1
+        """The sequence of the shard's last record, whatever its head says; 0 if it has none."""
         with _reading(f"shard {shard}: the last record"):
-            last = self._connection.execute("SELECT max(place) FROM events WHERE place BETWEEN ? AND ?", bounds).get
-        return Sequence(0 if last is None else last - bounds[0])
+            end = self._blocks.end(shard)
+        return end[0] if end else Sequence(0)
 
     def close(self) -> None:
         """Release the file and the folder."""
@@ -288,11 +255,11 @@ class Database:
         versions = self._versions_of(shard)
         unknown = versions.unknown(txs)
         if unknown:
-            named = shard, apsw.carray(tuple(unknown))
             if shard in self.bases:
+                named = shard, apsw.carray(tuple(unknown))
                 versions.known.update(self._connection.execute(_ARCHIVED_VERSIONS, named))
-            versions.known.update(self._connection.execute(_VERSIONS, named))
-        used = self._keys_of(shard).used([tx.key for tx in txs])
+            versions.known.update(self._index(shard).names.versions(unknown))
+        used = self._index(shard).used([tx.key for tx in txs])
         # The versions are changed in place, ahead of the commit: they are forgotten if it fails.
         return resolve(shard, self.head(shard), txs, Known(used, versions.known))
 
@@ -301,52 +268,47 @@ class Database:
 
             def greatest(beginning: str) -> str:
                 bounds = shard, beginning, f"{beginning[:-1]}0" if beginning else "\U0010ffff"
-                found = (self._connection.execute(sql, bounds).get for sql in (_GREATEST, _GREATEST_ARCHIVED))
-                return max(one or "" for one in found)
+                archived = self._connection.execute(_GREATEST_ARCHIVED, bounds).get
+                return max(archived or "", self._index(shard).names.greatest(beginning))
 
             self._versions[shard] = Versions(greatest)
         return self._versions[shard]
 
-    def _keys_of(self, shard: Shard) -> Keys:
-        if shard not in self._keys:
-            self._keys[shard] = Keys(self._connection, shard, self.base(shard).sequence, self.head(shard).sequence)
-        return self._keys[shard]
+    def _index(self, shard: Shard) -> Index:
+        if shard not in self._indexes:
+            self._indexes[shard] = self._new_index(shard, self.head(shard))
+        return self._indexes[shard]
+
+    def _new_index(self, shard: Shard, head: Head) -> Index:
+        return Index(self._connection, self._keys, shard, self.base(shard).sequence, head.sequence)
+
+    @property
+    def _blocks(self) -> Blocks:
+        return Blocks(self._connection)
 
     def _committed(self, done: list[Resolved]) -> None:
         for resolved in done:
             self.heads[resolved.shard] = resolved.head
-            self._keys_of(resolved.shard).committed(resolved.rows)
+            self._index(resolved.shard).committed(resolved)
             self._versions_of(resolved.shard).forget(STREAMS_REMEMBERED_MAX)
 
     def _insert(self, batches: list[Resolved]) -> None:
-        values: list[object] = []
         for batch in batches:
-            values += concatenated.from_iterable(map(msgspec.structs.astuple, batch.rows))
-        values[::10] = [place(batch.shard, row.sequence) for batch in batches for row in batch.rows]
-        for start, count in _pieces(len(values) // 10):
-            sql = _INSERT + ",".join([_ROW] * count)
-            self._connection.execute(sql, values[start * 10 : (start + count) * 10])
-        for batch in batches:
-            self._keys_of(batch.shard).write(len(batch.rows))
+            self._blocks.insert(batch.blocks)
+            self._index(batch.shard).write(len(batch.streams))
             head = batch.head
             self._connection.execute(_SET_HEAD, (batch.shard, head.epoch, head.sequence, head.chain))
 
     def _rolled_back(self, fault: apsw.Error) -> UnavailableError:
         self._versions.clear()
-        for keys in self._keys.values():
-            keys.rolled_back()
+        for index in self._indexes.values():
+            index.rolled_back()
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except apsw.Error as worse:
             self.broken = f"the log stopped after a fault of the disk: {worse}"
         return UnavailableError(f"nothing was stored: {fault}")
-
-    def _events(self, sql: str, bindings: tuple[object, ...], shard: Shard, after: Sequence) -> list[StoredEvent]:
-        rows: list[StoredEvent] = []
-        with _reading(lambda: f"shard {shard}: sequence {rows[-1].sequence + 1 if rows else after + 1}"):
-            rows.extend(starmap(StoredEvent, self._connection.execute(sql, bindings)))
-        return rows
 
 
 def _head(row: tuple[Shard, object, object, object]) -> tuple[Shard, Head]:
@@ -365,23 +327,3 @@ def _reading(what: str | Callable[[], str]) -> Iterator[None]:
         raise CorruptLogError(f"{what() if callable(what) else what} cannot be read: {fault}") from fault
     except apsw.Error as fault:
         raise UnavailableError(f"the log cannot be read: {fault}") from fault
-
-
-def _pieces(count: int) -> Iterator[tuple[int, int]]:
-    """Cut ``count`` rows into as few pieces as come in few sizes."""
-    start = 0
-    while start < count:
-        size = min(ROWS_PER_STATEMENT_MAX, count - start)
-        if size > ROWS_ROUNDED:
-            size -= size % ROWS_ROUNDED
-        yield start, size
-        start += size
-
-
-def _first_missing(rows: Iterable[StoredEvent], after: Sequence) -> int:
-    expected = after + 1
-    for row in rows:
-        if row.sequence != expected:
-            break
-        expected += 1
-    return expected

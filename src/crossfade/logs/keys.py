@@ -1,187 +1,153 @@
-"""Which transaction used a key: an index that is written in order, a while after the keys themselves.
+"""Which transaction used a key: the part of the index (index.py) that leads from a key to its first record.
 
-Keys are random, so an index that took each one at once would write a page of its own for each, twice. Here a key
-waits in memory until ``KEYS_WAITING`` of its shard do; then they go into the table ``keys`` in their order, some with
-each commit, so that a page takes several at a time. ``indexed`` says up to which record of a shard the table is
-complete; the keys of later records are read from the records themselves when the file is opened. So what is
-acknowledged never rests on the index, and what it does not know yet is bounded.
-
-The records of a transaction stand together: the table holds the place of the first one alone.
+An entry of the table is the key, 16 bytes, and the place of the first record of its transaction, 8 bytes big-endian.
+The records of a transaction stand together, so the first leads to all. Keys are random mostly: one that was never
+used is told by a filter, one that is greater than all before by that alone; only what is left is looked up.
 """
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
-from typing import Final, TypeVar
+from typing import Final
 
 import apsw
 
 from crossfade.core.values import Sequence, Shard
-from crossfade.engine.ports import CorruptLogError, StoredEvent
-from crossfade.logs.limits import EVENTS_PER_TX_MAX, KEY_BYTES
+from crossfade.logs.blocks import place
+from crossfade.logs.filters import FILTER_BYTES_MAX, Filter
+from crossfade.logs.limits import KEY_BYTES
 
-T = TypeVar("T")
-
-KEYS_WAITING: Final = 65_536
-"""Of each shard. At most twice as many are in memory."""
-BEHIND_MAX: Final = 4 * KEYS_WAITING
-"""Records whose keys are read into memory when the file is opened; if there are more, they go into the table."""
-RECORDS_PER_CHUNK: Final = 100_000
-KEYS_PER_SLICE: Final = 256
+ENTRIES_PER_SCAN: Final = 2_000
+"""Entries that are read into a filter at a time: about a millisecond."""
 BUCKETS: Final = 256
+SCHEMA: Final = "CREATE TABLE keys (entry BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
+_INSERT: Final = "INSERT OR IGNORE INTO keys SELECT value FROM carray(?)"
 _FIND: Final = """
-SELECT k.key, min(k.place) FROM carray(?1) AS named CROSS JOIN keys AS k
-WHERE k.key = named.value AND k.place BETWEEN ?2 AND ?3 GROUP BY k.key
+SELECT k.entry FROM carray(?1) AS named CROSS JOIN keys AS k
+WHERE k.entry > named.value AND k.entry < CAST(named.value || x'ffffffffffffffff' AS BLOB)
 """
-_LAST: Final = "SELECT max(place) FROM events WHERE place BETWEEN ?1 AND ?1 + ?2 AND key = ?3"
-_BEHIND: Final = "SELECT place, key FROM events WHERE place BETWEEN ? AND ? ORDER BY place"
-_SET_INDEXED: Final = """
-INSERT INTO indexed VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET sequence = excluded.sequence
-"""
-_INSERT_CHUNK: Final = """
-INSERT OR IGNORE INTO keys SELECT key, place FROM events AS e WHERE place BETWEEN ?1 AND ?2
-AND NOT EXISTS (SELECT 1 FROM events AS before WHERE before.place = e.place - 1 AND before.key = e.key) ORDER BY key
-"""
-UNREACHABLE: Final = """
-SELECT min(sequence) FROM events AS e WHERE place BETWEEN ?1 AND ?2
-AND NOT EXISTS (SELECT 1 FROM keys AS k WHERE k.key = e.key AND k.place = e.place)
-AND NOT EXISTS (SELECT 1 FROM events AS before WHERE before.place = e.place - 1 AND before.key = e.key)
-"""
-"""The first record of a transaction, in a range for which the table is complete, that it does not lead to."""
+_SCAN: Final = "SELECT entry FROM keys WHERE entry > ? ORDER BY entry LIMIT ?"
 
-Slice = list[bytes]
-"""Keys in their order."""
+
+def entry(key: bytes, shard: Shard, first: int) -> bytes:
+    """What the table holds of a transaction."""
+    return key + place(shard, first).to_bytes(8, "big")
+
+
+class Stored:
+    """The table, for all shards, and the filter before it. Belongs to one connection."""
+
+    def __init__(self, connection: apsw.Connection, count: int) -> None:
+        """``count``: about as many keys as there are."""
+        self._connection = connection
+        self._filter = Filter(2 * count)
+        self._filling: Filter | None = self._filter
+        self._scanned: bytes = b""
+        self._ready = False
+
+    def insert(self, entries: Seq[bytes]) -> None:
+        """Write entries, within a transaction."""
+        keys = [one[:KEY_BYTES] for one in entries]
+        self._filter.add(keys)
+        if self._filling is not None and self._filling is not self._filter:
+            self._filling.add(keys)
+        self._connection.execute(_INSERT, (apsw.carray(tuple(entries)),))
+        if self._filling is not None and self._filling is not self._filter:
+            self._filling.add(keys)
+
+    def scan(self) -> None:
+        """Go on filling the filter, if it is not full of all that is stored; or begin a larger one."""
+        if self._filling is None:
+            if self._filter.count <= self._filter.size_bytes or self._filter.size_bytes >= FILTER_BYTES_MAX:
+                return
+            self._filling, self._scanned = Filter(4 * self._filter.count), b""
+        found = [one for (one,) in self._connection.execute(_SCAN, (self._scanned, ENTRIES_PER_SCAN))]
+        self._filling.add([one[:KEY_BYTES] for one in found])
+        if len(found) < ENTRIES_PER_SCAN:
+            self._filter, self._filling, self._ready = self._filling, None, True
+        else:
+            self._scanned = found[-1]
+
+    def places(self, keys: Seq[bytes]) -> list[tuple[bytes, int]]:
+        """Key and place of each entry of these keys."""
+        if not self._ready:
+            asked = keys
+        elif not self._filter.count:
+            return []
+        else:
+            asked = self._filter.passing(keys)
+        if not asked:
+            return []
+        found = self._connection.execute(_FIND, (apsw.carray(tuple(asked)),))
+        return [(one[:KEY_BYTES], int.from_bytes(one[KEY_BYTES:], "big")) for (one,) in found]
+
+    def greatest(self) -> bytes:
+        """The greatest key of all; empty if there is none."""
+        found = self._connection.execute("SELECT max(entry) FROM keys").get
+        return found[:KEY_BYTES] if isinstance(found, bytes) else b""
+
+    def missing(self, entries: Seq[bytes]) -> list[bytes]:
+        """Those of the entries that the table does not lead to."""
+        sql = "SELECT value FROM carray(?) WHERE NOT EXISTS (SELECT 1 FROM keys WHERE entry = value)"
+        return [one for (one,) in self._connection.execute(sql, (apsw.carray(tuple(entries)),))] if entries else []
 
 
 class Keys:
-    """The keys of one shard. Belongs to one connection, whose transactions are not its own."""
+    """The keys of one shard."""
 
-    def __init__(self, connection: apsw.Connection, shard: Shard, base: Sequence, head: Sequence) -> None:
-        """Read what the table does not know yet of the records beyond ``base``. Raises CorruptLogError, apsw.Error."""
-        self._connection = connection
+    def __init__(self, stored: Stored, shard: Shard, base: Sequence) -> None:
+        """``base``: keys of records up to it are forgotten."""
+        self._stored = stored
         self._shard = shard
-        self._start = shard << 40
         self._base = base
         self._fresh: dict[bytes, int] = {}
-        """Key → the place of its first record; not on its way into the table yet."""
-        self._buckets: list[list[bytes]] = [[] for _ in range(BUCKETS)]
-        """The same by their first byte."""
+        """Key → the sequence of its first record; not on its way into the table yet."""
         self._waiting: dict[bytes, int] = {}
-        """Key → place, on its way into the table or there already."""
-        self._unsorted: list[list[bytes]] = []
-        """What is left to write of those, the last bucket first; after the slices."""
-        self._slices: list[Slice] = []
-        """What is to be written next, the last first."""
-        self._written: list[Slice] = []
-        """Slices that the transaction under way has written."""
-        self._owed = 0
-        self._head = self._through = head
-        """The record up to which the table is complete once everything that waits is written."""
-        self.complete = max(base, Sequence(self._one(int, "SELECT sequence FROM indexed WHERE shard = ?", shard) or 0))
-        """The record up to which it is complete."""
-        self._newest = b""
+        """The same, on its way into the table or there already."""
+        self._newest = stored.greatest()
         """No key is greater: whatever is greater was never used."""
-        self._open(head)
 
-    def used(self, keys: Iterable[bytes]) -> dict[bytes, tuple[Sequence, Sequence]]:
-        """The first and last sequence of each of these keys that was used."""
+    def used(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """The first sequence of each of these keys that was used."""
         newest, fresh, waiting = self._newest, self._fresh, self._waiting
+        old = [key for key in keys if key <= newest]
+        ask = [key for key in old if key not in fresh and key not in waiting]
         found: dict[bytes, int] = {}
-        ask = []
-        for key in keys:
-            if key <= newest:
-                place = fresh.get(key) or waiting.get(key)
-                if place is None:
-                    ask.append(key)
-                else:
-                    found[key] = place
-        if ask and self.complete:
-            last = self._start + (1 << 40) - 1
-            bounds = self._start + self._base + 1, last
-            found.update(self._connection.execute(_FIND, (apsw.carray(tuple(ask)), *bounds)))
-        return {key: self._sequences(key, place) for key, place in found.items()} if found else {}
+        if len(ask) < len(old):
+            found = {key: fresh.get(key) or waiting[key] for key in old if key in fresh or key in waiting}
+        if ask:
+            start = place(self._shard, self._base)
+            end = place(Shard(self._shard + 1), 0)
+            for key, at in self._stored.places(ask):
+                if start < at < end:
+                    first = at & (1 << 40) - 1
+                    found[key] = min(first, found.get(key, first))
+        return found
 
-    def write(self, count: int) -> None:
-        """Within a transaction that stores ``count`` more keys: write about as many of those that wait."""
-        if not self._waiting_to_be_written():
-            return
-        self._owed += count
-        while self._owed >= KEYS_PER_SLICE and (keys := self._next()):
-            self._written.append(keys)
-            self._owed -= len(keys)
-            self._insert(keys)
-        if not self._waiting_to_be_written():
-            self._connection.execute(_SET_INDEXED, (self._shard, self._through))
+    def note(self, keys: Mapping[bytes, int]) -> None:
+        """Remember keys with their first sequences."""
+        if keys:
+            self._fresh.update(keys)
+            greatest = max(keys)
+            self._newest = max(self._newest, greatest)
 
-    def committed(self, rows: Iterable[StoredEvent]) -> None:
-        """The transaction is durable, and these are the records that it stored."""
-        if self._written:
-            self._written.clear()
-            if not self._waiting_to_be_written():
-                self.complete = self._through
-        self._stage((self._start + row.sequence, row.key) for row in rows)
+    def turn(self) -> list[list[bytes]]:
+        """What is remembered, which now waits to be written: in parts, each to be sorted."""
+        self._waiting, self._fresh = self._fresh, {}
+        buckets: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+        for key in self._waiting:
+            buckets[key[0]].append(key)
+        return [bucket for bucket in buckets if bucket]
 
-    def rolled_back(self) -> None:
-        """The transaction did not happen."""
-        while self._written:
-            self._slices.append(self._written.pop())
+    def write(self, keys: Iterable[bytes]) -> None:
+        """Write some of those that wait, in their order."""
+        waiting, start, pack = self._waiting, place(self._shard, 0), struct.Struct(">Q").pack
+        self._stored.insert([key + pack(start + waiting[key]) for key in keys])
 
-    def _open(self, head: Sequence) -> None:
-        if self.complete > head:
-            raise CorruptLogError(f"shard {self._shard}: sequence {head + 1} is missing, its key is in the index")
-        while head - self.complete > BEHIND_MAX:
-            self._write_chunk(min(head, self.complete + RECORDS_PER_CHUNK))
-        self._newest = self._one(bytes, "SELECT max(key) FROM keys") or b""
-        last, rows = b"", self._connection.execute(_BEHIND, (self._start + self.complete, self._start + head))
-        if self.complete > self._base:  # a transaction that goes on behind it is in the table already
-            last = next(rows, (0, b""))[1]
-        # Damage may have made another type of a key: whoever reads that record will say so.
-        self._stage(((place, key) for place, key in rows if isinstance(key, bytes) and len(key) == KEY_BYTES), last)
-        self._head = head
-
-    def _write_chunk(self, through: int) -> None:
-        with self._connection:
-            self._connection.execute(_INSERT_CHUNK, (self._start + self.complete + 1, self._start + through))
-            self._connection.execute(_SET_INDEXED, (self._shard, through))
-        self.complete = Sequence(through)
-
-    def _stage(self, records: Iterable[tuple[int, bytes]], before: bytes = b"") -> None:
-        fresh, buckets, newest, place = self._fresh, self._buckets, self._newest, self._start + self._head
-        for place, key in records:
-            if key != before:
-                before = key
-                fresh[key] = place
-                buckets[key[0]].append(key)
-                newest = key if key > newest else newest  # noqa: FURB136 - a call of max costs as much as all this
-        self._newest, self._head = newest, Sequence(place - self._start)
-        if len(fresh) >= KEYS_WAITING and not self._waiting_to_be_written():
-            self._waiting, self._fresh = fresh, {}
-            self._unsorted, self._buckets = list(filter(None, buckets[::-1])), [[] for _ in range(BUCKETS)]
-            self._through = self._head
-
-    def _waiting_to_be_written(self) -> bool:
-        return bool(self._slices or self._unsorted)
-
-    def _next(self) -> Slice:
-        if not self._slices and self._unsorted:
-            keys = sorted(self._unsorted.pop())
-            self._slices = [keys[at : at + KEYS_PER_SLICE] for at in range(0, len(keys), KEYS_PER_SLICE)][::-1]
-        return self._slices.pop() if self._slices else []
-
-    def _insert(self, keys: Seq[bytes]) -> None:
-        values = [value for key in keys for value in (key, self._waiting[key])]
-        rows = ",".join(["(?,?)"] * len(keys))
-        self._connection.execute(f"INSERT OR IGNORE INTO keys VALUES {rows}", values)  # noqa: S608 - question marks
-
-    def _sequences(self, key: bytes, place: int) -> tuple[Sequence, Sequence]:
-        last = self._one(int, _LAST, place, EVENTS_PER_TX_MAX, key)
-        if last is None or not isinstance(place, int):
-            raise CorruptLogError(f"shard {self._shard}: the index of keys leads to sequence {place - self._start}")
-        return Sequence(place - self._start), Sequence(last - self._start)
-
-    def _one(self, kind: type[T], sql: str, *bindings: object) -> T | None:
-        """The only value of a query. Raises CorruptLogError if damage has made another type of it."""
-        value = self._connection.execute(sql, bindings).get
-        if value is not None and not isinstance(value, kind):
-            raise CorruptLogError(f"shard {self._shard}: the index of keys is damaged")
-        return value
+    def insert(self, keys: Mapping[bytes, int]) -> None:
+        """Write keys with their first sequences."""
+        if keys:
+            greatest = max(keys)
+            self._newest = max(self._newest, greatest)
+            self._stored.insert([entry(key, self._shard, keys[key]) for key in sorted(keys)])

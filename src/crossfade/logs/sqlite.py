@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 ROWS_PER_TURN: Final = 500
 """Rows that one turn of the writing thread reads: about a millisecond in which nothing is written."""
+RECORDS_PER_TURN: Final = 50
+"""The same for records of one stream, each of which may lie in a block of its own."""
 
 
 def open_sqlite(folder: Path, *, vfs: str | None = None) -> "SqliteLog":
@@ -95,11 +97,11 @@ class SqliteLog:
         rows: list[StoredEvent] = []
         while True:
             version = len(rows)
-            found = await self._writer.call(Database.read_stream, shard, stream, version, ROWS_PER_TURN)
+            found = await self._writer.call(Database.read_stream, shard, stream, version, RECORDS_PER_TURN)
             rows += found
             if rows and rows[-1].version != len(rows):
                 raise CorruptLogError(f"shard {shard}: stream {stream} lacks a version before {rows[-1].version}")
-            if len(found) < ROWS_PER_TURN:
+            if len(found) < RECORDS_PER_TURN:
                 return rows
 
     async def find(self, shard: Shard, key: bytes) -> Committed | None:
@@ -171,5 +173,5 @@ class SqliteLog:
     def _stored(self, done: list[Resolved]) -> None:
         for resolved in done:
             self._heads[resolved.shard] = resolved.head
-            self._recent.add(resolved.shard, resolved.rows)
+            self._recent.add(resolved.blocks)
             self._wakeups.wake(resolved.shard)

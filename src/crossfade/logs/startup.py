@@ -16,10 +16,13 @@ import apsw
 
 from crossfade.engine.ports import LogError, LogInUseError
 from crossfade.logs.bases import SCHEMA as _BASES
+from crossfade.logs.blocks import SCHEMA as _BLOCKS
+from crossfade.logs.conversion import FORMERLY, convert
+from crossfade.logs.index import SCHEMA as _INDEX
 
 FILE_NAME: Final = "log.db"
 LOCK_NAME: Final = "log.lock"
-FORMAT: Final = 2
+FORMAT: Final = 3
 """``user_version`` of the file; raised when the tables or the canonical bytes change."""
 APPLICATION_ID: Final = 0x43724644
 """``application_id`` of the file: the letters CrFD."""
@@ -43,43 +46,20 @@ _SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (
     ("trusted_schema", 0, 0),
 )
 
-_KEYS: Final = f"""
-CREATE TABLE keys (
-    key BLOB NOT NULL,
-    place INTEGER NOT NULL,
-    PRIMARY KEY (key, place)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE indexed (
-    shard INTEGER PRIMARY KEY,
-    sequence INTEGER NOT NULL
-) STRICT;
+_SCHEMA: Final = f"""
+{_BLOCKS}
+{_INDEX}
 PRAGMA user_version = {FORMAT};
 """
-"""Since format 2; format 1 had the index ``events_by_key`` instead. The table is filled by keys.py."""
+"""What format 3 has; formats before had each record as a row of ``events`` (conversion.py)."""
 
-_SCHEMA: Final = f"""
-CREATE TABLE events (
-    place INTEGER PRIMARY KEY,
-    stream TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    type TEXT NOT NULL,
-    at INTEGER NOT NULL,
-    actor TEXT NOT NULL,
-    cause TEXT NOT NULL,
-    key BLOB NOT NULL,
-    payload BLOB NOT NULL,
-    chain BLOB NOT NULL,
-    shard INTEGER GENERATED ALWAYS AS (place >> 40) VIRTUAL,
-    sequence INTEGER GENERATED ALWAYS AS (place & 1099511627775) VIRTUAL
-) STRICT;
-CREATE UNIQUE INDEX events_by_stream ON events (shard, stream, version);
+_HEADS: Final = f"""
 CREATE TABLE heads (
     shard INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     chain BLOB NOT NULL
 ) STRICT;
-{_KEYS}
 PRAGMA application_id = {APPLICATION_ID};
 """
 
@@ -140,6 +120,7 @@ def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
         _configure(connection)
         _create_or_recognise(connection)
         _write_again(connection)
+        convert(connection)
     except apsw.Error as fault:
         close(connection)
         raise _explained(fault, folder) from fault
@@ -187,10 +168,11 @@ def _write_again(connection: apsw.Connection) -> None:
 def _create_or_recognise(connection: apsw.Connection) -> None:
     with contextlib.closing(connection.execute("BEGIN IMMEDIATE")):
         pass
+    known = connection.pragma("application_id") == APPLICATION_ID
     if connection.pragma("user_version") == 0 and not connection.pragma("application_id"):
-        connection.execute(_SCHEMA)
-    elif connection.pragma("user_version") == 1 and connection.pragma("application_id") == APPLICATION_ID:
-        connection.execute(f"DROP INDEX events_by_key; {_KEYS}")
+        connection.execute(_HEADS + _SCHEMA)
+    elif known and connection.pragma("user_version") in FORMERLY:
+        connection.execute(FORMERLY[connection.pragma("user_version")] + _SCHEMA)
     if connection.pragma("user_version") == FORMAT:
         connection.execute(_BASES)
     connection.execute("COMMIT")

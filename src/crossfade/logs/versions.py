@@ -28,30 +28,33 @@ class Versions:
 
     def unknown(self, txs: Iterable[Tx]) -> list[StreamName]:
         """The streams of these transactions that have to be looked up; the others are known, or do not exist."""
-        known, wanted = self.known, set()
-        for tx in txs:
-            for stream, _ in tx.expect:
-                if stream not in known:
-                    wanted.add(stream)
-            for event in tx.events:
-                if event.stream not in known:
-                    wanted.add(event.stream)
+        known = self.known
+        named = {event.stream for tx in txs for event in tx.events}
+        named.update(stream for tx in txs for stream, _ in tx.expect)
+        wanted = [stream for stream in named if stream not in known]
+        if not wanted:
+            return []
+        least, most = min(wanted), max(wanted)
+        beginning = most[: most.find("/") + 1]
+        if beginning and least.startswith(beginning):  # then all do: they lie between those two
+            return self._seen(beginning, wanted, most)
         beginnings: dict[str, list[StreamName]] = {}
         for stream in wanted:
             beginnings.setdefault(stream[: stream.find("/") + 1], []).append(stream)
-        return [stream for beginning, streams in beginnings.items() for stream in self._seen(beginning, streams)]
+        parts = (self._seen(beginning, streams, max(streams)) for beginning, streams in beginnings.items())
+        return [stream for part in parts for stream in part]
 
     def forget(self, remembered_max: int = 0) -> None:
         """Remember no more than so many; those that were known first go first."""
         while len(self.known) > remembered_max:
             self.known.popitem(last=False)
 
-    def _seen(self, beginning: str, streams: list[StreamName]) -> list[StreamName]:
+    def _seen(self, beginning: str, streams: list[StreamName], most: StreamName) -> list[StreamName]:
         """Those that may have been stored. All of them count as stored from now on, whatever becomes of them."""
         greatest = self._greatest.get(beginning)
         if greatest is None:
             if len(self._greatest) >= BEGINNINGS_MAX:
                 return streams
             greatest = self._find_greatest(beginning)
-        self._greatest[beginning] = max(greatest, *streams)
+        self._greatest[beginning] = max(greatest, most)
         return [stream for stream in streams if stream <= greatest]

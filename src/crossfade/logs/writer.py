@@ -184,8 +184,12 @@ class Writer:
         except LogError as fault:
             self._tell(self._deliver, [], [(job.future, fault) for job in appends])
             return
-        results = {shard: iter(resolved.results) for shard, resolved in done.items()}
-        answers = [(job.future, [next(results[job.shard]) for _ in job.txs]) for job in appends]
+        told = dict.fromkeys(done, 0)
+        answers = []
+        for job in appends:
+            start = told[job.shard]
+            told[job.shard] = end = start + len(job.txs)
+            answers.append((job.future, done[job.shard].results[start:end]))
         self._tell(self._deliver, list(done.values()), answers)
 
     def _answer(self, job: Call) -> None:
