@@ -1,6 +1,9 @@
 """What goes wrong around a plan: a dead process, a dead log, dead measurements, other hands, other releases."""
 
 import asyncio
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,6 +28,8 @@ from tests.kit.faulty import CutLog
 from tests.kit.hub import ROOT, World, ok, refused, run
 from tests.kit.plans import PLAN, Driven, Rates, baking, read_plan
 
+STORED = (True, False)
+"""Whether what was being appended at the death is in the log."""
 SMALL = PLAN.replace("  - {share: 50%}\n", "").replace("bake_seconds: 120", "bake_seconds: 60")
 
 
@@ -69,21 +74,27 @@ async def step(it: Driven, hurt: str) -> None:
     await it.clock.advance(10)
 
 
+def killed(append: int, hurt: str, stored: bool) -> tuple[object, bool, list[str]]:
+    """The same, for a process of its own."""
+    return asyncio.run(killed_at(append, stored=stored, hurt=hurt))
+
+
 @pytest.mark.slow
 @pytest.mark.requirement("P9", "P14")
 @pytest.mark.parametrize("hurt", ["", "p99"])
 def test_a_plan_killed_at_any_event_comes_to_the_same_end_and_does_each_thing_once(hurt: str) -> None:
-    whole, _, types = asyncio.run(killed_at(10_000, stored=True, hurt=hurt))
-    for append in range(1, 100):
-        cuts = []
-        for stored in (True, False):
-            found, cut, again = asyncio.run(killed_at(append, stored=stored, hurt=hurt))
-            assert found == whole, (append, stored, again)
-            assert moves(again) == moves(types), (append, stored)
-            cuts.append(cut)
-        if not any(cuts):
-            assert append > 10, "there are more events than that"
-            return
+    whole, _, types = killed(10_000, hurt, stored=True)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as both:
+        for append in range(1, 100):
+            cuts = []
+            for stored, said in zip(STORED, both.map(partial(killed, append, hurt), STORED), strict=True):
+                found, cut, again = said
+                assert found == whole, (append, stored, again)
+                assert moves(again) == moves(types), (append, stored)
+                cuts.append(cut)
+            if not any(cuts):
+                assert append > 10, "there are more events than that"
+                return
     raise AssertionError("it never ended")
 
 
