@@ -387,3 +387,24 @@ async def test_a_client_that_died_in_the_dialog_is_asked_again_soon_after_it_is_
         assert not waiting.done()
         await world.clock.advance(2)
         assert [question.question_id for question in (await waiting).questions] == [asked.question_id]
+
+
+@run
+async def test_offers_of_late_are_recorded_each_in_its_time() -> None:
+    async with World() as world:
+        ana, bo = await world.join("ana"), await world.join("bo")
+        asked = [await world.ask(ana, "bo")]
+        await world.poll(bo)
+        await world.clock.advance(0.1)
+        asked.append(await world.ask(ana, "bo"))
+        await world.poll(bo, after=0)
+
+        def recorded() -> list[bool]:
+            return [bool(world.hub._views.questions[one.question_id].state.offered) for one in asked]
+
+        await world.clock.advance(0.149)
+        assert recorded() == [False, False]
+        await world.clock.advance(0.002)
+        assert recorded() == [True, False]
+        await world.clock.advance(0.1)
+        assert recorded() == [True, True]

@@ -33,7 +33,7 @@ class Member:
         self.lapse: Timer | None = None
         self.lane = Lane.POLLING
         self.lane_under: object = None
-        """The state of the rollout under which ``lane`` was worked out."""
+        """The state of the rollout under which ``lane`` was worked out; its label never changes."""
         self.allowance = 0.0
         """Commands it may issue now (token bucket)."""
         self.allowance_at = Instant(0)
@@ -62,7 +62,6 @@ class Directory:
             member = self._members[name] = Member(state)
         else:
             member.state = state
-            member.lane_under = None
         return member
 
     def __iter__(self) -> Iterator[Member]:
