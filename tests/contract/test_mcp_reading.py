@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossfade.core.decider import Refusal
 from crossfade.engine.hub import Hub
 from crossfade.inbound.mcp import reading, wire
 from crossfade.inbound.mcp.seam import Plan
@@ -108,6 +109,16 @@ def same(one: Plan, other: Plan) -> bool:
 )
 def test_what_is_not_plainly_a_call_is_left_to_the_long_way(tools: HubTools, body: bytes) -> None:
     assert tools.read(body) is None
+
+
+def test_a_tool_that_was_removed_is_left_to_the_long_way_which_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = World().hub
+    tools = HubTools(hub)
+    wait, inbox = message("wait_for_messages", "{}"), message("inbox", "{}")
+    assert (tools.read(wait) is None, tools.read(inbox) is None) == (False, False)
+    removed = Refusal("polling.removed", "It was removed.", "Call attend.")
+    monkeypatch.setattr(hub, "polling_removed", lambda: removed)
+    assert (tools.read(wait) is None, tools.read(inbox) is None) == (True, False)
 
 
 class Pairs(list[tuple[str, Any]]):
