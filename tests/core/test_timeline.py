@@ -7,8 +7,8 @@ import pytest
 
 from crossfade.core.runsheets import Calendar, Step
 from crossfade.core.timeline import day_of, timeline
-from tests.core.test_findings import V2
 from tests.kit.zones import standing_in
+from tests.runsheets.test_review import V2
 
 CALENDAR = Calendar(start=date(2026, 11, 30), first_week=-1)
 """Weeks -1, 1, 2, …: there is no week 0."""
