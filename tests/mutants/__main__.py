@@ -72,7 +72,8 @@ def main(arguments: list[str]) -> int:
     with ThreadPoolExecutor(os.cpu_count() or 1) as several:
         for plant, verdict in zip(chosen, several.map(noticed, chosen), strict=True):
             alive += verdict != wanted
-            print(f"{plant.name:5} {verdict:9} {plant.defect}: {plant.test}", flush=True)
+            said = "green" if options.control and verdict == wanted else verdict
+            print(f"{plant.name:5} {said:9} {plant.defect}: {plant.test}", flush=True)
     print(
         f"{len(chosen) - alive} of {len(chosen)} "
         f"{'tests green without a mutant' if options.control else 'mutants killed'}"
