@@ -12,36 +12,35 @@ import sys
 import tempfile
 import zlib
 from base64 import b64decode
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from fcntl import LOCK_NB, LOCK_SH, flock
 from hashlib import sha256
 from importlib.util import find_spec
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
 EXPORT, SEGMENT, NOTE, FINDINGS_MAX = "crossfade-export/1", "crossfade-segment/1", "crossfade-checkpoint/1", 100
 BY = {"answered": "addressee", "declined": "addressee", "withdrawn": "asker"}
+HEAD, GENESIS = struct.Struct(">BQQQq6I"), bytes(32)
 Row = namedtuple("Row", "shard sequence stream version type at actor cause key payload chain")
 Finding = namedtuple("Finding", "shard sequence what")
 
 
-class Log:  # to be checked: its ends, checkpoints and rows, from wherever they are
+class Log:  # to be checked: its shards, checkpoints and rows, from wherever they are
     def __init__(self, path: Path, checkpoints: Path | None, stack: ExitStack) -> None:  # raises as ``verify``
-        self.notes: dict[tuple[int, int], bytes] = {}  # shard, sequence → chain
-        self.reached, self.epochs = dict[int, tuple[int, int]](), dict[int, int]()  # epoch and sequence by checkpoints
+        self.shards, self.gone, self.public_pem = defaultdict[int, Shard](Shard), list[Finding](), b""
         self.signed: dict[tuple[int, int, bytes, bytes], None] = {}  # shard, sequence, signed bytes, signature
-        self.public_pem, self.rows, self.gone = b"", iter(tuple[Row]()), list[Finding]()
-        self.heads, self.begins = dict[int, Any](), dict[int, Any]()  # sequence, chain: the last row, before the first
-        self._second_place(second := checkpoints or path / "checkpoints")
-        if path.is_file() or any(path.glob("shard-*.gz")):
-            file = stack.enter_context(path.open(encoding="utf-8")) if path.is_file() else None
-            rows = self._lines(file, EXPORT) if file else self._archived(path, 1, sys.maxsize)
-            self.rows = chain([*islice(rows, 1)], rows)
+        for place, held in ((second := checkpoints or path / "checkpoints", False), (path, second.exists())):
+            for file in sorted(place.glob("shard-*.checkpoints")):  # a last line that is torn was never confirmed
+                self._note(file.read_text(errors="replace").split("\n")[:-1], held=held)
+        if path.is_file():
+            rows = self._lines(stack.enter_context(path.open(encoding="utf-8")), EXPORT)
         else:
-            self._open_folder(path, second, stack)
+            rows = self._archived(path, 1, sys.maxsize) if any(path.glob("shard-*.gz")) else self._folder(path, stack)
+        self.rows = chain([*islice(rows, 1)], rows)  # what stands above the first one is known from here on
 
     def _lines(self, lines: Any, kind: str) -> Iterator[Row]:
         first = json.loads(next(lines, "null"))
@@ -49,10 +48,13 @@ class Log:  # to be checked: its ends, checkpoints and rows, from wherever they 
             raise ValueError(f"its first line does not say {kind}")
         self.public_pem = self.public_pem or (first["public_key"] or "").encode()
         for end in first["shards"]:
-            last = end["sequence"], bytes.fromhex(end["chain"])
-            self.heads[end["shard"]] = max(self.heads.get(end["shard"], last), last)
+            shard = self.shards[end["shard"]]
+            shard.head = max(shard.head, (end["sequence"], bytes.fromhex(end["chain"])))
         self._note(first["checkpoints"])
-        yield from map(_exported, map(json.loads, lines))
+        for one in map(json.loads, lines):
+            one["payload"] = b64decode(one["payload_base64"]) if "payload_base64" in one else one["payload"].encode()
+            one["key"], one["chain"] = bytes.fromhex(one["key"]), bytes.fromhex(one["chain"])
+            yield Row._make(one[name] for name in Row._fields)
 
     def _archived(self, folder: Path, shard: int, through: int) -> Iterator[Row]:
         paths = {tuple(map(int, one.name.split(".")[1].split("-"))): one for one in folder.glob(f"shard-{shard}.*.gz")}
@@ -61,7 +63,7 @@ class Log:  # to be checked: its ends, checkpoints and rows, from wherever they 
             with gzip.open(paths[span], "rt", encoding="utf-8") as lines:
                 yield from self._lines(lines, SEGMENT)
 
-    def _open_folder(self, folder: Path, checkpoints: Path, stack: ExitStack) -> None:
+    def _folder(self, folder: Path, stack: ExitStack) -> Iterator[Row]:
         file, ahead, lock, public = (folder / name for name in ("log.db", "log.db-wal", "log.lock", "signing.pub"))
         if lock.exists():
             flock(stack.enter_context(lock.open("rb")), LOCK_SH | LOCK_NB)
@@ -70,75 +72,57 @@ class Log:  # to be checked: its ends, checkpoints and rows, from wherever they 
             copy = stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-verify-"))
             name = f"file:{[shutil.copy(one, copy) for one in (ahead, file)][1]}"
         database = stack.enter_context(closing(sqlite3.connect(name, uri=True)))
-        self.heads = {row[0]: row[1:] for row in database.execute("SELECT shard, sequence, chain FROM heads")}
-        self.epochs = dict(database.execute("SELECT shard, epoch FROM heads"))
-        kept = dict(self.reached) if checkpoints.exists() else dict.fromkeys(self.heads, (sys.maxsize, 0))
-        self._second_place(folder)  # a copy of each shard's last line, as it was at a start or a stop
-        gone = [(shard, at[1]) for shard, at in self.reached.items() if at > kept.get(shard, (0, 0))]
-        self.gone = [Finding(*place, "its checkpoint is gone from the second place") for place in gone]
+        for number, epoch, sequence, own in database.execute("SELECT shard, epoch, sequence, chain FROM heads"):
+            self.shards[number].epoch, self.shards[number].head = epoch, (sequence, own)
         self.public_pem = public.read_bytes() if public.exists() else b""
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
+        for number, sequence, own, where in database.execute("SELECT * FROM bases") if "bases" in tables else ():
+            if not any(Path(where).glob(f"shard-{number}.*.gz")):  # elsewhere: the rest is one chain all the same
+                self.shards[number].begin = self.shards[number].last = sequence, own
+            yield from self._archived(Path(where), number, sequence)
         if "blocks" in tables:
-            self.rows = _stored(database.execute("SELECT place, records, chain FROM blocks ORDER BY place"))
+            for block in database.execute("SELECT place, records, chain FROM blocks ORDER BY place"):
+                yield from _stored(*block)
         if "events" in tables:  # formats 1 and 2, or what is left of them
-            events = database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place")
-            self.rows = chain(self.rows, map(Row._make, events))
-        for shard, *begin, where in database.execute("SELECT * FROM bases").fetchall() if "bases" in tables else ():
-            self.rows = chain(self._archived(Path(where), shard, begin[0]), self.rows)
-            if not any(Path(where).glob(f"shard-{shard}.*.gz")):  # it is elsewhere: the rest is one chain all the same
-                self.begins[shard] = tuple(begin)
+            yield from map(Row._make, database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place"))
 
-    def _second_place(self, folder: Path) -> None:
-        for path in sorted(folder.glob("shard-*.checkpoints")):
-            self._note(path.read_text(errors="replace").split("\n")[:-1])  # a torn one was never confirmed
-
-    def _note(self, lines: Iterable[str]) -> None:
+    def _note(self, lines: Iterable[str], *, held: bool = False) -> None:  # ``held`` to those of the second place
         for words in (line.strip().split(" ") for line in lines):
             if len(words) != 8 or words[0] != NOTE:
                 raise ValueError(f"not a checkpoint: {' '.join(words)[:60]!r}")
-            self.notes[int(words[2]), int(words[4])] = bytes.fromhex(words[5])
-            self.reached[int(words[2])] = max(self.reached.get(int(words[2]), (0, 0)), (int(words[3]), int(words[4])))
-            self.signed[int(words[2]), int(words[4]), " ".join(words[:7]).encode(), b64decode(words[7])] = None
+            number, epoch, sequence = map(int, words[2:5])
+            shard = self.shards[number]
+            if held and (epoch, sequence) > shard.reached:
+                self.gone.append(Finding(number, sequence, "its checkpoint is gone from the second place"))
+            shard.notes[sequence], shard.reached = bytes.fromhex(words[5]), max(shard.reached, (epoch, sequence))
+            self.signed[number, sequence, " ".join(words[:7]).encode(), b64decode(words[7])] = None
 
 
-def _stored(blocks: Iterable[tuple[int, bytes, bytes]]) -> Iterator[Row]:
-    """The records of blocks; each stands there as its hashed bytes, and has its chain in the record behind it."""
-    for place, records, last in blocks:
-        shard, at, expected = place >> 40, 0, 0
-        while at < len(records):
-            kind, own, sequence, version, instant, *sizes = struct.unpack_from(">BQQQq6I", records.ljust(at + 57), at)
-            *starts, end = accumulate(sizes, initial=at + 89)
-            fields: list[Any] = [records[start:][:size] for start, size in zip(starts, sizes, strict=True)]
-            at, texts = end, [text.decode(errors="replace") for text in fields[:4]]
-            expected = expected + 1 if expected else sequence
-            whole = (kind, own, sequence) == (0, shard, expected) and end <= len(records)
-            if not whole or (end == len(records) and place & (1 << 40) - 1 != sequence):
-                yield Row._make((shard, expected, *[None] * 9))
-                break
-            chained = records[end + 57 : end + 89] if end < len(records) else last
-            yield Row._make((shard, sequence, texts[0], version, texts[1], instant, *texts[2:], *fields[4:], chained))
-
-
-def _exported(one: dict[str, Any]) -> Row:
-    payload = b64decode(one["payload_base64"]) if "payload_base64" in one else one["payload"].encode()
-    changed = {"payload": payload, "key": bytes.fromhex(one["key"]), "chain": bytes.fromhex(one["chain"])}
-    return Row(*({**one, **changed}[name] for name in Row._fields))
+def _stored(place: int, records: bytes, last: bytes) -> Iterator[Row]:
+    """The records of a block; each stands there as its hashed bytes, and has its chain in the record behind it."""
+    while records:
+        _, _, sequence, version, instant, *sizes = HEAD.unpack_from(records.ljust(HEAD.size))
+        ends = list(accumulate(sizes, initial=HEAD.size + len(GENESIS)))
+        fields: list[Any] = [records[start:end] for start, end in pairwise(ends)]
+        texts = [field.decode(errors="replace") for field in fields[:4]]
+        record, records = records[: ends[-1]], records[ends[-1] :]
+        own = records[HEAD.size :][: len(GENESIS)] or (last if place & (1 << 40) - 1 == sequence else b"")
+        if sha256(record).digest() != own:  # nor is it known where another one begins
+            records = own = b""
+        yield Row._make((place >> 40, sequence, texts[0], version, texts[1], instant, *texts[2:], *fields[4:], own))
 
 
 class Verdict:  # what was looked at, and what was found
     def __init__(self, log: Log) -> None:
-        self.signatures, self.findings, self.keyid = 0, log.gone, ""  # how many hold; by which key, if it is there
-        shards: dict[int, Shard] = {}
+        self.findings, self.signatures, self.keyid = log.gone, 0, ""  # how many hold; by which key, if it is there
         for row in log.rows:
-            shard = shards.get(row.shard) or shards.setdefault(row.shard, Shard(row.shard, log))
-            if len(self.findings) < FINDINGS_MAX:
-                self.findings += shard.take(row)
+            shard = log.shards[row.shard]
+            if len(self.findings) < FINDINGS_MAX and not shard.broken:  # what follows a break is not looked at
+                self.findings += (Finding(row.shard, *found) for found in shard.take(row))
         self.findings += self._signatures(log)
-        self.records, self.checkpoints = dict.fromkeys(log.heads, 0), len(log.signed)
-        for number in sorted({*log.heads, *shards, *(shard for shard, _ in log.notes)}):
-            shard = shards.get(number) or Shard(number, log)
-            self.records[number] = shard.last
-            self.findings += shard.end()
+        shards = sorted(log.shards.items())
+        self.checkpoints, self.records = len(log.signed), {number: shard.last[0] for number, shard in shards}
+        self.findings += (Finding(number, *found) for number, shard in shards for found in shard.end())
 
     def _signatures(self, log: Log) -> Iterator[Finding]:
         if not log.public_pem or find_spec("cryptography") is None:
@@ -156,62 +140,56 @@ class Verdict:  # what was looked at, and what was found
                 yield Finding(shard, sequence, "its checkpoint is not signed with this key")
 
 
-class Shard:  # row by row: its chain, and what its events may be in their order
-    def __init__(self, number: int, log: Log) -> None:
-        self.number, self.log, self.good, self.broken, self.whole = number, log, 0, False, number not in log.begins
-        self.last, self.chain = log.begins.get(number, (0, bytes(32)))
-        self.versions, self.cursors, self.keys = dict[str, int](), dict[str, int](), set[bytes]()
-        self.key, self.at, self.open = b"", 0, dict[str, dict[str, Any]]()
+class Shard:  # row by row: its chain, and what its events may be in their order; a finding is sequence and what
+    def __init__(self) -> None:
+        self.begin = self.last = self.head = 0, GENESIS  # sequence, chain: before, of, and as said of its rows
+        self.notes, self.reached = dict[int, bytes](), (0, 0)  # sequence → chain, epoch and sequence: by checkpoints
+        self.epoch: int | None = None  # as far as the source says it
+        self.broken, self.at, self.keys = False, 0, dict[bytes, int]()  # key → the last sequence it has
+        self.versions, self.cursors, self.open = dict[str, int](), dict[str, int](), dict[str, dict[str, Any]]()
         self.undelivered = dict[str, dict[str, int]]()  # addressee → open, polling, never offered → its sequence
 
-    def take(self, row: Row) -> Iterator[Finding]:  # noqa: D102 - nothing is looked at after the chain has broken
-        if wrong := self._chain(row) if not self.broken else None:
-            self.broken = True
-            yield wrong
-        elif not self.broken:
-            self.last, self.chain = row.sequence, row.chain
-            yield from (Finding(self.number, row.sequence, what) for what in self._events(row))
-
-    def end(self) -> Iterator[Finding]:  # noqa: D102 - what is missing after the last row
-        head, at = self.log.heads.get(self.number, (0, bytes(32))), self.log.reached.get(self.number, (0, 0))
-        if at[0] and at[0] != self.log.epochs.get(self.number, at[0]):
-            yield Finding(self.number, 1, f"of another epoch than its checkpoints, which are of {at[0]}")
-        if not self.broken and (reached := max(head[0], at[1])) > self.last:
-            yield Finding(self.number, self.last + 1, f"missing: the log had reached {reached}")
-        elif not self.broken and head != (self.last, self.chain):
-            yield Finding(self.number, min(self.last, head[0]) + 1, "the head is not that of the last record")
-
-    def _chain(self, row: Row) -> Finding | None:
-        if row.sequence != self.last + 1:
-            return Finding(self.number, self.last + 1, "missing")
+    def take(self, row: Row) -> Iterator[tuple[int, str]]:  # noqa: D102 - holds a row to the one before
         try:  # the bytes are described in the server's logs/codec.py
             fields = [*(text.encode() for text in (row.stream, row.type, row.actor, row.cause)), row.key, row.payload]
-            sizes = struct.pack(">BQQQq6I", 0, self.number, row.sequence, row.version, row.at, *map(len, fields))
-            true = sha256(sizes + self.chain + b"".join(fields)).digest()
+            head = HEAD.pack(0, row.shard, row.sequence, row.version, row.at, *map(len, fields))
+            true = sha256(head + self.last[1] + b"".join(fields)).digest()
         except (struct.error, TypeError, AttributeError, UnicodeError):
-            true = b""  # a column is not even of its type
-        if true != row.chain:
-            return Finding(self.number, row.sequence, "false: its hash is not that of its contents and what was before")
-        if self.log.notes.get((self.number, row.sequence), true) != true:
-            return Finding(self.number, self.good + 1, f"made anew, up to {row.sequence}: not the checkpoint's log")
-        self.good = row.sequence if (self.number, row.sequence) in self.log.notes else self.good
-        return None
+            true = None  # a column is not even of its type
+        self.broken = True
+        if row.sequence != self.last[0] + 1:
+            yield self.last[0] + 1, "missing"
+        elif true is None or row.chain != true:
+            yield row.sequence, "false: its hash is not that of its contents and what was before"
+        elif self.notes.get(row.sequence, true) != true:
+            good = max((sequence for sequence in self.notes if sequence < row.sequence), default=0)
+            yield good + 1, f"made anew, up to {row.sequence}: not the checkpoint's log"
+        else:
+            self.broken, self.last = False, (row.sequence, true)
+            yield from ((row.sequence, what) for what in self._events(row))
+
+    def end(self) -> Iterator[tuple[int, str]]:  # noqa: D102 - what is missing after the last row
+        if self.reached[0] and self.epoch not in {None, self.reached[0]}:
+            yield 1, f"of another epoch than its checkpoints, which are of {self.reached[0]}"
+        if not self.broken and (reached := max(self.head[0], self.reached[1])) > self.last[0]:
+            yield self.last[0] + 1, f"missing: the log had reached {reached}"
+        elif not self.broken and self.head != self.last:
+            yield min(self.last[0], self.head[0]) + 1, "the head is not that of the last record"
 
     def _events(self, row: Row) -> Iterator[str]:
-        self.versions[row.stream] = version = self.versions.get(row.stream, 0 if self.whole else row.version - 1) + 1
+        self.versions[row.stream] = version = self.versions.get(row.stream, row.version - 1 if self.begin[0] else 0) + 1
         if row.version != version:
             yield f"version {row.version} of {row.stream}, where {version} should be"
         if row.at < self.at:
             yield "before its time: the record before it is later"
-        if row.key != self.key and row.key in self.keys:  # the records of one transaction stand together
+        if self.keys.get(row.key, row.sequence - 1) != row.sequence - 1:  # those of a transaction stand together
             yield "its key was used before"
-        self.keys.add(row.key)
-        self.key, self.at = row.key, max(self.at, row.at)
+        self.keys[row.key], self.at = row.sequence, max(self.at, row.at)
         kind, _, event = row.type.partition("/")[0].partition(".")
         if kind in {"question", "message", "mailbox"}:
             content: dict[str, Any] = json.loads(row.payload)
             cause = {"q_": "question/", "m_": "message/"}.get(content.get("reply_to", "")[:2])
-            if self.whole and cause and cause + content["reply_to"] not in self.versions:
+            if cause and not self.begin[0] and cause + content["reply_to"] not in self.versions:
                 yield f"before its cause: {content['reply_to']} is not in the log yet"
             rules = {"question": self._question, "mailbox": self._cursor}.get(kind)
             yield from rules(row, event, content) if rules else ()

@@ -187,6 +187,43 @@ def test_a_changed_byte_of_the_file_is_named(folder):
     assert said(folder)[0].startswith("1:9 false")
 
 
+def flipped(at):
+    return lambda records: records[:at] + bytes([records[at] ^ 1]) + records[at:][1:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "moved", "named"),
+    [
+        *((flipped(at), 0, "first") for at in (0, 8, 16, 24, 32, 36, 56, 57, 88, 89)),
+        (lambda records: records[:40], 0, "first"),
+        (lambda records: records[:0], 0, "first"),
+        (lambda records: records[:-1], 0, "last"),
+        (lambda records: records[:-1] + b"!", 0, "last"),
+        (bytes, -1, "last"),
+    ],
+)
+def test_damage_to_a_block_is_named_by_the_first_record_that_has_it(folder, damage, moved, named):
+    with closing(sqlite3.connect(folder / "log.db")) as database, database:
+        blocks = database.execute("SELECT place, records FROM blocks WHERE place >> 40 = 1").fetchall()
+        places = {(int.from_bytes(records[9:17]), place & (1 << 40) - 1): place for place, records in blocks}
+        first, last = max(span for span in places if span[0] < span[1])
+        place = places[first, last]
+        database.execute(
+            "UPDATE blocks SET place = ?, records = ? WHERE place = ?",
+            (place + moved, damage(dict(blocks)[place]), place),
+        )
+    assert said(folder)[0].startswith(f"1:{first if named == 'first' else last} ")
+
+
+def test_a_record_that_cannot_be_hashed_does_not_pass_without_a_chain(export):
+    lines = lines_of(export)
+    end = lines[-1] | {"at": 1 << 63, "chain": ""}
+    lines[0]["shards"][1]["chain"], lines[0]["checkpoints"] = "", []
+    assert said(written(export, [*lines[:-1], end])) == [
+        f"1:{end['sequence']} false: its hash is not that of its contents and what was before"
+    ]
+
+
 # --- invariants: the chain holds, the story does not ------------------------------------------------------
 
 
@@ -283,6 +320,7 @@ def own_lines(folder):
 def test_a_second_place_that_was_emptied_or_put_back_is_named(folder):
     own_lines(folder)
     assert said(folder) == []
+    assert said(folder, folder) == [], "what lies beside the log may be named as the second place"
     path = folder / "checkpoints/shard-1.checkpoints"
     lines = path.read_bytes().splitlines(keepends=True)
     last = json.loads(lines[-1].split(b" ")[4])
@@ -327,6 +365,27 @@ def test_a_log_of_another_epoch_than_its_checkpoints_is_named(folder):
     assert said(folder) == ["1:1 of another epoch than its checkpoints, which are of 1"]
 
 
+def test_a_head_that_is_not_that_of_the_last_record_is_named(folder, export):
+    end = verify(folder).records[1]
+    with closing(sqlite3.connect(folder / "log.db")) as database, database:
+        database.execute("UPDATE heads SET chain = zeroblob(32) WHERE shard = 1")
+    assert said(folder) == [f"1:{end + 1} the head is not that of the last record"]
+    lines = lines_of(export)
+    lines[0]["shards"][1] |= {"sequence": end - 1, "chain": lines[-2]["chain"]}
+    lines[0]["checkpoints"] = []
+    assert said(written(export, lines)) == [f"1:{end} the head is not that of the last record"]
+
+
+def test_a_checkpoint_that_a_power_cut_tore_is_passed_over_and_any_other_that_is_none_is_an_error(folder):
+    path = folder / "checkpoints/shard-1.checkpoints"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:50])
+    assert said(folder) == []
+    path.write_bytes(whole[:50] + b"\n" + whole)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        verify(folder)
+
+
 # --- as a program ---------------------------------------------------------------------------------------------
 
 
@@ -357,7 +416,7 @@ def test_as_a_program_it_stands_alone_and_its_exit_code_says_it(folder, export):
 
 
 def test_it_is_short_enough_to_be_read_by_whoever_has_to_trust_it():
-    assert len((ROOT / "src/crossfade_verify/__init__.py").read_text().splitlines()) < 275
+    assert len((ROOT / "src/crossfade_verify/__init__.py").read_text().splitlines()) < 250
 
 
 def test_an_export_holds_every_byte_of_a_payload_that_is_no_text():

@@ -97,8 +97,8 @@ def heads_of(path: Path) -> list[Row]:
     """The end of every shard of an export or a folder."""
     with opened(path) as log:
         return [
-            {"shard": shard, "epoch": log.epochs.get(shard), "sequence": sequence, "chain": chain.hex()}
-            for shard, (sequence, chain) in log.heads.items()
+            {"shard": number, "epoch": shard.epoch, "sequence": shard.head[0], "chain": shard.head[1].hex()}
+            for number, shard in sorted(log.shards.items())
         ]
 
 
