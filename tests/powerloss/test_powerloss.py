@@ -35,19 +35,21 @@ def test_what_was_acknowledged_survives_every_fault_of_the_disk():
     assert found["seen"]["noticed by the checkpoint"] > 50, "the end of a log is lost without a trace in the log itself"
 
 
+# What is rare is looked for where it was found: `--plant phantom --cases 40000` finds 18, and where. The places move
+# with the format of the log.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "seed", "cases", "says"),
+    ("fault", "seed", "cases", "flips", "says"),
     [
-        ("normal", 0, 200, "had reached"),
-        ("late", 0, 200, "had reached"),
-        ("names", 0, 200, "had reached"),
-        ("index", 0, 0, "was not noticed"),
-        ("phantom", 15_000, 1_000, "does not open"),
+        ("normal", 0, 200, 0, "had reached"),
+        ("late", 0, 200, 0, "had reached"),
+        ("names", 0, 200, 0, "had reached"),
+        ("index", 500, 0, 2_000, "nobody noticed"),
+        ("phantom", 5_300, 1_500, 0, "does not open"),
     ],
 )
-def test_the_harness_finds_what_is_planted(fault, seed, cases, says):
-    found = powerloss("--cases", str(cases), "--flips", "400", "--seed", str(seed), "--plant", fault)
+def test_the_harness_finds_what_is_planted(fault, seed, cases, flips, says):
+    found = powerloss("--cases", str(cases), "--flips", str(flips), "--seed", str(seed), "--plant", fault)
     assert found["violations"] > 0
     assert says in " ".join(found["first"])
 
