@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from crossfade.core.run_events import Verdict
-from crossfade.core.run_state import NodeStatus, State
+from crossfade.core.run_state import State
 from crossfade.core.runsheets import Runsheet
+from crossfade.engine.printed import newest_printed
 from crossfade.engine.run_ports import Finding
 
 STORED: Final = "capacity-plan.json"
@@ -55,23 +56,15 @@ class _Plan(msgspec.Struct, frozen=True):
     version: str
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    output: str = ""
-
-
-class _Evidence(msgspec.Struct, frozen=True):
-    do: _Outcome
-
-
-_READ_EVIDENCE = msgspec.json.Decoder(_Evidence)
 _READ_PLAN = msgspec.json.Decoder(_Plan)
 
 
 def capacity_planned(state: State, stored: bytes) -> Finding:
     """What the check says about a run; ``stored`` is the plan that is kept beside it, empty if none is."""
-    newest = max(_recorded(state), key=lambda found: found[0], default=None)
+    newest = newest_printed(state, _READ_PLAN)
     if newest is not None:
-        return _judged(newest[2], state.sheet, newest[1])
+        step, plan = newest
+        return _judged(plan, state.sheet, step)
     if not stored:
         return Finding(verdict=Verdict.ERRORED, reason="not_measured", numbers={"explanation": ABSENT})
     try:
@@ -79,18 +72,6 @@ def capacity_planned(state: State, stored: bytes) -> Finding:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Finding(verdict=Verdict.ERRORED, reason="bad_plan", numbers={"explanation": f"{STORED}: {error}"})
     return _judged(plan, state.sheet, STORED)
-
-
-def _recorded(state: State) -> Iterator[tuple[int, str, _Plan]]:
-    """When, by which step, and what: every plan that a step which is done has said last."""
-    for node, progress in state.progress.items():
-        if progress.status is not NodeStatus.DONE:
-            continue
-        try:
-            said = _READ_EVIDENCE.decode(bytes(progress.evidence)).do.output.strip().rpartition("\n")[2]
-            yield progress.at, node, _READ_PLAN.decode(said)
-        except msgspec.DecodeError:
-            continue  # most steps say something else, or nothing
 
 
 def _judged(plan: _Plan, sheet: Runsheet, source: str) -> Finding:

@@ -5,13 +5,13 @@ The comparison is made outside the hub, by a step of kind ``command`` that runs 
 whether they are what somebody hoped for is for those who sign. Nothing recorded is ``not_measured`` and never passes.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from crossfade.core.run_events import Verdict
-from crossfade.core.run_state import NodeStatus, State
+from crossfade.core.run_state import State
+from crossfade.engine.printed import newest_printed
 from crossfade.engine.run_ports import Finding
 
 HELD_MIN: Final = 0.93
@@ -49,24 +49,15 @@ class _Comparison(msgspec.Struct, frozen=True):
     model: str
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    output: str = ""
-
-
-class _Evidence(msgspec.Struct, frozen=True):
-    do: _Outcome
-
-
-_READ_EVIDENCE = msgspec.json.Decoder(_Evidence)
 _READ_COMPARISON = msgspec.json.Decoder(_Comparison)
 
 
 def lanes_measured(name: str, state: State) -> Finding:
     """What the check of ``MEASURED`` says about a run."""
-    newest = max(_comparisons(state), key=lambda found: found[0], default=None)
+    newest = newest_printed(state, _READ_COMPARISON)
     if newest is None:
         return Finding(verdict=Verdict.ERRORED, reason="not_measured", numbers={"explanation": ABSENT})
-    _, step, comparison = newest
+    step, comparison = newest
     rows = {row.measure: row for row in comparison.compared}
     numbers: dict[str, float | str] = {"step": step, "model": comparison.model, "rounds": comparison.rounds}
     for measure in (*MEASURED[name], *BESIDE[name]):
@@ -77,18 +68,6 @@ def lanes_measured(name: str, state: State) -> Finding:
     if not all(measure in rows and _enough(rows[measure]) for measure in MEASURED[name]):
         return Finding(verdict=Verdict.INCONCLUSIVE, reason="too few rounds", numbers=numbers)
     return Finding(verdict=Verdict.PASSED, numbers=numbers)
-
-
-def _comparisons(state: State) -> Iterator[tuple[int, str, _Comparison]]:
-    """When, by which step, and what: every comparison that a step which is done has said last."""
-    for node, progress in state.progress.items():
-        if progress.status is not NodeStatus.DONE:
-            continue
-        try:
-            said = _READ_EVIDENCE.decode(bytes(progress.evidence)).do.output.strip().rpartition("\n")[2]
-            yield progress.at, node, _READ_COMPARISON.decode(said)
-        except msgspec.DecodeError:
-            continue  # most steps say something else, or nothing
 
 
 def _enough(row: _Row) -> bool:
