@@ -33,10 +33,13 @@ from crossfade.fleet.roster import Fleet
 from crossfade.fleet.supervisor import HOST, HubProcess
 from crossfade.fleet.wire import Endpoint, Wire
 from tests.crash.doomed import DEATHS
+from tests.crash.last_look import last_look
 
 AGENTS, TEAMS, ASKS_PER_SECOND = 12, 3, 60.0
 PAIRS = 2
 QUIET_SECONDS_MAX = 90.0
+PLANTED_SECONDS_MAX = 5.0
+"""What a hub that forgets has lost never comes."""
 NAMED_SECONDS_MAX = 60.0
 """A life that has not come to its named point by then ends at a random moment: the pace of the machine decides."""
 ENOUGH = 10
@@ -178,6 +181,7 @@ async def one_run(folder: Path, seed: int, kills: int, plant: str = "") -> tuple
     await hub.start()
     killings = Killings(hub, dice, plant)
     mails: list[Line] = []
+    looked: list[Line] = []
     fleet = Fleet(lean_cast(AGENTS, TEAMS, ASKS_PER_SECOND, f"run-{seed}"), seed, folder / "journals")
     pairs = [Mail(number, mails) for number in range(PAIRS)]
     try:
@@ -191,7 +195,8 @@ async def one_run(folder: Path, seed: int, kills: int, plant: str = "") -> tuple
             senders = [group.create_task(pair.send(lines[pair.sender])) for pair in pairs]
             await asyncio.sleep(0.3)
             await killings.run(kills)
-            await _quiet(fleet, pairs, senders, 5.0 if plant else QUIET_SECONDS_MAX)
+            await _quiet(fleet, pairs, senders, PLANTED_SECONDS_MAX if plant else QUIET_SECONDS_MAX)
+            looked = await last_look(hub, [entry for agent in fleet.agents for entry in agent.journal.entries])
             for task in background:
                 task.cancel()
     except* AgentError as faults:
@@ -201,7 +206,7 @@ async def one_run(folder: Path, seed: int, kills: int, plant: str = "") -> tuple
     finally:
         fleet.close()
         await hub.stop()
-    history = [*read_history([folder / "journals"]), *mails]
+    history = [*read_history([folder / "journals"]), *mails, *looked]
     if not complaints:
         history.append(Settle(client="all", called_at=now()))
     account = check(history)
