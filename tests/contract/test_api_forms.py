@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossfade.core import shapes
@@ -129,6 +129,7 @@ def test_what_was_typed_comes_back_as_it_was() -> None:
     assert (control.value, control.error) == ("12 apples", "Give a whole number.")
 
 
+@example("0\x1f", {"type": "integer"})  # white space to str.strip, but not to int
 @given(st.text(max_size=40), st.sampled_from([
     {"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "number"}, {"type": "integer"},
     {"type": "boolean"}, OPTIONS, {"type": "array", "items": OPTIONS},

@@ -115,7 +115,7 @@ def _value(field: Field, texts: Sequence[str]) -> object:
         case Text():
             return _instant(text) if field.format is Format.DATE_TIME else text.replace("\r\n", "\n")
         case Integer():
-            return int(text) if _INTEGER.fullmatch(text.strip()) else Unreadable("Give a whole number.")
+            return int(text.strip()) if _INTEGER.fullmatch(text.strip()) else Unreadable("Give a whole number.")
         case Number():
             return _number(text.strip())
         case Boolean():
