@@ -213,7 +213,7 @@ class _Run:
         deadline = world.now_ns + int(SETTLE_SECONDS * 1e9)
         while True:
             for agent in self.agents:
-                for question_id in [one for one in agent.read if one not in agent.ended]:
+                for question_id in sorted(agent.read - agent.ended):  # a set of words has another order in each process
                     await agent.look_at(question_id, 0.0)
             missing = self._missing()
             if not missing:
