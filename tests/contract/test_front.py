@@ -572,15 +572,15 @@ def test_a_body_beyond_the_bound_is_refused_although_its_head_is_known() -> None
 def test_a_server_that_stops_lets_the_front_finish_and_says_that_it_closes() -> None:
     async def scenario() -> None:
         echo = Echo()
-        async with serving(echo, front=echo) as server, connected(server) as client:
+        async with serving(echo, front=echo) as server, connected(server) as client, connected(server) as idle:
             await client.send(post(b"one"))
             await client.until(b"one")
             echo.go.clear()
             await client.send(post(b"two"))
             await echo.begun.wait()
             server.stop()
-            await asyncio.sleep(0)
-            asyncio.get_running_loop().call_later(0.05, echo.go.set)
+            assert await idle.rest() == b"", "it ends, and who has nothing to wait for is let go"
+            echo.go.set()
             said = await client.rest()
             assert heads(said) == [200]
             assert said.endswith(b"connection: close\r\n\r\ntwo")

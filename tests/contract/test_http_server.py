@@ -392,17 +392,15 @@ def test_a_request_in_flight_is_answered_before_the_server_ends() -> None:
             await release.wait()
             await json_response(send, 200, b"{}")
 
-        async def let_go(seconds: float) -> None:
-            asyncio.get_running_loop().call_later(0.1, release.set)  # draining is over by then
-
-        async with serving(slow, let_go) as server, connected(server) as client, connected(server) as idle:
+        async with serving(slow) as server, connected(server) as client, connected(server) as idle:
             await client.send(b"GET / " + HEAD + b"\r\n")
             await started.wait()
             server.stop()
+            assert await idle.rest() == b"", "it ends, and who has nothing to wait for is let go"
+            release.set()
             answer = await client.rest()
             assert status(answer) == 200
             assert b"connection: close" in answer
-            assert await idle.rest() == b""
             await server.wait()
 
     run(scenario())
