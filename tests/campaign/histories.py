@@ -41,7 +41,7 @@ def made(dice: random.Random) -> list[End | Read]:
 def explained(ops: list[End | Read], deadline: int) -> bool:
     """Brute force: some order, with silent calls in or out and an expiry somewhere or nowhere, explains all."""
     expiry = End(client="time", called_at=deadline, question="q", value=EXPIRED)
-    silent = [op for op in (*ops, expiry) if op.returned_at is None]
+    silent = [op for op in (*ops, expiry) if op.returned_at is None and op.called_at <= deadline]
     known = [op for op in ops if op.returned_at is not None]
     for count in range(len(silent) + 1):
         for happened in itertools.combinations(silent, count):

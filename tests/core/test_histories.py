@@ -90,6 +90,14 @@ def test_a_history_without_a_fault_has_none() -> None:
         ("misdelivered", [msgspec.structs.replace(ASK, to="cy"), GOT]),
         ("repeated", [FIRST, batch("m_1", first=7), batch("m_1", first=8, called_at=60)]),
         ("repeated", [FIRST, upside_down(batch("m_1", "m_1", first=0))]),
+        ("not_linearizable", [ASK, msgspec.structs.replace(NEWS, called_at=1, returned_at=19), YES]),
+        ("not_linearizable", [ASK, NEWS, YES, msgspec.structs.replace(SAW, called_at=41, returned_at=42, value=OPEN)]),
+        (
+            "not_linearizable",
+            [msgspec.structs.replace(ASK, deadline_at=19), msgspec.structs.replace(YES, returned_at=None), SAW],
+        ),
+        ("misdelivered", [ASK, YES, msgspec.structs.replace(NEWS, client="eve")]),
+        ("phantom", [YES, batch("m_7", called_at=90), msgspec.structs.replace(GOT, client="ana", items=())]),
     ],
 )
 def test_each_rule_is_seen_broken(rule: str, history: list[histories.Line]) -> None:
@@ -108,8 +116,35 @@ def test_each_rule_is_seen_broken(rule: str, history: list[histories.Line]) -> N
         [ASK, GOT, msgspec.structs.replace(GOT, items=(msgspec.structs.replace(GOT.items[0], sequence=9),))],
         [Send(client="ana", called_at=0, to=("bo",)), Send(client="eve", called_at=0, to=("cy",))],
         [ASK, GOT, YES, NEWS, END],
+        [msgspec.structs.replace(ASK, deadline_at=30), NEWS],
+        [
+            msgspec.structs.replace(YES, called_at=-50, returned_at=-40),
+            msgspec.structs.replace(SAW, called_at=-45, returned_at=-30),
+        ],
+        [
+            END,
+            msgspec.structs.replace(FIRST, called_at=98, returned_at=100),
+            msgspec.structs.replace(ASK, called_at=98, returned_at=100),
+        ],
+        [
+            ASK,
+            Receive(client="bo", called_at=50, returned_at=51, items=(Piece(id="m_8", sender="ana", kind="notice"),)),
+        ],
     ],
-    ids=["at its deadline", "refused", "nobody knows", "tried again", "again", "queued again", "no replies", "item"],
+    ids=[
+        "at its deadline",
+        "refused",
+        "nobody knows",
+        "tried again",
+        "again",
+        "queued again",
+        "no replies",
+        "item",
+        "expired",
+        "before zero",
+        "after it settled",
+        "notice",
+    ],
 )
 def test_what_only_looks_wrong_is_not(history: list[histories.Line]) -> None:
     assert histories.check(history).violations == ()

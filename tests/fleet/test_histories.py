@@ -60,14 +60,30 @@ def test_another_answer_at_the_asker_than_the_acknowledged_one_is_found() -> Non
         '{"op":"read","client":"b","called_at":3,"question":"q_1","value":""}',
         '{"op":"receive","client":"b","called_at":3,"items":[{"id":"","from":"a"}]}',
         '{"op":"settle","client":"t","called_at":5}' + " " * 17_000_000,
+        '{"op":"settle","client":"t","called_at":9223372036854775808}',
+        '{"op":"settle","client":"t","called_at":-9223372036854775808}',
+        '{"op":"settle","client":"t","called_at":1,"returned_at":9223372036854775807}',
+        '{"op":"ask","client":"a","called_at":1,"to":"b","deadline_at":9223372036854775807}',
+        '{"op":"settle","client":"","called_at":5}',
+        '{"op":"ask","client":"a","called_at":5,"to":""}',
+        '{"op":"receive","client":"b","called_at":3,"items":[{"id":"m","from":"a","kind":"messages"}]}',
+        '{"op":"receive","client":"b","called_at":3,"items":[{"id":"m","from":"a","sequence":-1}]}',
+        '{"op":"receive","client":"b","called_at":3,"after":-1}',
+        "\ufeff" + ASKED,
     ],
-    ids=range(13),
+    ids=range(23),
 )
 def test_a_line_that_is_none_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
     file = tmp_path / "h.jsonl"
     file.write_bytes((ASKED + line).encode("utf-8", "surrogateescape"))
     with pytest.raises(BadHistoryError, match=r"h\.jsonl:2: "):
         read_history([file])
+
+
+def test_a_mark_at_the_beginning_and_lines_of_another_system_are_read_over(tmp_path: Path) -> None:
+    file = tmp_path / "h.jsonl"
+    file.write_bytes(("\ufeff" + ASKED).replace("\n", "\r\n").encode() + b"\r\n" + ENDED.encode().strip() % (b"bo", 1))
+    assert [(type(op).__name__, op.line) for op in read_history([file])] == [("Ask", 1), ("End", 3)]
 
 
 STRANGE = (

@@ -25,8 +25,13 @@ import msgspec
 from crossfade.core.values import Instant
 
 NEVER: Final = Instant(2**63 - 1)
+ALWAYS: Final = Instant(-(2**63))
+"""Before every instant of a history, as ``NEVER`` is after it."""
 OPEN: Final = "open"
 EXPIRED: Final = "expired"
+PUT: Final = frozenset({"message", "question"})
+KINDS: Final = PUT | {"answer", "notice"}
+"""Of items: what somebody put, the end of a question as its asker is told it, and what the hub says by itself."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", omit_defaults=True):
@@ -84,7 +89,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     id: str
     sender: str
     kind: str = "message"
-    """``message``, ``question`` or ``answer``."""
+    """One of ``KINDS``."""
     sequence: int = 0
     """Its place in the log; 0 if it came on a channel that does not say."""
 
@@ -131,13 +136,14 @@ def check(history: Sequence[Line]) -> Account:
     """Check every promise that the history can show broken."""
     asks = {op.question: op for op in history if isinstance(op, Ask) and op.question}
     sends = {op.message: op for op in history if isinstance(op, Send) and op.message}
-    settled = any(isinstance(op, Settle) for op in history)
+    settled_at = max((op.called_at for op in history if isinstance(op, Settle)), default=None)
     found = [*answered_once(history), *_late(history, asks), *_confused(history), *_delivered(history, asks, sends)]
-    if settled:
-        found += _lost(history, asks, sends)
+    if settled_at is not None:
+        found += _lost(history, asks, sends, settled_at)
     return Account(
-        operations=len(history), questions=len(asks), messages=len(sends), settled=settled, violations=tuple(found)
-    )
+        operations=len(history), questions=len(asks), messages=len(sends), settled=settled_at is not None,
+        violations=tuple(found),
+    )  # fmt: skip
 
 
 # --- answered once ------------------------------------------------------------------------------------
@@ -148,6 +154,7 @@ def answered_once(history: Iterable[Line]) -> list[Violation]:
     asks: dict[str, Ask] = {}
     ends: defaultdict[str, list[End]] = defaultdict(list)
     reads: defaultdict[str, list[Read]] = defaultdict(list)
+    news: defaultdict[str, list[Receive]] = defaultdict(list)
     for op in history:
         if isinstance(op, Ask) and op.question:
             asks[op.question] = op
@@ -155,40 +162,46 @@ def answered_once(history: Iterable[Line]) -> list[Violation]:
             ends[op.question].append(op)
         elif isinstance(op, Read) and op.returned_at is not None:
             reads[op.question].append(op)
+        elif isinstance(op, Receive) and op.returned_at is not None:
+            for piece in op.items:
+                if piece.kind == "answer":
+                    news[piece.id].append(op)
     found: list[Violation] = []
-    for question in dict.fromkeys((*asks, *ends, *reads)):
+    for question in dict.fromkeys((*asks, *ends, *reads, *news)):
         accepted = [op for op in ends[question] if op.accepted and op.returned_at is not None]
         if len(accepted) > 1:
             ways = " and ".join(op.value for op in accepted)
             found.append(_violation("answered_twice", question, f"it was ended as {ways}", accepted))
-        elif not linearizable(asks.get(question), ends[question], reads[question]):
+        elif not linearizable(asks.get(question), ends[question], reads[question], news[question]):
             said = "no one instant of its end explains what everybody saw"
-            found.append(_violation("not_linearizable", question, said, (*ends[question], *reads[question])))
+            saw = (*ends[question], *reads[question], *news[question])
+            found.append(_violation("not_linearizable", question, said, saw))
     return found
 
 
-def linearizable(ask: Ask | None, ends: Sequence[End], reads: Sequence[Read]) -> bool:
+def linearizable(ask: Ask | None, ends: Sequence[End], reads: Sequence[Read], news: Sequence[Receive] = ()) -> bool:
     """Whether one instant can be the end of the question, or it can still be open.
 
-    With at most one accepted end. Linear in the number of operations: whichever call was the end, its
-    instant lies after its call and after the call of every read that said open, and before its own
-    return and the return of everything that saw the end.
+    With at most one accepted end; ``news`` tells of the end, but not which. Linear in the number of operations:
+    whichever call was the end, its instant lies after its call and after the call of every read that said open, and
+    before its own return and the return of everything that saw the end.
     """
-    asked_at = ask.called_at if ask is not None else Instant(0)
+    asked_at = ask.called_at if ask is not None else ALWAYS
     saw_open = [op.called_at for op in reads if op.value == OPEN]
     saw_end = [op.until for op in reads if op.value != OPEN]
-    saw_end += [op.until for op in ends if not op.accepted]
+    saw_end += [op.until for op in (*news, *ends) if isinstance(op, Receive) or not op.accepted]
     values = {op.value for op in reads if op.value != OPEN}
     accepted = [op for op in ends if op.accepted and op.returned_at is not None]
     if not accepted and not saw_end:
         return True
     latest_start = max(saw_open, default=asked_at)
     earliest_stop = min(saw_end, default=NEVER)
-    deadline = ask.deadline_at if ask is not None and ask.deadline_at is not None else asked_at
+    deadline = None if ask is None else ask.deadline_at
     candidates = [(op.value, op.called_at, op.until) for op in accepted]
     if not accepted:
-        candidates += [(op.value, op.called_at, NEVER) for op in ends if op.accepted]
-        candidates.append((EXPIRED, deadline, NEVER))
+        in_time = [op for op in ends if op.accepted and (deadline is None or op.called_at <= deadline)]
+        candidates += [(op.value, op.called_at, NEVER) for op in in_time]
+        candidates.append((EXPIRED, asked_at if deadline is None else deadline, NEVER))
     return any(
         values <= {value} and max(called_at, asked_at, latest_start) <= min(until, earliest_stop)
         for value, called_at, until in candidates
@@ -231,7 +244,7 @@ def _delivered(history: Sequence[Line], asks: dict[str, Ask], sends: dict[str, S
     for op in history:
         if isinstance(op, Receive) and op.returned_at is not None:
             receipts[op.client].append(op)
-    ended = _ended_at(history)
+    ended = {op.question: op for op in history if isinstance(op, End) and op.accepted and op.returned_at is not None}
     found: list[Violation] = []
     for batches in receipts.values():
         batches.sort(key=lambda op: op.until)
@@ -282,22 +295,17 @@ def _astray(batches: Iterable[Receive], put: Mapping[str, Ask | Send]) -> list[V
     found: list[Violation] = []
     for batch in batches:
         for piece in batch.items:
-            op = put.get(piece.id) if piece.kind != "answer" else None
-            if op is None:
+            op = put.get(piece.id)
+            if op is None or piece.kind == "notice":
                 continue
-            to = (op.to,) if isinstance(op, Ask) else op.to
+            to = (op.client,) if piece.kind == "answer" else (op.to,) if isinstance(op, Ask) else op.to
             if batch.client not in to:
                 said = f"{batch.client} got it, to whom it was not put"
                 found.append(_violation("misdelivered", piece.id, said, (op, batch)))
-            if piece.sender != op.client or batch.until < op.called_at:
+            if piece.kind in PUT and (piece.sender != op.client or batch.until < op.called_at):
                 said = f"{batch.client} got it from {piece.sender} before or otherwise than {op.client} put it"
                 found.append(_violation("phantom", piece.id, said, (op, batch)))
     return found
-
-
-def _ended_at(history: Iterable[Line]) -> dict[str, End]:
-    """The accepted end of each question that has one."""
-    return {op.question: op for op in history if isinstance(op, End) and op.accepted and op.returned_at is not None}
 
 
 def _misplaced(batches: Iterable[Receive]) -> list[Violation]:
@@ -336,19 +344,18 @@ def _disordered(batches: Iterable[Receive], sends: dict[str, Send]) -> list[Viol
     return found
 
 
-def _phantoms(history: Iterable[Line], receipts: dict[str, list[Receive]], known: AbstractSet[str]) -> list[Violation]:
+def _phantoms(history: Sequence[Line], receipts: dict[str, list[Receive]], known: AbstractSet[str]) -> list[Violation]:
     """Things that arrived and that nobody put: of one sender, more than it has calls without a reply."""
     silent: defaultdict[str, int] = defaultdict(int)
-    clients: set[str] = set()
+    clients = {op.client for op in history}
     for op in history:
         if isinstance(op, Ask | Send):
-            clients.add(op.client)
             silent[op.client] += not (op.question if isinstance(op, Ask) else op.message)
     strange: defaultdict[str, dict[str, Receive]] = defaultdict(dict)
     for batches in receipts.values():
         for batch in batches:
             for piece in batch.items:
-                if piece.kind != "answer" and piece.id not in known and piece.sender in clients:
+                if piece.kind in PUT and piece.id not in known and piece.sender in clients:
                     strange[piece.sender].setdefault(piece.id, batch)
     return [
         _violation("phantom", identifier, f"{sender} did not put it, or put it once and it is there twice", (batch,))
@@ -357,8 +364,8 @@ def _phantoms(history: Iterable[Line], receipts: dict[str, list[Receive]], known
     ]
 
 
-def _lost(history: Iterable[Line], asks: dict[str, Ask], sends: dict[str, Send]) -> list[Violation]:
-    """What was acknowledged to its sender and is nowhere, in a history that says that it had the time."""
+def _lost(history: Iterable[Line], asks: dict[str, Ask], sends: dict[str, Send], by: Instant) -> list[Violation]:
+    """What was acknowledged to its sender by then and is nowhere, although it had the time."""
     arrived: defaultdict[str, set[str]] = defaultdict(set)
     finished: set[tuple[str, str]] = set()
     without_answer: set[str] = set()
@@ -374,10 +381,10 @@ def _lost(history: Iterable[Line], asks: dict[str, Ask], sends: dict[str, Send])
         _violation("lost", message, f"it never reached {name}", (send,))
         for message, send in sends.items()
         for name in send.to
-        if send.returned_at is not None and message not in arrived[name]
+        if send.until <= by and message not in arrived[name]
     ]
     for question, ask in asks.items():
-        if ask.returned_at is None:
+        if ask.until > by:
             continue
         if (ask.client, question) not in finished:
             found.append(_violation("unfinished", question, f"{ask.client} never saw its end", (ask,)))

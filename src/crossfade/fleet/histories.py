@@ -4,13 +4,14 @@ Not the checks (core/histories.py). A journal says when a fact was certain but n
 the calls of a history made from journals are as long as they can have been: what is found broken is broken.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from crossfade.core.histories import OPEN, Ask, End, Line, Piece, Read, Receive
+from crossfade.core.histories import ALWAYS, KINDS, NEVER, OPEN, Ask, End, Line, Piece, Read, Receive
 from crossfade.core.values import Instant
 from crossfade.fleet.journal import Entry, Step
 
@@ -40,6 +41,8 @@ def read_history(paths: Iterable[Path]) -> list[Line]:
 
 def _read(file: Path, history: list[Line], journals: dict[str, list[Entry]]) -> None:
     with file.open("rb") as lines:
+        if lines.peek(len(BOM_UTF8)).startswith(BOM_UTF8):
+            lines.read(len(BOM_UTF8))
         for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES_MAX + 1), b""), 1):
             if not line.strip():
                 continue
@@ -58,14 +61,28 @@ def _read(file: Path, history: list[Line], journals: dict[str, list[Entry]]) -> 
 
 def _impossible(op: Line) -> str:
     """Why no call can have been like this; empty if one can."""
+    times = (op.called_at, op.called_at if op.returned_at is None else op.returned_at, getattr(op, "deadline_at", None))
+    if any(at is not None and not ALWAYS < at < NEVER for at in times):
+        return "a time does not fit into 64 bits"
     if op.returned_at is not None and op.returned_at < op.called_at:
         return f"it returned at {op.returned_at}, before it was called at {op.called_at}"
+    if not op.client or (isinstance(op, Ask) and not op.to):
+        return "a name is empty"
     if isinstance(op, End | Read) and not (op.question and op.value):
         return "its question or its value is empty"
     if isinstance(op, End) and op.value == OPEN:
         return "an end is not open"
-    if isinstance(op, Receive) and not all(piece.id for piece in op.items):
-        return "an item has no id"
+    return _impossible_item(op) if isinstance(op, Receive) else ""
+
+
+def _impossible_item(batch: Receive) -> str:
+    for piece in batch.items:
+        if not piece.id:
+            return "an item has no id"
+        if piece.kind not in KINDS:
+            return f"an item is of kind {piece.kind!r}, which is none of {', '.join(sorted(KINDS))}"
+    if batch.after < 0 or any(piece.sequence < 0 for piece in batch.items):
+        return "a sequence is below zero"
     return ""
 
 
