@@ -150,7 +150,7 @@ async def _checked(config: Config) -> list[tuple[int, int, int]]:
         for shard in SHARDS:
             after = Sequence(0)
             while rows := await log.read(shard, after, ROWS):
-                projector.apply([recorded(shard, row) for row in rows])
+                projector.replay([recorded(shard, row) for row in rows])
                 after = rows[-1].sequence
             head = await log.head(shard)
             if head.sequence:

@@ -48,8 +48,8 @@ class Log:  # to be checked: its shards, checkpoints and rows, from wherever the
             raise ValueError(f"its first line does not say {kind}")
         self.public_pem = self.public_pem or (first["public_key"] or "").encode()
         for end in first["shards"]:
-            shard = self.shards[end["shard"]]
-            shard.head = max(shard.head, (end["sequence"], bytes.fromhex(end["chain"])))
+            shard, own = self.shards[end["shard"]], bytes.fromhex(end["chain"])
+            shard.epoch, shard.head = max(shard.epoch or 0, end["epoch"]), max(shard.head, (end["sequence"], own))
         self._note(first["checkpoints"])
         for one in map(json.loads, lines):
             one["payload"] = b64decode(one["payload_base64"]) if "payload_base64" in one else one["payload"].encode()

@@ -251,6 +251,24 @@ async def test_stopping_lets_a_running_handler_finish_and_sends_its_answer() -> 
     assert seen == ["one"]
 
 
+def test_serving_that_is_cancelled_leaves_nothing_at_work(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with live_hub() as hub:
+            others = asyncio.all_tasks()
+            agent = Agent("reviewer", url=hub.url)
+            async with agent:
+                serving = asyncio.create_task(agent.serve())
+                await agent.api.me()
+                mine = {task for task in asyncio.all_tasks() - others if "Agent" in repr(task.get_coro())}
+                assert len(mine) > 1
+                serving.cancel()
+                await asyncio.wait({serving})
+                assert [task for task in mine if not task.done()] == []
+
+    asyncio.run(scene())
+    assert [record.message for record in caplog.records if "never retrieved" in record.message] == []
+
+
 # --- messages ---------------------------------------------------------------------------------------
 
 

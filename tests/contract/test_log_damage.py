@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from crossfade.core.values import SPACE
-from crossfade.engine.ports import CorruptLogError, StoredEvent
+from crossfade.engine.ports import CorruptLogError, LogError, StoredEvent
 from crossfade.logs import codec, startup
 from crossfade.logs.sqlite import open_sqlite
 from tests.kit.logs import everything, fill, run, tamper, tx
@@ -130,6 +130,34 @@ def test_a_gap_is_never_read_over(folder):
             await log.read(SPACE, 690, 20)
 
     run(lambda: open_sqlite(folder), check)
+
+
+def test_records_in_another_order_within_a_block_are_named_by_the_first_of_them(folder):
+    fill(folder, 3)
+    connection = apsw.Connection(str(folder / startup.FILE_NAME))
+    [(place, records)] = connection.execute("SELECT place, records FROM blocks")
+    [first, second, _] = (one.end for one in codec.outlines(SPACE, records))
+    swapped = records[first:second] + records[:first] + records[second:]
+    connection.execute("UPDATE blocks SET records = ? WHERE place = ?", (swapped, place))
+    connection.close()
+    with pytest.raises(CorruptLogError, match="shard 1: sequence 1 "):
+        open_sqlite(folder)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TRIGGER taken AFTER INSERT ON blocks BEGIN DELETE FROM blocks WHERE place = new.place; END",
+        "CREATE VIEW taken AS SELECT * FROM heads",
+    ],
+)
+def test_a_file_with_more_than_tables_in_it_is_not_written_to(folder, sql):
+    fill(folder, 3)
+    connection = apsw.Connection(str(folder / startup.FILE_NAME))
+    connection.execute(sql)
+    connection.close()
+    with pytest.raises(LogError, match="the file holds 'taken'"):
+        open_sqlite(folder)
 
 
 def test_a_refused_start_lets_go_of_the_folder(folder):

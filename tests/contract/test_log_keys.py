@@ -7,7 +7,7 @@ import pytest
 
 from crossfade.core.values import PROGRAMME, SPACE
 from crossfade.engine.ports import Committed, CorruptLogError, Duplicate, Tx, UnavailableError
-from crossfade.logs import blocks, filters, index, keys
+from crossfade.logs import blocks, filters, index, keys, names
 from crossfade.logs.codec import GENESIS, verify
 from crossfade.logs.database import Database
 from crossfade.logs.sqlite import open_sqlite
@@ -38,6 +38,24 @@ def transactions(count, dice):
 def reachable(database, shard):
     """Whether every record is found by its key and in its stream."""
     return database.unreachable(shard, database.read(shard, 0, database.head(shard).sequence)) is None
+
+
+@pytest.mark.usefixtures("early")
+def test_to_verify_a_long_stream_reads_each_entry_of_it_once(folder, monkeypatch):
+    database, read, true = Database(folder), [], names._content
+
+    def content(*what):
+        read.append(what)
+        return true(*what)
+
+    for number in range(200):
+        database.append({SPACE: [Tx(number.to_bytes(16, "big"), (), (event("mailbox/ana"), event("mailbox/bo")))]})
+    monkeypatch.setattr(names, "_content", content)
+    rows = database.read(SPACE, 0, 400)
+    assert database.unreachable(SPACE, rows) is None
+    entries = {what[2] for what in read}
+    assert len(read) == len(entries) < len(rows)
+    database.close()
 
 
 @pytest.mark.usefixtures("early")

@@ -33,6 +33,12 @@ def folder(tmp_path):
     return tmp_path / "data" / "log"
 
 
+def test_a_file_that_cannot_be_opened_is_named(folder):
+    (folder / startup.FILE_NAME).mkdir(parents=True)
+    with pytest.raises(LogError, match=f"{startup.FILE_NAME} cannot be opened"):
+        open_sqlite(folder)
+
+
 async def append_one_by_one(log, transactions):
     for number in range(transactions):
         await log.append(SPACE, [tx(number, f"q/{number}")])

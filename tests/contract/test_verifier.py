@@ -423,3 +423,10 @@ def test_an_export_holds_every_byte_of_a_payload_that_is_no_text():
     row = StoredEvent(1, "q/ä", 1, "t/1", 5, "a", "", b"k" * 16, b"\xff\x00", b"c" * 32)
     (line,) = record_lines(SPACE, [row])
     assert json.loads(line)["payload_base64"] == "/wA="
+
+
+def test_an_export_that_says_another_epoch_than_its_checkpoints_is_not_their_log(export):
+    lines = lines_of(export)
+    for end in lines[0]["shards"]:
+        end["epoch"] = 2
+    assert said(written(export, lines)) == [f"{shard}:1 of another epoch than its checkpoints, which are of 1" for shard in (0, 1)]

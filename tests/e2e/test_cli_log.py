@@ -99,7 +99,7 @@ def test_a_folder_and_an_export_show_what_the_hub_showed(said, place):
         tail = rows(stopped(place, "log", "tail", "--from", source, "-n", "500"))
         assert rows(said["log tail"]) == [row for row in tail if row in rows(said["log tail"])]
         heads = rows(stopped(place, "log", "head", "--from", source))
-        assert source != "data" or [head["epoch"] for head in heads] == [1, 1]
+        assert [head["epoch"] for head in heads] == [1, 1]
         assert [head["shard"] for head in heads] == [0, 1]
 
 
@@ -136,6 +136,13 @@ def test_an_export_is_never_written_over_a_file(said, place):
 
 def test_following_a_file_is_wrong_usage(said, place):
     assert stopped(place, "log", "tail", "-f", "--from", "data").returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize("lines", ["-5", "1000001", "99999999999999999999"])
+def test_a_number_of_lines_that_cannot_be_shown_is_wrong_usage(said, place, lines):
+    for words in (("--from", "data"), ()):
+        done = stopped(place, "log", "tail", "-n", lines, *words)
+        assert (done.returncode, "lines cannot be shown" in done.stderr) == (Exit.USAGE, True)
 
 
 def test_a_story_that_cannot_be_true_fails_although_the_chain_holds(said, place):

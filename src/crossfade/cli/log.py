@@ -18,6 +18,7 @@ HEADS: Final = ("shard", "epoch", "sequence", "chain")
 FIELDS: Final = ("shard", "sequence", "at", "type", "stream", "actor", "event")
 SPACE: Final = 1
 PAGE: Final = 100
+LINES_MAX: Final = 1_000_000
 WAIT_SECONDS: Final = 25.0
 Source = Annotated[Path | None, Parameter(name="--from", help="Read an export or a stopped hub's folder instead.")]
 Shard = Annotated[int, Parameter(help="0 is the programme's, 1 the default space.")]
@@ -40,6 +41,8 @@ def tail(
 ) -> int:
     """Print the newest records of a shard."""
     output = Output(options)
+    if not 0 <= lines <= LINES_MAX:
+        raise usage(f"{lines} lines cannot be shown", f"name a number from 0 to {LINES_MAX}")
     if source is not None:
         if follow:
             raise usage("what is stopped has nothing to follow", "leave out --follow, or --from")

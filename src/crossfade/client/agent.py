@@ -181,11 +181,13 @@ class Agent:
         inlet = Inlet(self.api, self.name, Place(self.options.place))
         receiving = asyncio.create_task(self._receive(inlet))
         stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        failed = receiving.done()
-        for task in (receiving, stopping):
-            task.cancel()
-        await asyncio.wait({receiving, stopping})
+        try:
+            await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            failed = receiving.done()
+        finally:  # whoever cancels this call closes the connections next
+            for task in (receiving, stopping):
+                task.cancel()
+            await asyncio.wait({receiving, stopping})
         await self._drain()
         if failed:
             receiving.result()

@@ -174,7 +174,7 @@ def answered_once(history: Iterable[Line]) -> list[Violation]:
             found.append(_violation("answered_twice", question, f"it was ended as {ways}", accepted))
         elif not linearizable(asks.get(question), ends[question], reads[question], news[question]):
             said = "no one instant of its end explains what everybody saw"
-            saw = (*ends[question], *reads[question], *news[question])
+            saw: tuple[Line, ...] = (*ends[question], *reads[question], *news[question])
             found.append(_violation("not_linearizable", question, said, saw))
     return found
 
@@ -189,7 +189,7 @@ def linearizable(ask: Ask | None, ends: Sequence[End], reads: Sequence[Read], ne
     asked_at = ask.called_at if ask is not None else ALWAYS
     saw_open = [op.called_at for op in reads if op.value == OPEN]
     saw_end = [op.until for op in reads if op.value != OPEN]
-    saw_end += [op.until for op in (*news, *ends) if isinstance(op, Receive) or not op.accepted]
+    saw_end += [op.until for op in news] + [op.until for op in ends if not op.accepted]
     values = {op.value for op in reads if op.value != OPEN}
     accepted = [op for op in ends if op.accepted and op.returned_at is not None]
     if not accepted and not saw_end:

@@ -30,7 +30,7 @@ from crossfade.engine.measures import Measures
 from crossfade.engine.measuring import Measuring
 from crossfade.engine.migration import Migration
 from crossfade.engine.planning import Planning
-from crossfade.engine.ports import Clock, Courier, Ids, Log, Signer, StoredEvent
+from crossfade.engine.ports import Clock, CorruptLogError, Courier, Ids, Log, Signer, StoredEvent
 from crossfade.engine.projector import Projector, Views
 from crossfade.engine.reactions import ENDS, Reactions
 from crossfade.engine.reactor import Reactor
@@ -153,7 +153,7 @@ class Hub(Steering):
         committer = self._committers[shard]
         while rows := await self._log.read(shard, committer.head, REPLAY_RECORDS):
             known = self._known(shard, rows)
-            self._projector.apply(known)
+            self._projector.replay(known)
             if known:
                 committer.head = known[-1].sequence
                 self._c.dispatcher.seen(known[-1].at)
@@ -173,6 +173,8 @@ class Hub(Steering):
                 for committer in self._committers.values():
                     committer.read_only = self.read_only
                 break
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+                raise CorruptLogError(f"shard {shard}: sequence {row.sequence} cannot be read: {fault}") from fault
         return known
 
     async def stop(self) -> None:

@@ -5,7 +5,7 @@ a reason that is not a bug. What follows from a record (further commands) is the
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 from typing import Any, ClassVar, Final
 
@@ -29,7 +29,7 @@ from crossfade.core.records import Event, Recorded
 from crossfade.core.values import Channel, Instant, Lane, QuestionId
 from crossfade.engine.couriers import AT_ONCE
 from crossfade.engine.measures import Measures
-from crossfade.engine.ports import Courier
+from crossfade.engine.ports import CorruptLogError, Courier
 from crossfade.engine.streams import Streams
 from crossfade.engine.views.directory import Directory
 from crossfade.engine.views.mailboxes import Mail, Mailbox
@@ -65,6 +65,10 @@ class Views:
         self.measurements = Measurements()
 
 
+IMPOSSIBLE: Final = (LookupError, AssertionError, AttributeError, TypeError, ValueError)
+"""What folding raises at an event that cannot follow: with a true hash, somebody has written it past the hub."""
+
+
 class Projector:
     """Applies records; each exactly once."""
 
@@ -76,7 +80,17 @@ class Projector:
         self.listeners: list[Callable[[Recorded], None]] = []
         """Called after each record is in the views; they must be quick."""
 
-    def apply(self, records: Seq[Recorded]) -> None:
+    def replay(self, records: Seq[Recorded]) -> None:
+        """As ``apply``, of what was stored long ago. Raises CorruptLogError, naming the first that cannot be there."""
+        rest = iter(records)
+        try:
+            self.apply(rest)
+        except IMPOSSIBLE as fault:
+            bad = records[len(records) - len(tuple(rest)) - 1]
+            what = f"{type(bad.event).__name__} of {bad.stream} does not follow from what was before"
+            raise CorruptLogError(f"shard {bad.shard}: sequence {bad.sequence} cannot be: {what}") from fault
+
+    def apply(self, records: Iterable[Recorded]) -> None:
         """Fold ``records`` into the views, then tell the listeners."""
         for record in records:
             before, after = self._streams.evolve(record)

@@ -146,7 +146,7 @@ class Snapshots:
             after, chain = folded.ends.get(shard, (Sequence(0), b""))
             head = (await self._log.head(shard)).sequence
             while after < head and (rows := await self._log.read(shard, after, min(SLICE, head - after))):
-                projector.apply([recorded(shard, row) for row in rows])
+                projector.replay([recorded(shard, row) for row in rows])
                 after, chain, count = rows[-1].sequence, rows[-1].chain, count + len(rows)
                 folded.last_at = max(folded.last_at, rows[-1].at)
                 await asyncio.sleep(0)

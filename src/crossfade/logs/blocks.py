@@ -105,7 +105,9 @@ class Blocks:
             try:
                 unpack(shard, block.records, block.chain, after, through, rows)
             except ValueError as fault:
-                bad = rows[-1].sequence + 1 if len(rows) > begun else last + 1
+                bad = last + 1
+                if len(rows) > begun and rows[begun].sequence == bad:
+                    bad = rows[-1].sequence + 1
                 raise CorruptLogError(f"shard {shard}: sequence {bad} cannot be read: {fault}") from fault
             if len(rows) == begun or rows[begun].sequence != last + 1:
                 del rows[begun:]
@@ -118,13 +120,15 @@ class Blocks:
         """Of the records in (after, through]. Raises CorruptLogError at one that cannot be read."""
         known = after
         for block in self.each(shard, after, through):
+            before_it = known
             try:
                 for outline in outlines(shard, block.records):
                     if after < outline.sequence <= through:
                         known = outline.sequence
                         yield outline
             except ValueError as fault:
-                raise CorruptLogError(f"shard {shard}: sequence {known + 1} cannot be read: {fault}") from fault
+                bad = 1 + (known if block.first <= before_it + 1 else before_it)
+                raise CorruptLogError(f"shard {shard}: sequence {bad} cannot be read: {fault}") from fault
 
     def each(self, shard: Shard, after: int, through: int) -> Iterator[Block]:
         """The blocks that hold the records in (after, through], in order. Raises CorruptLogError."""

@@ -160,8 +160,12 @@ class Names:
         asked = tuple(start + _number(version) for start, (_, version, _) in zip(starts, records, strict=True))
         if asked:
             found = self._connection.execute(_COVERING, (apsw.carray(asked),))
+            contents: dict[tuple[bytes, bytes | None], tuple[int, list[int]]] = {}  # one entry leads to many records
             for start, (_, version, sequence), (entry,) in zip(starts, records, found, strict=True):
-                last, sequences = _content(self._shard, start, entry)
+                content = contents.get((start, entry))
+                if content is None:
+                    content = contents[start, entry] = _content(self._shard, start, entry)
+                last, sequences = content
                 at = version - (last - len(sequences)) - 1
                 if not (0 <= at < len(sequences) and sequences[at] == sequence):
                     yield sequence

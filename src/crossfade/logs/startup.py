@@ -115,7 +115,10 @@ def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
     hold or the file is of another format, LogInUseError if another program has the file open.
     """
     refuse_unsound_sqlite(apsw.SQLITE_VERSION_NUMBER)
-    connection = apsw.Connection(str(folder / FILE_NAME), vfs=vfs, statementcachesize=STATEMENTS_CACHED)
+    try:
+        connection = apsw.Connection(str(folder / FILE_NAME), vfs=vfs, statementcachesize=STATEMENTS_CACHED)
+    except apsw.Error as fault:
+        raise _explained(fault, folder) from fault
     try:
         _configure(connection)
         _create_or_recognise(connection)
@@ -181,3 +184,6 @@ def _create_or_recognise(connection: apsw.Connection) -> None:
         raise LogError("the file is not a log of this program")
     if version != FORMAT:
         raise LogError(f"the log has format {version}, this release reads format {FORMAT}")
+    foreign = connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view')").get
+    if foreign is not None:  # it would change what is stored, unseen
+        raise LogError(f"the file holds {foreign!r}, which is none of the log's own")
