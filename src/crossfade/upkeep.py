@@ -114,8 +114,7 @@ async def _refuse_damaged(log: SqliteLog) -> None:
 async def _refuse_older(config: Config, log: SqliteLog, source: Path) -> None:
     for folder in (config.checkpoint_path, source / "checkpoints"):
         for shard in SHARDS:
-            lines = line_texts(folder, shard)
-            reached = int(lines[-1].split(" ")[4]) if lines else 0
+            reached = max((sequence for sequence, _ in _notes(folder, shard)), default=0)
             head = await log.head(shard)
             if reached > head.sequence:
                 raise BackupFailedError(
@@ -236,7 +235,7 @@ async def _put_snapshot_away(config: Config, log: SqliteLog) -> None:
 
 async def _segments(config: Config, log: SqliteLog, start: Beginning, end: Sequence, folder: Path) -> list[Path]:
     head, signer, files = await log.head(SPACE), signing_key(config.data_path), []
-    notes = [(int(text.split(" ")[4]), text) for text in line_texts(config.checkpoint_path, SPACE)]
+    notes = _notes(config.checkpoint_path, SPACE)
     after, prev = start.sequence, start.chain
     while after < end:
         rows = await log.read(SPACE, after, min(RECORDS_PER_SEGMENT, end - after))
@@ -249,6 +248,12 @@ async def _segments(config: Config, log: SqliteLog, start: Beginning, end: Seque
         files.append(await asyncio.to_thread(write_segment, folder, top, rows))
         after, prev = last.sequence, last.chain
     return files
+
+
+def _notes(folder: Path, shard: Shard) -> list[tuple[int, str]]:
+    """The checkpoints of a shard with their sequences; one that is damaged says none."""
+    words = [(text.split(" ")[4], text) for text in line_texts(folder, shard)]
+    return [(int(sequence), text) for sequence, text in words if sequence.isdecimal()]
 
 
 def _cut(data: Path, end: Sequence, chain: bytes, folder: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 EXPORT, SEGMENT, NOTE, FINDINGS_MAX = "crossfade-export/1", "crossfade-segment/1", "crossfade-checkpoint/1", 100
 BY = {"answered": "addressee", "declined": "addressee", "withdrawn": "asker"}
-HEAD, GENESIS = struct.Struct(">BQQQq6I"), bytes(32)
+HEAD, GENESIS, SPKI = struct.Struct(">BQQQq6I"), bytes(32), bytes.fromhex("302a300506032b6570032100")
 Row = namedtuple("Row", "shard sequence stream version type at actor cause key payload chain")
 Finding = namedtuple("Finding", "shard sequence what")
 
@@ -128,10 +128,10 @@ class Verdict:  # what was looked at, and what was found
         if not log.public_pem or find_spec("cryptography") is None:
             return
         from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-        key: Any = load_pem_public_key(log.public_pem)
-        self.keyid = sha256(key.public_bytes_raw()).hexdigest()
+        raw = b64decode(log.public_pem.partition(b"\n")[2].partition(b"\n")[0]).removeprefix(SPKI)
+        key, self.keyid = Ed25519PublicKey.from_public_bytes(raw), sha256(raw).hexdigest()
         for shard, sequence, signed, signature in log.signed:
             try:
                 key.verify(signature, signed)

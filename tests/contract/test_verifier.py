@@ -429,4 +429,29 @@ def test_an_export_that_says_another_epoch_than_its_checkpoints_is_not_their_log
     lines = lines_of(export)
     for end in lines[0]["shards"]:
         end["epoch"] = 2
-    assert said(written(export, lines)) == [f"{shard}:1 of another epoch than its checkpoints, which are of 1" for shard in (0, 1)]
+    assert said(written(export, lines)) == [
+        f"{shard}:1 of another epoch than its checkpoints, which are of 1" for shard in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize("at", range(0, 113, 4))
+def test_a_bit_of_the_public_key_is_found_or_changes_nothing(export, at):
+    lines = lines_of(export)
+    key = lines[0]["public_key"]
+    lines[0]["public_key"] = key[:at] + chr(ord(key[at]) ^ 2) + key[at + 1 :]
+    try:
+        found = verify(written(export, lines))
+    except ValueError:
+        return
+    assert found.findings or found.signatures == found.checkpoints
+
+
+def test_a_checkpoint_that_is_no_text_any_more_is_exported_as_it_is_and_found(folder):
+    place = folder / "checkpoints" / "shard-1.checkpoints"
+    lines = place.read_bytes().splitlines(keepends=True)
+    at = len(b"crossfade-checkpoint/1 ")
+    place.write_bytes(lines[0][:at] + b"\xe1" + lines[0][at + 1 :] + b"".join(lines))
+    path = folder.parent / "export.jsonl"
+    with path.open("wb") as out:
+        asyncio.run(export_log(Config(data_folder=str(folder)), out))
+    assert "its checkpoint is not signed with this key" in said(path)[0]

@@ -200,7 +200,7 @@ def own_path(beside: Path, shard: Shard) -> Path:
 def line_texts(folder: Path, shard: Shard) -> list[str]:
     """The whole lines of a shard as they are kept, oldest first, unread; a torn end left out."""
     lines = _split(folder / f"shard-{shard}.earlier.checkpoints") + _split(folder / f"shard-{shard}.checkpoints")
-    return [line.decode("ascii").rstrip("\n") for line in lines if _whole(line)]
+    return [line.decode("ascii", "replace").rstrip("\n") for line in lines if _whole(line)]
 
 
 def parse(text: bytes, public: PublicKey) -> Checkpoint | None:
