@@ -121,6 +121,18 @@ def test_what_cannot_be_meant_is_a_usage_error(
     assert error["try"]
 
 
+def test_points_of_which_none_was_left_out_say_nothing_about_how_far_off_a_plan_is(
+    measured: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = tmp_path / "whole.json"
+    save(whole, msgspec.structs.replace(load(measured), held_out=()))
+    code, out, _ = plan(capfd, *FLEET, "--points", str(whole), "--json")
+    assert code == Exit.OK
+    found = json.loads(out)
+    assert found["held_out_errors"] == {}
+    assert "nobody knows how far" in " ".join(found["notes"])
+
+
 def test_without_measurements_there_is_no_plan(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, _, err = plan(capfd, *FLEET, "--points", str(tmp_path / "none.json"))
     assert code == Exit.USAGE
@@ -139,6 +151,8 @@ def test_without_measurements_there_is_no_plan(tmp_path: Path, capfd: pytest.Cap
         (("--seconds", "0"), "--seconds"),
         (("--seconds", "nan"), "--seconds"),
         (("--questions-per-second", "nan"), "rate"),
+        (("--questions-per-second", "-1"), "-1 questions a second"),
+        (("--agents", "40000"), "one hub holds"),
         (("--out", "/no/such/folder/points.json"), "cannot be written"),
     ],
 )

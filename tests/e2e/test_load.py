@@ -15,6 +15,7 @@ import pytest
 
 from crossfade.cli.exits import Exit
 from crossfade.fleet.load.compare import MEASURES
+from crossfade.fleet.supervisor import free_port
 from tests.kit.process import hub_process
 
 pytestmark = pytest.mark.requirement("P7")
@@ -31,6 +32,18 @@ gauge.SAMPLE_NS //= 20
 sys.exit(main())
 """
 """The same program, which looks at the hub with every turn instead of every second."""
+TELLING = """
+import sys
+from pathlib import Path
+from crossfade.cli.entry import main
+from crossfade.fleet.load import bulk
+async def retire(self, names, *more):
+    Path("retiring").touch()
+    return len(names)
+bulk.Operator.retire = retire
+sys.exit(main())
+"""
+"""The same program, which says that it would retire its agents instead of doing it."""
 SMALL = ("--agents", "40", "--questions-per-second", "40", "--seconds", "2")
 FIELDS = {
     *("questions", "answered", "lost", "doubled", "questions_per_second", "delivery_ms", "answer_ms", "client_cpu"),
@@ -114,6 +127,15 @@ def gone(ids: list[int]) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def agents_at(url: str, token: str) -> set[str]:
+    """The states of the agents that loads have left at a hub."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "crossfade", "agent", "ls", "--url", url, "--token", token, "--json"],
+        capture_output=True, text=True, check=True, env=clean(),
+    )  # fmt: skip
+    return {row["status"] for row in json.loads(listed.stdout)["items"] if row["name"].startswith("load-")}
 
 
 # --- what it finds ----------------------------------------------------------------------------------
@@ -222,12 +244,7 @@ def test_a_hub_that_is_there_is_loaded_and_tidied_up_after(tmp_path: Path) -> No
         assert (code, err) == (Exit.OK, "")
         assert report["lost"] == report["doubled"] == 0
         assert report["hub_cpu"] is not None  # it is on this machine
-        listed = subprocess.run(
-            [sys.executable, "-m", "crossfade", "agent", "ls", "--url", url, "--token", token, "--json"],
-            capture_output=True, text=True, check=True, env=clean(), cwd=tmp_path,
-        )  # fmt: skip
-        states = {row["status"] for row in json.loads(listed.stdout)["items"] if row["name"].startswith("load-")}
-        assert states <= {"retired"}
+        assert agents_at(url, token) <= {"retired"}
 
 
 def test_a_person_gets_a_table(tmp_path: Path) -> None:
@@ -263,7 +280,7 @@ def test_a_hub_that_dies_gives_a_report_with_the_reason_and_no_traceback(tmp_pat
 def test_a_foreign_hub_that_dies_is_noticed_too(tmp_path: Path) -> None:
     with hub_process(tmp_path) as url:
         token = (tmp_path / "data/operator.token").read_text().strip()
-        with begun(tmp_path, *LONG, "--url", url, "--token", token) as process:
+        with begun(tmp_path, *LONG, "--url", url, "--token", token, program=("-c", TELLING)) as process:
             asked(tmp_path / "kept", process)
             port = url.rpartition(":")[2]
             hub = next(one for one, line in children(os.getpid()).items() if "crossfade up" in line)
@@ -271,8 +288,11 @@ def test_a_foreign_hub_that_dies_is_noticed_too(tmp_path: Path) -> None:
             os.kill(hub, signal.SIGKILL)
             out, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == Exit.FAILED
-    assert "cannot be reached any more" in json.loads(out)["reason"]
+    report = json.loads(out)
+    assert "cannot be reached any more" in report["reason"]
     assert "Traceback" not in err
+    assert not (tmp_path / "retiring").exists(), "nobody is there to retire them"
+    assert "40 of 40 agents are left at the hub" in report["warnings"][-1]
 
 
 @pytest.mark.slow
@@ -302,6 +322,19 @@ def test_ctrl_c_gives_the_report_so_far_and_leaves_nothing_behind(tmp_path: Path
     assert "Traceback" not in err
     assert len(every) >= 3
     assert gone(every)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_agent_at_a_hub_that_goes_on(tmp_path: Path) -> None:
+    with hub_process(tmp_path) as url:
+        token = (tmp_path / "data/operator.token").read_text().strip()
+        with begun(tmp_path, *LONG, "--url", url, "--token", token) as process:
+            asked(tmp_path / "kept", process)
+            assert agents_at(url, token) - {"retired"}
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LIMIT_SECONDS)
+        assert process.returncode == Exit.INTERRUPTED
+        assert agents_at(url, token) <= {"retired"}
 
 
 @pytest.mark.slow
@@ -354,6 +387,12 @@ def test_killed_itself_it_leaves_no_process_behind(tmp_path: Path) -> None:
         (("--html", "/nowhere/at/all.html"), "--html"),
         (("--keep", "/proc"), "--keep takes a new folder"),
         (("--compare-lanes", "--rounds", "0"), "--rounds 0"),
+        (("--carrier", "stream"), "none are"),
+        (("--rounds", "3"), "comparison"),
+        (("--fan-out", "5", "--experts", "2"), "as many experts"),
+        (("--compare-lanes", "--steps", "10,20"), "several runs"),
+        (("--compare-lanes", "--lane", "polling"), "goes without --lane"),
+        (("--compare-lanes", "--keep", "kept"), "goes without --keep"),
         (("--compare-lanes", "--url", "http://127.0.0.1:9", "--token", "t"), "--compare-lanes goes without --url"),
     ],
 )
@@ -372,7 +411,7 @@ def test_what_cannot_be_met_is_refused_before_anything_starts(
 def test_a_hub_that_is_not_there_is_said_in_two_lines(tmp_path: Path) -> None:
     code, _, err = loaded(tmp_path, "--url", "http://127.0.0.1:9", "--token", "t", "--json")
     assert code == Exit.UNREACHABLE
-    assert json.loads(err)["error"]["code"] == "load.no_credentials"
+    assert json.loads(err)["error"]["code"] == "load.no_hub"
 
 
 def test_a_token_that_is_not_an_admin_s_is_said(tmp_path: Path) -> None:
@@ -383,6 +422,33 @@ def test_a_token_that_is_not_an_admin_s_is_said(tmp_path: Path) -> None:
 
 
 # --- a step of a run --------------------------------------------------------------------------------
+
+
+def test_a_step_that_cannot_be_met_is_refused_before_the_first_step_starts(tmp_path: Path) -> None:
+    words = ("--steps", "10,40000", "--seconds", "1", "--keep", "kept")
+    code, _, err = loaded(tmp_path, *words)
+    assert code == Exit.USAGE
+    assert "40,000 agents" in err
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_hub_that_is_not_there_is_told_from_one_that_refuses(tmp_path: Path) -> None:
+    code, _, err = loaded(tmp_path, *SMALL, "--url", f"http://127.0.0.1:{free_port()}", "--token", "t")
+    assert code == Exit.UNREACHABLE
+    assert "Connection refused" in err
+    assert "start it" in err
+
+
+@pytest.mark.slow
+def test_lanes_that_the_rollout_of_a_hub_does_not_give_are_refused_and_nobody_is_enlisted(tmp_path: Path) -> None:
+    with hub_process(tmp_path) as url:
+        token = (tmp_path / "data/operator.token").read_text().strip()
+        code, _, err = loaded(tmp_path, *SMALL, "--lane", "elicitation", "--url", url, "--token", token)
+        assert code == Exit.USAGE
+        assert "has 0% of these agents on elicitation, not 100%" in err
+        assert "crossfade rollout set --share 1" in err
+        assert agents_at(url, token) == set()
+
 
 RUNSHEET = """\
 runsheet: 1

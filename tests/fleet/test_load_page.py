@@ -143,6 +143,39 @@ def test_a_plot_of_one_point_or_a_level_line_is_drawn() -> None:
     assert "not measured" in plot("x", [("a", [(0.0, 0.0)])], x_unit="s", y_unit="ms", log=True)
 
 
+def texts(drawn: ET.Element) -> list[str]:
+    return [each.text or "" for each in drawn.iter("text")]
+
+
+def test_a_logarithmic_axis_has_ticks_to_read_values_by() -> None:
+    (narrow,) = svgs(plot("x", [("a", [(0.0, 4.6), (1.0, 74.1)])], x_unit="s", y_unit="ms", log=True))
+    assert {"5", "10", "20", "50"} <= set(texts(narrow))
+    (wide,) = svgs(plot("x", [("a", [(0.0, 0.5), (1.0, 90_000.0)])], x_unit="s", y_unit="ms", log=True))
+    assert {"1", "10", "100", "1000", "10000"} <= set(texts(wide))
+    assert "20" not in texts(wide)
+
+
+@pytest.mark.parametrize("unit", ["s", "agents", "% of answers", "questions/s offered"])
+def test_a_tick_is_not_written_over_the_unit(unit: str) -> None:
+    (drawn,) = svgs(plot("x", [("a", [(0.0, 1.0), (100.0, 2.0)])], x_unit=unit, y_unit="ms"))
+    below = [each for each in drawn.iter("text") if each.get("y") == "212"]
+    last = max(float(each.get("x", "0")) for each in below if each.text != unit)
+    assert last + 10 < 628 - 6.2 * len(unit)
+
+
+def test_a_point_alone_can_be_seen() -> None:
+    (drawn,) = svgs(plot("x", [("a", [(60.0, 24.0)])], x_unit="agents", y_unit="ms"))
+    assert len(list(drawn.iter("circle"))) == 1
+
+
+def test_runs_that_differ_by_their_rate_alone_are_drawn_over_the_rate() -> None:
+    page = load_page([altered(offered_per_second=20.0), altered(offered_per_second=60.0)])
+    places = {each.get("cx") for each in svgs(page)[0].iter("circle")}
+    assert len(places) == 2
+    assert "over questions/s offered" in page
+    assert "over agents" in load_page([altered(agents=100), altered(agents=1_000)])
+
+
 def test_a_long_series_keeps_its_peaks() -> None:
     points = [(float(number), 1.0) for number in range(10_000)]
     points[5_003] = (5_003.0, 77.0)

@@ -43,6 +43,9 @@ def of(**changes: object) -> Profile:
         ({"burst": 0.5}, "--burst"),
         ({"burst": math.nan}, "--burst"),
         ({"experts": 100}, "100 experts"),
+        ({"experts": 2, "fan_out": 3}, "as many experts"),
+        ({"clusters": 25, "within": 1.0, "fan_out": 4}, "clusters of 4"),
+        ({"rate": 0.01}, "less than one question"),
         ({"clusters": 80}, "80 clusters"),
         ({"within": -0.1}, "--within"),
         ({"lines": 1_001}, "--connections"),
@@ -59,6 +62,10 @@ def test_a_profile_that_makes_no_sense_is_refused(changes: dict[str, object], sa
 def test_a_profile_that_makes_sense_is_not_refused() -> None:
     check(of())
     check(of(experts=99, share=1.0, fan_out=99, burst=10_000, clusters=50))
+    check(of(experts=3, fan_out=3, within=1.0))
+    check(of(clusters=25, within=1.0, fan_out=3))
+    check(of(clusters=25, within=0.9, fan_out=4))
+    check(of(rate=0.2))
 
 
 def test_fifteen_thousand_agents_fit_two_processes_of_twenty_thousand_descriptors() -> None:
@@ -84,6 +91,29 @@ def test_more_connections_than_a_hub_holds_are_refused() -> None:
     tight = Machine(descriptors=1_024, ports=28_232, free_mib=8_000)
     with pytest.raises(ProfileError, match="921 connections"):
         plan(of(agents=500), tight, "127.0.0.1", own_hub=True)
+
+
+@pytest.mark.parametrize("descriptors", [200, 400, 1_024, 1_200])
+def test_what_is_advised_where_a_hub_holds_few_connections_would_do(descriptors: int) -> None:
+    few = Machine(descriptors=descriptors, ports=28_232, free_mib=8_000)
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=1_000), few, "127.0.0.1", own_hub=True)
+    words = caught.value.hint.replace(",", "").split()
+    advised = {flag: int(words[words.index(flag) + 1]) for flag in ("--agents", "--connections") if flag in words}
+    changed = of(agents=advised["--agents"], lines=advised.get("--connections", 1_000))
+    assert plan(changed, few, "127.0.0.1", own_hub=True).processes >= 2
+
+
+def test_connections_that_the_load_processes_cannot_share_are_refused() -> None:
+    with pytest.raises(ProfileError) as caught:
+        plan(of(lines=3, processes=4), BIG, "127.0.0.1", own_hub=True)
+    assert "--connections 4" in caught.value.hint
+    assert plan(of(lines=4, processes=4), BIG, "127.0.0.1", own_hub=True).lines == 1
+
+
+def test_source_addresses_of_this_machine_are_refused_for_a_hub_on_another() -> None:
+    with pytest.raises(ProfileError, match="loopback"):
+        plan(of(sources=2), BIG, "192.0.2.7", own_hub=False)
 
 
 def test_short_ports_take_more_source_addresses_and_too_few_wished_are_refused() -> None:

@@ -1,6 +1,7 @@
 """The schedule of a load: fixed in advance, Poisson, of the wished rate; and who asks whom."""
 
 import statistics
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,27 @@ def test_an_asker_asks_fan_out_different_agents_and_never_itself() -> None:
         assert len(set(peers)) == len(peers) == 5
         assert index not in peers
         assert all(0 <= peer < 100 for peer in peers)
+
+
+@pytest.mark.parametrize(
+    "narrow",
+    [
+        {"fan_out": 4, "experts": 4},
+        {"fan_out": 3, "clusters": 25, "within": 1.0},
+        {"fan_out": 9, "clusters": 50, "within": 0.99},
+    ],
+)
+def test_as_many_are_asked_as_there_should_be_even_where_there_are_hardly_as_many(narrow: dict[str, Any]) -> None:
+    """Not fewer without a word: the rate would be another than the one that is asked for."""
+    shape = Shape(steady(1, 1, **narrow))
+    dice = Dice(7)
+    for index in range(narrow.get("experts", 0), 100):
+        peers = list(shape.peers(index, dice))
+        assert len({index, *peers}) == 1 + narrow["fan_out"]
+        if narrow.get("within") == 1.0:
+            assert {shape.cluster(peer) for peer in peers} == {shape.cluster(index)}
+        if "experts" in narrow:
+            assert set(peers) <= set(range(narrow["experts"]))
 
 
 def test_most_questions_stay_in_the_cluster() -> None:

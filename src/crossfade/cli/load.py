@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 from cyclopts import Parameter
 
 from crossfade.cli.exits import CommandError, Exit, usage
+from crossfade.cli.load_options import ASKED, MANNER, SHOWN, Asked, Manner, Shown, check_words, wish_of
 from crossfade.cli.options import PLAIN, Options, credential
 from crossfade.cli.output import Output
 
@@ -25,67 +25,20 @@ if TYPE_CHECKING:
     from crossfade.fleet.load.profile import Profile
     from crossfade.fleet.load.report import LoadReport
     from crossfade.fleet.load.run import Settings, Watch
-    from crossfade.fleet.load.scenarios import Scenario, Wish
     from crossfade.fleet.load.screen import Bar
 
 T = TypeVar("T")
+ROUNDS: Final = 6
+"""Pairs of a comparison; fewer give no interval at 95 %."""
 INTERRUPTED: Final = "interrupted"
-LANES: Final = {"polling": 0.0, "elicitation": 1.0}
-
-
-@Parameter(name="*", group="What is asked")
-@dataclass(frozen=True)
-class Asked:
-    """How much and by whom. What is not given is as the scenario has it."""
-
-    agents: Annotated[int | None, Parameter(help="Simulated agents, up to 15,000 on one hub.")] = None
-    questions_per_second: Annotated[float | None, Parameter(help="Rate, on average; arrivals are random.")] = None
-    seconds: Annotated[float | None, Parameter(help="How long questions are due.")] = None
-    lane: Annotated[str | None, Parameter(help="polling or elicitation: --share 0 or 1.")] = None
-    share: Annotated[float | None, Parameter(help="Share of the agents on the elicitation lane, 0 to 1.")] = None
-    steps: Annotated[str | None, Parameter(help="Numbers of agents, a run each, like 100,1000,5000.")] = None
-    rates: Annotated[str | None, Parameter(help="Questions a second, a run each, like 100,200,400.")] = None
-    payload_bytes: Annotated[int, Parameter(help="Text of a question.")] = 64
-    fan_out: Annotated[int, Parameter(help="Agents asked at once by one asker, a question each.")] = 1
-    burst: Annotated[float, Parameter(help="Mean number of askers that begin at the same instant.")] = 1.0
-    clusters: Annotated[int, Parameter(help="Groups of agents; 0: one for 25.")] = 0
-    within: Annotated[float, Parameter(help="Share of questions that stay in the asker's cluster.")] = 0.8
-    experts: Annotated[int | None, Parameter(help="So many are asked by all others; 0: everybody by everybody.")] = None
-
-
-@Parameter(name="*", group="What agents are like")
-@dataclass(frozen=True)
-class Manner:
-    """How they behave and connect."""
-
-    model: Annotated[str, Parameter(help="attentive, service, assistant or visitor: see --list.")] = "attentive"
-    think_seconds: Annotated[float | None, Parameter(help="Mean time for one question; not part of answer_ms.")] = None
-    carrier: Annotated[str, Parameter(help="On elicitation: attend, unchanged or stream.")] = "attend"
-    processes: Annotated[int, Parameter(help="Load processes; 0: as many as needed, at least two.")] = 0
-    connections: Annotated[int, Parameter(help="Connections that all askers share, at most 1,000.")] = 1_000
-    sources: Annotated[int, Parameter(help="Loopback addresses to call from; 0: as many as needed.")] = 0
-    seed: Annotated[int, Parameter(help="The same seed gives the same schedule.")] = 1
-
-
-@Parameter(name="*", group="What comes of it")
-@dataclass(frozen=True)
-class Shown:
-    """What is done with the result."""
-
-    html: Annotated[Path | None, Parameter(help="Write a page with plots to this file.")] = None
-    markdown: Annotated[Path | None, Parameter(help="Write what --compare-lanes found to this file.")] = None
-    keep: Annotated[Path | None, Parameter(help="Keep the journals (and the hub's data) in this folder.")] = None
-    compare_lanes: Annotated[bool, Parameter(negative="", help="Each lane alone, in pairs.")] = False
-    rounds: Annotated[int, Parameter(help="Pairs of --compare-lanes; six for an interval at 95 %.")] = 6
-    list: Annotated[bool, Parameter(negative="", help="List scenarios and models, and do nothing.")] = False
 
 
 def load(
     *,
     scenario: Annotated[str, Parameter(help="baseline, scaling, spike, endurance, coordination …")] = "baseline",
-    asked: Asked = Asked(),
-    manner: Manner = Manner(),
-    shown: Shown = Shown(),
+    asked: Asked = ASKED,
+    manner: Manner = MANNER,
+    shown: Shown = SHOWN,
     options: Options = PLAIN,
 ) -> int:
     """Load a hub with simulated agents: its own on a scratch folder, or the one at --url. Needs an admin's token there.
@@ -103,22 +56,27 @@ def load(
 
 
 def _load(scenario: str, asked: Asked, manner: Manner, shown: Shown, options: Options) -> int:
-    from crossfade.fleet.load.profile import check
-    from crossfade.fleet.load.run import Settings
+    from crossfade.fleet.load.run import Settings, fitted
     from crossfade.fleet.load.scenarios import of_name, profiles
 
     found = of_name(scenario)
-    steps = profiles(found, _wish(found, asked, manner))
-    for profile in steps:
-        check(profile)
-    _writable(shown)
+    steps = profiles(found, wish_of(asked, manner))
     url = options.url or ""
+    check_words(asked, manner, shown, steps, url)
+    _writable(shown)
     settings = [
         Settings(
-            profile=profile, scenario=scenario, url=url, token=_token(options, url), keep=_kept(shown, profile, steps)
+            profile=profile,
+            scenario=scenario,
+            url=url,
+            token=_token(options, url),
+            share_wished=bool(asked.lane) or asked.share is not None,
+            keep=_kept(shown, profile, steps),
         )
         for profile in steps
     ]
+    for each in settings:  # none of several is started if the last one cannot be met
+        asyncio.run(fitted(each))
     if shown.compare_lanes:
         return _compared(settings[-1], shown, options)
     return _runs(settings, shown, options)
@@ -149,74 +107,6 @@ def _writable(shown: Shown) -> None:
         raise usage("--markdown is for a comparison of lanes", "add --compare-lanes, or take --html")
     if shown.keep is not None and shown.keep.exists() and (not shown.keep.is_dir() or any(shown.keep.iterdir())):
         raise usage(f"{shown.keep} holds something already", "--keep takes a new folder")
-
-
-def _wish(scenario: "Scenario", asked: Asked, manner: Manner) -> "Wish":
-    import msgspec
-
-    from crossfade.fleet.load.profile import Carrier, ProfileError
-    from crossfade.fleet.load.scenarios import Wish
-    from crossfade.fleet.model import MODELS
-
-    if manner.model not in MODELS:
-        raise ProfileError(f"there is no model {manner.model!r}", f"one of: {', '.join(MODELS)}")
-    if manner.carrier not in list(Carrier):
-        raise ProfileError(f"there is no carrier {manner.carrier!r}", f"one of: {', '.join(Carrier)}")
-    model = MODELS[manner.model]
-    if manner.think_seconds is not None:
-        if not 0 <= manner.think_seconds <= 3_600:
-            raise ProfileError(f"{manner.think_seconds:g} s is no time to think", "--think-seconds takes 0 to 3600")
-        model = msgspec.structs.replace(model, think_seconds=manner.think_seconds)
-    more: dict[str, object] = {
-        "payload_bytes": asked.payload_bytes,
-        "fan_out": asked.fan_out,
-        "burst": asked.burst,
-        "clusters": asked.clusters,
-        "within": asked.within,
-        "model": model,
-        "carrier": Carrier(manner.carrier),
-        "processes": manner.processes,
-        "lines": manner.connections,
-        "sources": manner.sources,
-        "seed": manner.seed,
-    }
-    if asked.experts is not None:
-        more["experts"] = asked.experts
-    return Wish(
-        agents=asked.agents,
-        rate=asked.questions_per_second,
-        seconds=asked.seconds,
-        share=_share(asked),
-        steps=_steps(asked.steps),
-        rates=_rates(asked.rates),
-        more=more,
-    )
-
-
-def _share(asked: Asked) -> float | None:
-    if asked.lane is None:
-        return asked.share
-    if asked.lane not in LANES or asked.share is not None:
-        raise usage(f"--lane {asked.lane} cannot be meant", "--lane polling or --lane elicitation, or --share 0 to 1")
-    return LANES[asked.lane]
-
-
-def _steps(text: str | None) -> tuple[int, ...]:
-    if text is None:
-        return ()
-    parts = text.replace("_", "").split(",")
-    if not all(part.strip().isdigit() for part in parts):
-        raise usage(f"--steps {text!r} is not a list of numbers", "write it like 100,1000,5000")
-    return tuple(int(part) for part in parts)
-
-
-def _rates(text: str | None) -> tuple[float, ...]:
-    if text is None:
-        return ()
-    try:
-        return tuple(float(part) for part in text.replace("_", "").split(","))
-    except ValueError:
-        raise usage(f"--rates {text!r} is not a list of numbers", "write it like 100,200,400") from None
 
 
 # --- running ----------------------------------------------------------------------------------------
@@ -257,18 +147,16 @@ def _compared(settings: "Settings", shown: Shown, options: Options) -> int:
     from crossfade.fleet.load.compare import LanesReport, compare
     from crossfade.fleet.load.markdown import lanes_markdown
     from crossfade.fleet.load.page import lanes_page
-    from crossfade.fleet.load.profile import ProfileError
     from crossfade.fleet.load.screen import show_lanes
 
-    if settings.url:
-        raise ProfileError("each lane is measured alone, on a hub of its own", "--compare-lanes goes without --url")
+    rounds = ROUNDS if shown.rounds is None else shown.rounds
     found: list[LanesReport] = []
 
     async def work(one: "One") -> None:
         async def run_one(profile: "Profile", label: str) -> "LoadReport":
             return await one(msgspec.structs.replace(settings, profile=profile, keep=None), label)
 
-        found.append(await compare(settings.profile, shown.rounds, run_one))
+        found.append(await compare(settings.profile, rounds, run_one))
 
     supervised(work, options)
     report = found[0]
@@ -330,7 +218,7 @@ class One:
 
 def supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None:
     """Run ``work`` with the bar and the signals. Raises CommandError."""
-    from crossfade.fleet.load.bulk import EnlistError
+    from crossfade.fleet.load.bulk import EnlistError, NobodyThereError
     from crossfade.fleet.load.screen import Bar
     from crossfade.fleet.supervisor import HubFailedError
 
@@ -347,6 +235,9 @@ def supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None
         asyncio.run(main())
     except HubFailedError as error:
         raise CommandError("load.no_hub", str(error), "crossfade doctor") from None
+    except NobodyThereError as error:
+        hint = "start it there, give another --url, or leave it out: then the load starts a hub of its own"
+        raise CommandError("load.no_hub", str(error), hint, Exit.UNREACHABLE) from None
     except EnlistError as error:
         kind = Exit.AUTHENTICATION if "HTTP 401" in str(error) or "HTTP 403" in str(error) else Exit.UNREACHABLE
         raise CommandError("load.no_credentials", str(error), "give --url and an admin's --token", kind) from None

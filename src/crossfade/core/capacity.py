@@ -220,8 +220,8 @@ def plan(model: Model, stage: Stage, headroom: float, *, beyond: bool = False) -
 
 
 def misses(model: Model, held_out: Sequence[Point]) -> dict[str, float]:
-    """The largest relative error of a prediction over points that were not learnt from, by resource."""
-    worst = dict.fromkeys(RESOURCES, 0.0)
+    """The largest relative error of a prediction over points that were not learnt from, by resource; none without."""
+    worst = dict.fromkeys(RESOURCES, 0.0) if held_out else {}
     for point in held_out:
         for resource, use in model.uses.items():
             measured = float(getattr(point, resource))

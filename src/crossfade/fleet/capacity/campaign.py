@@ -12,6 +12,7 @@ Rules
 """
 
 import itertools
+import math
 import platform
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -80,7 +81,7 @@ RunRungs = Callable[[tuple[int, ...], float], Awaitable[list[Rung]]]
 
 async def measure(wish: Wish, run_point: RunPoint, run_rungs: RunRungs) -> Measurements:
     """Take all measurements. Raises ProfileError before the first one, CampaignError, and what the runs raise."""
-    profiles = _profiles(wish)
+    profiles = profiles_of(wish)
     points: dict[int, Point] = {}
     warnings: list[str] = []
     for number, profile in enumerate(profiles, 1):
@@ -126,10 +127,14 @@ def _waited(report: LoadReport) -> float:
     return report.hub_waited or 0.0
 
 
-def _profiles(wish: Wish) -> list[Profile]:
+def profiles_of(wish: Wish) -> list[Profile]:
+    """The profile of each point. Raises ProfileError if one of them cannot be meant."""
     if wish.agents < AGENTS_MIN:
         said = f"{wish.agents} agents are too few to tell what one costs"
         raise ProfileError(said, f"give --agents {AGENTS_MIN} or more")
+    if not (math.isfinite(wish.questions_per_second) and wish.questions_per_second > 0):
+        said = f"{wish.questions_per_second:g} questions a second is no rate"
+        raise ProfileError(said, "--questions-per-second takes a number above 0")
     found = [
         Profile(
             agents=round(wish.agents * agents),

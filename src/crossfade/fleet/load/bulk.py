@@ -4,6 +4,7 @@ Not crossfade.client: that costs a millisecond a call, and here are thousands.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
@@ -17,12 +18,15 @@ from crossfade.fleet.load.pool import Pool
 
 LINES: Final = 32
 PATIENCE_SECONDS: Final = 120.0
-TIDY_SECONDS: Final = 60.0
 EXPIRES_SECONDS: Final = 7 * 86_400
 
 
 class EnlistError(Exception):
     """The hub does not give out credentials; the message is what it said."""
+
+
+class NobodyThereError(EnlistError):
+    """Nothing listens at the address."""
 
 
 class Operator:
@@ -50,14 +54,11 @@ class Operator:
             raise EnlistError(_said(*bad))
         return [msgspec.json.decode(body, type=Issued).token for _, body in replies]
 
-    async def retire(self, names: Sequence[str]) -> int:
-        """Retire agents; how many are retired. What cannot be done in a minute is left to its expiry."""
+    async def retire(self, names: Sequence[str], seconds: float) -> int:
+        """Retire agents; how many are now, or were never there. What takes longer is left to its expiry."""
         frames = [self._caller.plain(b"DELETE", b"/v1/agents/" + quote(name).encode()) for name in names]
-        try:
-            replies = await self._all(frames, TIDY_SECONDS)
-        except EnlistError:
-            return 0
-        return sum(status == 200 for status, _ in replies)
+        replies, _ = await self._replies(frames, seconds)
+        return sum(status in (200, 404) for status, _ in replies)
 
     async def call(self, method: bytes, path: bytes, body: object = None) -> bytes:
         """One call. Raises EnlistError."""
@@ -68,6 +69,13 @@ class Operator:
         return said
 
     async def _all(self, frames: Sequence[bytes], seconds: float) -> list[tuple[int, bytes]]:
+        found, left = await self._replies(frames, seconds)
+        if left:
+            raise EnlistError(f"{left} of {len(frames)} calls got no answer in {seconds:g} s")
+        return found
+
+    async def _replies(self, frames: Sequence[bytes], seconds: float) -> tuple[list[tuple[int, bytes]], int]:
+        """The replies of ``seconds``, status 0 where there is none, and how many that are."""
         pool = Pool(self._place, Traffic(), LINES, Dice(1))
         found: list[tuple[int, bytes]] = [(0, b"")] * len(frames)
         done = asyncio.Event()
@@ -83,13 +91,12 @@ class Operator:
         for number, frame in enumerate(frames):
             pool.submit(frame, lambda status, body, number=number: keep(number, status, body))  # type: ignore[misc]
         try:
-            async with asyncio.timeout(seconds):
-                await done.wait()
-        except TimeoutError:
-            raise EnlistError(f"{left} of {len(frames)} calls got no answer in {seconds:g} s") from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await done.wait()
         finally:
             pool.close()
-        return found
+        return found, left
 
 
 def _said(status: int, body: bytes) -> str:

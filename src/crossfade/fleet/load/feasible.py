@@ -13,6 +13,7 @@ import msgspec
 
 from crossfade.fleet.load.profile import LINES_MAX, Profile, ProfileError
 
+LOOPBACK: Final = "127.0.0.1"
 SPARE_DESCRIPTORS: Final = 128
 """Of each process, for logs, journals, pipes and libraries."""
 HUB_CONNECTIONS_MAX: Final = 18_000
@@ -26,6 +27,7 @@ CLIENT_KIB_PER_AGENT: Final = 12
 FIXED_MIB: Final = 300
 """The hub, two load processes and the one that watches, without agents."""
 PROCESSES: Final = 2
+AGENTS_MIN: Final = 2
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,11 +77,18 @@ def _free_mib() -> float:
 def plan(profile: Profile, machine: Machine, host: str, *, own_hub: bool) -> Plan:
     """How to spread the profile over processes and addresses. Raises ProfileError with what to change."""
     connections = profile.agents + profile.lines
-    _hub(profile, machine, connections, own_hub=own_hub)
+    if profile.sources and host != LOOPBACK:
+        raise ProfileError(f"--sources are loopback addresses, and {host} is called from elsewhere", "leave it out")
     room = machine.descriptors - SPARE_DESCRIPTORS
     if room <= 0:
         raise ProfileError(f"{machine.descriptors} descriptors are too few for a load process", "raise `ulimit -n`")
+    _hub(profile, machine, connections, own_hub=own_hub)
     processes = profile.processes or min(64, max(PROCESSES, math.ceil(connections / room)))
+    if profile.lines < processes:
+        raise ProfileError(
+            f"{profile.lines} shared connections are fewer than the {processes} load processes that share them",
+            f"--connections {processes} or more, or --processes {profile.lines}",
+        )
     each = math.ceil(profile.agents / processes) + math.ceil(profile.lines / processes)
     if each > room:
         need = math.ceil(connections / room)
@@ -90,7 +99,7 @@ def plan(profile: Profile, machine: Machine, host: str, *, own_hub: bool) -> Pla
         )
     sources = _sources(profile, machine, host, connections)
     _memory(profile, machine, own_hub=own_hub)
-    return Plan(processes=processes, lines=max(1, profile.lines // processes), sources=sources)
+    return Plan(processes=processes, lines=profile.lines // processes, sources=sources)
 
 
 def _hub(profile: Profile, machine: Machine, connections: int, *, own_hub: bool) -> None:
@@ -99,14 +108,21 @@ def _hub(profile: Profile, machine: Machine, connections: int, *, own_hub: bool)
         raise ProfileError(
             f"{profile.agents:,} agents and {profile.lines:,} shared connections are more than"
             f" the {most:,} connections that one hub holds here",
-            f"at most --agents {max(2, most - profile.lines)}, or several hubs and --url",
+            _fewer(most, profile.lines),
         )
+
+
+def _fewer(most: int, lines: int) -> str:
+    """What to change so that agents and shared connections are at most ``most``."""
+    if most - lines >= AGENTS_MIN:
+        return f"at most --agents {most - lines}, or several hubs and --url"
+    return f"raise `ulimit -n`, or --connections {most // 4} and at most --agents {most - most // 4}"
 
 
 def _sources(profile: Profile, machine: Machine, host: str, connections: int) -> tuple[str, ...]:
     usable = max(1, int(machine.ports * PORTS_SHARE))
     need = math.ceil(connections / usable)
-    if host != "127.0.0.1":
+    if host != LOOPBACK:
         if need > 1:
             raise ProfileError(
                 f"{connections:,} connections to {host} need more than the {machine.ports:,} ports of one address",
@@ -120,7 +136,7 @@ def _sources(profile: Profile, machine: Machine, host: str, connections: int) ->
             f" not {profile.sources}",
             f"--sources {need}, or fewer --agents",
         )
-    first = int(ipaddress.IPv4Address("127.0.0.1"))
+    first = int(ipaddress.IPv4Address(LOOPBACK))
     return tuple(str(ipaddress.IPv4Address(first + number)) for number in range(sources))
 
 

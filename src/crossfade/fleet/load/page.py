@@ -1,6 +1,6 @@
 """A load report as one HTML file: figures, plots and what to be warned of. It loads nothing and runs nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Final
 
@@ -20,7 +20,8 @@ table{border-collapse:collapse;margin:1rem 0}th,td{padding:.2rem .9rem .2rem 0;t
 th:first-child,td:first-child{text-align:left}
 tr{border-bottom:1px solid var(--grid)}svg{width:100%;height:auto}svg text{font-size:11px;fill:var(--ink)}
 .grid{stroke:var(--grid);stroke-width:1}figure{margin:1rem 0}figcaption{font-weight:600}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr));gap:1rem}
+.wide{overflow-x:auto}
 .warning{border-left:4px solid var(--second);padding-left:.8rem}
 """
 
@@ -87,19 +88,26 @@ def _plots(report: LoadReport) -> list[str]:
 
 
 def _growth(reports: Sequence[LoadReport]) -> str:
-    p99 = [(report.agents, report.answer_ms.p99) for report in reports if report.answer_ms.p99 is not None]
-    cost = [
-        (report.agents, report.hub_cpu_ms_per_delivery)
-        for report in reports
-        if report.hub_cpu_ms_per_delivery is not None
-    ]
-    memory = [(report.agents, report.hub_rss_mib) for report in reports if report.hub_rss_mib is not None]
-    plots = (
-        plot("Due to answered", [("p99", p99)], x_unit="agents", y_unit="ms"),
-        plot("Hub CPU for each delivery", [("hub", cost)], x_unit="agents", y_unit="ms"),
-        plot("Memory of the hub", [("RSS", memory)], x_unit="agents", y_unit="MiB"),
+    """What grows with the agents; with the rate, where only that differs."""
+    by_rate = len({report.agents for report in reports}) == 1
+    unit = "questions/s offered" if by_rate else "agents"
+    figures = (
+        ("Due to answered", "p99", "ms", lambda report: report.answer_ms.p99),
+        ("Hub CPU for each delivery", "hub", "ms", lambda report: report.hub_cpu_ms_per_delivery),
+        ("Memory of the hub", "RSS", "MiB", lambda report: report.hub_rss_mib),
     )
+    plots = [
+        plot(title, [(name, _points(reports, of, by_rate=by_rate))], x_unit=unit, y_unit=y_unit)
+        for title, name, y_unit, of in figures
+    ]
     return f'<div class="plots">{"".join(plots)}</div>'
+
+
+def _points(
+    reports: Sequence[LoadReport], of: Callable[[LoadReport], float | None], *, by_rate: bool
+) -> list[tuple[float, float]]:
+    found = ((report.offered_per_second if by_rate else report.agents, of(report)) for report in reports)
+    return sorted((at, value) for at, value in found if value is not None)
 
 
 def _reason(reason: str) -> str:
@@ -109,7 +117,7 @@ def _reason(reason: str) -> str:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _whole(title: str, parts: Sequence[str]) -> str:

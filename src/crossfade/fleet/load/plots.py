@@ -21,6 +21,12 @@ INKS: Final = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
 DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
 """Lines differ by more than colour."""
 POINTS_MAX: Final = 1_200
+DOTS_MAX: Final = 30
+"""So few points are marked: one alone, or two at the same place, are no line."""
+DECADES_FINE: Final = 3
+"""A logarithmic axis over more has a tick each decade, else three."""
+UNIT_ROOM: Final = 7
+"""Of the unit at the end of the axis, for each letter; a tick that would be under it is left out."""
 
 
 def plot(title: str, series: Sequence[Series], *, x_unit: str, y_unit: str, log: bool = False) -> str:
@@ -62,7 +68,9 @@ class _Axis:
         """A few round values."""
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            return [10.0**power for power in range(first, last + 1) if self.low <= 10.0**power <= self.high]
+            factors = (1, 2, 5) if last - first <= DECADES_FINE else (1,)
+            places = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+            return [value for value in places if self.low <= value <= self.high]
         step = 10.0 ** math.floor(math.log10((self.high - self.low) / 3))
         step *= next((factor for factor in (1, 2, 5) if (self.high - self.low) / (step * factor) <= 5), 10)
         first = math.ceil(self.low / step)
@@ -78,6 +86,7 @@ def _grid(across: _Axis, upward: _Axis, x_unit: str, y_unit: str) -> str:
     parts += [
         f'<text x="{across.place(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{value:g}</text>'
         for value in across.ticks()
+        if across.place(value) < WIDTH - RIGHT - UNIT_ROOM * (len(x_unit) + 2)
     ]
     parts.append(f'<text x="4" y="14">{escape(y_unit)}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(x_unit)}</text>')
@@ -87,7 +96,11 @@ def _grid(across: _Axis, upward: _Axis, x_unit: str, y_unit: str) -> str:
 def _line(points: Sequence[Point], across: _Axis, upward: _Axis, number: int) -> str:
     places = " ".join(f"{across.place(x):.1f},{upward.place(y):.1f}" for x, y in points)
     ink, dash = INKS[number % len(INKS)], DASHES[number % len(DASHES)]
-    return f'<polyline points="{places}" fill="none" stroke="{ink}" stroke-width="1.6" stroke-dasharray="{dash}"/>'
+    line = f'<polyline points="{places}" fill="none" stroke="{ink}" stroke-width="1.6" stroke-dasharray="{dash}"/>'
+    if len(points) > DOTS_MAX:
+        return line
+    dots = (f'<circle cx="{across.place(x):.1f}" cy="{upward.place(y):.1f}" r="2.5" fill="{ink}"/>' for x, y in points)
+    return line + "".join(dots)
 
 
 def _legend(name: str, number: int) -> str:

@@ -111,12 +111,24 @@ def check(profile: Profile) -> None:
     _bounded(profile)
     for phase in profile.phases:
         if not (math.isfinite(phase.seconds) and 0 < phase.seconds <= 7 * 86_400):
-            raise ProfileError(f"{phase.seconds:g} seconds is no time to run", "--seconds takes 1 to 604800")
+            raise ProfileError(
+                f"{phase.seconds:g} seconds is no time to run", "--seconds takes more than 0, up to 604800"
+            )
         rate = phase.questions_per_second
         if not (math.isfinite(rate) and 0 < rate <= 1_000_000):
             raise ProfileError(
                 f"{rate:g} questions a second is no rate", "--questions-per-second takes a number above 0"
             )
+    if profile.rate * profile.seconds < 1:
+        raise ProfileError(
+            f"{profile.rate:g} questions a second for {profile.seconds:g} s are less than one question",
+            "a higher --questions-per-second, or more --seconds",
+        )
+    _peers(profile)
+
+
+def _peers(profile: Profile) -> None:
+    """Whoever asks finds as many others to ask as it asks at once."""
     if profile.experts >= profile.agents:
         raise ProfileError(
             f"{profile.experts} experts among {profile.agents} agents leave nobody to ask them",
@@ -129,6 +141,17 @@ def check(profile: Profile) -> None:
         )
     if profile.fan_out >= profile.agents:
         raise ProfileError(f"a fan-out of {profile.fan_out} needs more agents than {profile.agents}", "lower --fan-out")
+    if 0 < profile.experts < profile.fan_out:
+        raise ProfileError(
+            f"a fan-out of {profile.fan_out} needs as many experts, and there are {profile.experts}",
+            f"--fan-out {profile.experts} at most, or more --experts",
+        )
+    smallest = profile.agents // profile.groups
+    if not profile.experts and profile.within == 1 and profile.fan_out >= smallest:
+        raise ProfileError(
+            f"a fan-out of {profile.fan_out} within clusters of {smallest} agents asks more than there are in one",
+            "lower --fan-out or --within, or fewer --clusters",
+        )
 
 
 _BOUNDS: Final = (

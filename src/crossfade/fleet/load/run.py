@@ -21,12 +21,11 @@ import msgspec
 
 from crossfade.fleet.host import monotonic_ns
 from crossfade.fleet.load.account import Findings, findings
-from crossfade.fleet.load.bulk import EnlistError
 from crossfade.fleet.load.crowd import LoadChild, LoadChildError
-from crossfade.fleet.load.feasible import Plan, of_this_machine, plan
+from crossfade.fleet.load.feasible import LOOPBACK, Plan, of_this_machine, plan
 from crossfade.fleet.load.gauge import Gauge
 from crossfade.fleet.load.orders import Go, Halt, Order
-from crossfade.fleet.load.profile import Profile, check
+from crossfade.fleet.load.profile import Profile, ProfileError, check
 from crossfade.fleet.load.report import LoadReport
 from crossfade.fleet.load.schedule import Shape
 from crossfade.fleet.load.target import Target, own_hub, resolved, there
@@ -45,6 +44,10 @@ DRAIN_SECONDS: Final = 60.0
 """At the end, for what is open, beyond the time that agents of the model may be away and think."""
 HALT_SECONDS: Final = 5.0
 """After Ctrl-C, for what is open."""
+TIDY_SECONDS: Final = 60.0
+"""At a hub that goes on without us, to retire the agents."""
+HASTE_SECONDS: Final = 10.0
+"""The same after Ctrl-C."""
 ATTACH_SECONDS: Final = 60.0
 ATTACH_PER_SECOND: Final = 150
 """Slower than this, and the hub does not take the agents."""
@@ -62,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     """Admin credential of the hub at ``url``."""
     hub_options: tuple[str, ...] = ()
+    share_wished: bool = False
+    """The hub at ``url`` has to have the profile's share of the agents on elicitation; else its rollout decides."""
     keep: Path | None = None
     """Keep hub data and journals here; None: a scratch folder, removed unless something was wrong."""
 
@@ -74,14 +79,23 @@ class CutShortError(Exception):
     """The run cannot go on; the message is the reason."""
 
 
+class GoneError(CutShortError):
+    """Nobody is there any more."""
+
+
+async def fitted(settings: Settings) -> Plan:
+    """How to spread the profile over this machine. Raises ProfileError if it cannot be meant, or cannot be met."""
+    check(settings.profile)
+    host = await resolved(settings.url) if settings.url else LOOPBACK
+    return plan(settings.profile, of_this_machine(), host, own_hub=not settings.url)
+
+
 async def run_load(settings: Settings, stop: asyncio.Event, watch: Watch, kill: list[Callable[[], None]]) -> LoadReport:
     """Run it. Raises ProfileError, HubFailedError (it never started), EnlistError (it gave no credentials).
 
     ``stop`` ends it early with a report; ``kill`` is filled with what ends every child at once.
     """
-    check(settings.profile)
-    host = await resolved(settings.url) if settings.url else "127.0.0.1"
-    spread = plan(settings.profile, of_this_machine(), host, own_hub=not settings.url)
+    spread = await fitted(settings)
     folder = settings.keep.absolute() if settings.keep else Path(tempfile.mkdtemp(prefix="crossfade-load-"))
     journals = folder / "journals"
     journals.mkdir(parents=True, exist_ok=True)
@@ -127,6 +141,9 @@ class _Run:
         self._children = [LoadChild() for _ in range(spread.processes)]
         self._gauge = Gauge(target, self._children)
         self._start_ns = 0
+        self._share = settings.profile.share
+        self._gone = False
+        self._known = False
 
     async def run(self, stop: asyncio.Event, kill: list[Callable[[], None]]) -> LoadReport:
         kill.extend(child.kill for child in self._children)
@@ -152,6 +169,7 @@ class _Run:
         if not work.done():
             return INTERRUPTED
         fault = work.exception()
+        self._gone = isinstance(fault, GoneError)
         if isinstance(fault, CutShortError | LoadChildError):
             return str(fault)
         if fault is not None:
@@ -178,8 +196,12 @@ class _Run:
         clusters = [cluster_name(self._name, number) for number in range(profile.groups)]
         names = names_of(profile, self._name)
         labels = [clusters[shape.cluster(index)] for index in range(profile.agents)]
+        if self._target.own is None and self._settings.share_wished:
+            self._have(await self._target.elicited(clusters, profile.share))
+        self._known = True
         tokens = await self._target.operator.enlist(list(zip(names, labels, strict=True)))
         on_elicitation = await self._target.elicited(clusters, profile.share)
+        self._share = self._of_agents(on_elicitation)
         self._gauge.empty()
         for process, child in enumerate(self._children):
             indices = own(profile, process, len(self._children))
@@ -198,6 +220,21 @@ class _Run:
                 on_elicitation=on_elicitation,
             )
             await child.start(order)
+
+    def _of_agents(self, clusters: tuple[int, ...]) -> float:
+        """The share of the agents that is in these clusters."""
+        shape, agents = Shape(self._profile), self._profile.agents
+        return sum(shape.cluster(index) in set(clusters) for index in range(agents)) / agents
+
+    def _have(self, clusters: tuple[int, ...]) -> None:
+        """Raises ProfileError if these clusters are not the share that is wished, as near as clusters come to it."""
+        wished, found = self._profile.share, self._of_agents(clusters)
+        if abs(found - wished) > (1 / self._profile.groups if 0 < wished < 1 else 0):
+            raise ProfileError(
+                f"the rollout of the hub at {self._target.url} has {found:.0%} of these agents on elicitation,"
+                f" not {wished:.0%}",
+                f"leave out --share and --lane, or first: crossfade rollout set --share {wished:g}",
+            )
 
     async def _attach(self) -> None:
         """Wait until the hub holds every agent."""
@@ -250,7 +287,7 @@ class _Run:
         self._gauge.sample()
         self._say(what, part)
         if all(child.state.failed >= UNREACHABLE_MAX for child in self._children):
-            raise CutShortError(f"the hub at {self._target.url} cannot be reached any more")
+            raise GoneError(f"the hub at {self._target.url} cannot be reached any more")
 
     def _say(self, what: str, part: float) -> None:
         self._watch(what, part, self._gauge)
@@ -260,10 +297,19 @@ class _Run:
         found: Findings = await asyncio.to_thread(
             findings, self._journals, self._profile.phases, self._start_ns, cut=bool(reason)
         )
-        if self._target.own is None and reason != INTERRUPTED:
-            with contextlib.suppress(EnlistError):
-                await self._target.operator.retire(names_of(self._profile, self._name))
-        return report_of(self._settings.scenario, self._profile, self._gauge, found, reason)
+        report = report_of(self._settings.scenario, self._profile, self._gauge, found, reason)
+        left = await self._tidy(reason) if self._target.own is None and self._known else ""
+        warnings = (*report.warnings, left) if left else report.warnings
+        return msgspec.structs.replace(report, share=round(self._share, 4), warnings=warnings)
+
+    async def _tidy(self, reason: str) -> str:
+        """Retire the agents at a hub that goes on without us; what is to be said of those who are left."""
+        left = agents = self._profile.agents
+        if not self._gone:
+            self._say("retiring the agents", 0.0)
+            seconds = HASTE_SECONDS if reason == INTERRUPTED else TIDY_SECONDS
+            left -= await self._target.operator.retire(names_of(self._profile, self._name), seconds)
+        return f"{left:,} of {agents:,} agents are left at the hub until their credentials expire" if left else ""
 
 
 INTERRUPTED: Final = "interrupted"

@@ -65,12 +65,22 @@ class Shape:
         """Whom the agent asks this time: ``fan_out`` different agents, never itself."""
         seen = {index}
         for _ in range(self._profile.fan_out):
-            for _ in range(TRIES_MAX):
-                peer = self._draw(index, dice)
-                if peer not in seen:
-                    seen.add(peer)
-                    yield peer
-                    break
+            peer = self._other(index, dice, seen)
+            seen.add(peer)
+            yield peer
+
+    def _other(self, index: int, dice: Dice, seen: set[int]) -> int:
+        """One that is not in ``seen``: drawn, or the next in turn where the draws only find who was asked already."""
+        for _ in range(TRIES_MAX):
+            peer = self._draw(index, dice)
+            if peer not in seen:
+                return peer
+        agents = range(self._profile.experts or self._profile.agents)
+        if not self._profile.experts and self._profile.within == 1:
+            agents = agents[self.cluster(index) :: self._groups]
+        first: int = dice.word() % len(agents)
+        turn: tuple[int, ...] = (*agents[first:], *agents[:first])
+        return next(peer for peer in turn if peer not in seen)
 
     def _draw(self, index: int, dice: Dice) -> int:
         profile = self._profile

@@ -7,6 +7,7 @@ Rules
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,13 +19,14 @@ import msgspec
 
 from crossfade.core.cohorts import lane_of
 from crossfade.core.values import Lane
-from crossfade.fleet.load.bulk import EnlistError, Operator
+from crossfade.fleet.load.bulk import EnlistError, NobodyThereError, Operator
 from crossfade.fleet.load.line import Place
 from crossfade.fleet.load.profile import ProfileError
 from crossfade.fleet.load.vitals import Vitals, listener, vitals
 from crossfade.fleet.supervisor import HOST, HubProcess
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+THERE_SECONDS: Final = 10.0
 BOUND: Final = "crossfade.fleet.load.bound"
 
 
@@ -109,8 +111,16 @@ async def there(url: str, token: str) -> Target:
     target.host = address
     target.operator = Operator(Place(address, target.port, ()), target.authority, token)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(THERE_SECONDS):
+            _, door = await asyncio.open_connection(address, target.port)
+            door.close()
+    except (OSError, TimeoutError) as fault:
+        said = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else "no answer"
+        raise NobodyThereError(f"no hub at {url}: {said}") from None
+    try:
+        async with asyncio.timeout(THERE_SECONDS):
             await target.operator.call(b"GET", b"/v1/rollout")
     except (TimeoutError, EnlistError) as fault:
-        raise EnlistError(f"the hub at {url} does not answer as one: {str(fault) or 'nothing in 10 s'}") from None
+        said = str(fault) or f"nothing in {THERE_SECONDS:g} s"
+        raise EnlistError(f"the hub at {url} does not answer as one: {said}") from None
     return target
