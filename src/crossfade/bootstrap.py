@@ -46,6 +46,7 @@ from crossfade.logs.tail import first_bad_of_tail
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.folding import ChildFolding
 from crossfade.outbound.host import HostClock, HostIds, seal_key, write_private
+from crossfade.outbound.memory import give_back
 from crossfade.outbound.signing import PUBLIC_FILE, Ed25519Signer, ephemeral_key, read_public, signing_key
 from crossfade.outbound.snapshots import FolderShelf
 from crossfade.outbound.steps import HostSteps
@@ -269,7 +270,7 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
         https=config.public_url.startswith("https:"),
         body_bytes_max=config.body_bytes_max,
     )
-    collector = CollectorPolicy(clock.monotonic)
+    collector = CollectorPolicy(clock.monotonic, give_back)
     app = build_app(hub, mcp, settings, clock=clock, streams=streams, pauses=collector.pauses)
 
     async def drain(grace_seconds: float) -> None:

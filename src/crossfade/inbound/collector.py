@@ -9,6 +9,8 @@ among frozen objects is never freed, so whoever closes a connection breaks its c
 The collector counts objects made minus objects freed, and what is freed may be older than the last pass: a hub that
 replaces as much as it makes would gather hundreds of thousands of young objects before one. So there is a young pass
 at every beat as well, small because it is often.
+
+When a crowd has gone, memory is given back to the machine (docs/adr/0034); how, is told by whoever makes the policy.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from crossfade.engine.measures import Histogram
+from crossfade.inbound.ebb import Ebb
 
 FREEZE_EVERY: Final = 500
 """Connections accepted between two freezes."""
@@ -26,6 +29,8 @@ until a full one, of which there is none."""
 BEAT_SECONDS: Final = 0.1
 MIDDLE_EVERY: Final = 2
 """Beats until a pass visits the middle generation too, and freezes what is left."""
+LOOK_EVERY: Final = 10
+"""Beats until it is looked whether a crowd has gone: once a second."""
 PAUSE_EDGES_MS: Final[tuple[float, ...]] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper edges in milliseconds, inclusive."""
 _NANOSECONDS: Final = 1_000_000
@@ -48,31 +53,51 @@ class Pauses:
 class CollectorPolicy:
     """The policy while a server runs. Affects the whole process; ``stop`` puts everything back."""
 
-    def __init__(self, monotonic: Callable[[], int] | None = None) -> None:
-        """``monotonic``: nanoseconds of a clock, without which no pause is measured."""
+    def __init__(
+        self, monotonic: Callable[[], int] | None = None, give_back: Callable[[], object] | None = None
+    ) -> None:
+        """``monotonic``: nanoseconds of a clock, without which no pause is measured.
+
+        ``give_back`` gives memory that nobody uses back to the machine.
+        """
         self.pauses = Pauses()
         self._monotonic = monotonic
+        self._give_back = give_back
+        self._ebb = Ebb()
+        self._connections: Callable[[], int] | None = None
         self._began = 0
         self._before: tuple[int, int, int] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._next: asyncio.TimerHandle | None = None
         self._beats = 0
 
-    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Collect what start-up left behind, freeze the rest, raise the thresholds; beat if there is a loop."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop | None = None, connections: Callable[[], int] | None = None
+    ) -> None:
+        """Collect what start-up left behind, freeze the rest, raise the thresholds; beat if there is a loop.
+
+        ``connections``: how many are open now; without it no memory is given back.
+        """
         self._before = gc.get_threshold()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._collected)
-        self._loop = loop
+        self._loop, self._connections = loop, connections
         self._wind()
 
     def beat(self) -> None:
         """One young pass; every other one visits the middle generation as well."""
         self._beats += 1
         gc.collect(int(self._beats % MIDDLE_EVERY == 0))
+        if self._beats % LOOK_EVERY == 0:
+            self._look()
         self._wind()
+
+    def _look(self) -> None:
+        """Give memory back, if a crowd has gone."""
+        if self._give_back is not None and self._connections is not None and self._ebb.over(self._connections()):
+            self._give_back()
 
     def _wind(self) -> None:
         if self._loop is not None:

@@ -72,7 +72,8 @@ class HubCollector(Collector):
         yield _gauge("log_unwitnessed_records", text, self._hub.keeping.unwitnessed_records)
         yield from _collector(self._pauses)
         text = "Blocks of memory that the interpreter has in use; what it keeps for later is resident, not in use."
-        yield _gauge("memory_blocks", text, sys.getallocatedblocks())
+        if blocks := sys.getallocatedblocks():  # none where the C library has them all: PYTHONMALLOC=malloc
+            yield _gauge("memory_blocks", text, blocks)
         info = GaugeMetricFamily("crossfade_build_info", "1; the release is the label.", labels=["version"])
         info.add_metric([self._version], 1)
         yield info

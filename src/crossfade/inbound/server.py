@@ -115,7 +115,7 @@ class Server:
         self._listeners = Listeners(settings.host, settings.port, settings.listeners, settings.backlog)
         if settings.own_process:
             _raise_descriptor_limit()
-            self._collector.start(asyncio.get_running_loop())
+            self._collector.start(asyncio.get_running_loop(), lambda: self.connections)
             self.gate.on_admitted = self._collector.admitted
         self.gate.connections_max = _connections_max(settings.limits.connections_max)
         self._task = asyncio.create_task(self._run(self._listeners), name="http-server")
