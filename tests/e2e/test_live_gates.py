@@ -67,7 +67,7 @@ async def rolled_back(it: Scene, every: int = 1) -> dict[str, Any]:
     """Stall the delivery to the elicitation lane for good, and see everybody taken back; the figures of it."""
     stalled_at = it.seen.hub._c.clock.now()
     it.courier.stalled, it.courier.every = True, every
-    await it.seen.until(lambda: bool(it.seen.of(Returned)), 120)
+    await it.seen.until(lambda: bool(it.seen.of(Returned)))
     it.courier.go_on()
     back, returned = it.seen.back, it.seen.of(Returned)[0]
     assert back is not None

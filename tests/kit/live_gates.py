@@ -31,9 +31,9 @@ from crossfade.outbound.host import HostClock, HostIds
 from crossfade.outbound.signing import ephemeral_key
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 540.0
 """A run that hangs ends here."""
-SCHEDULE_SECONDS = 150.0
+SCHEDULE_SECONDS = 500.0
 """Questions are asked for so long, unless the fleet is told that it is enough."""
 PLAN = """\
 plan: 1
@@ -127,7 +127,7 @@ class Watched:
                 self.share_at_block.append(self.hub.rollout().share)
             self._told.set()
 
-    async def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
+    async def until(self, done: Callable[[], bool], seconds: float = 240.0) -> None:
         """Return when it is so. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not done():
