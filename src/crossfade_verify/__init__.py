@@ -1,9 +1,6 @@
-"""Check a hub's log without the hub: an export, an archive, or the folder of a hub that is not running.
+"""Check a hub's log without the hub: an export, an archive, or the folder of a hub that is not running."""
 
-This file and Python 3.11 are enough; ``cryptography`` is for signatures. What it checks: docs/explanation/log.md.
-"""
-
-import gzip
+import gzip  # this file and Python 3.11 are enough; ``cryptography`` is for signatures
 import json
 import shutil
 import sqlite3
@@ -14,7 +11,7 @@ import zlib
 from base64 import b64decode
 from collections import defaultdict, namedtuple
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from fcntl import LOCK_NB, LOCK_SH, flock
 from hashlib import sha256
 from importlib.util import find_spec
@@ -23,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 EXPORT, SEGMENT, NOTE, FINDINGS_MAX = "crossfade-export/1", "crossfade-segment/1", "crossfade-checkpoint/1", 100
+AMISS, CUT = (ValueError, LookupError, TypeError, AttributeError, RecursionError), (EOFError, zlib.error, OSError)
 BY = {"answered": "addressee", "declined": "addressee", "withdrawn": "asker"}
 HEAD, GENESIS, SPKI = struct.Struct(">BQQQq6I"), bytes(32), bytes.fromhex("302a300506032b6570032100")
 Row = namedtuple("Row", "shard sequence stream version type at actor cause key payload chain")
@@ -37,7 +35,7 @@ class Log:  # to be checked: its shards, checkpoints and rows, from wherever the
             for file in sorted(place.glob("shard-*.checkpoints")):  # a last line that is torn was never confirmed
                 self._note(file.read_text(errors="replace").split("\n")[:-1], held=held)
         if path.is_file():
-            rows = self._lines(stack.enter_context(path.open(encoding="utf-8")), EXPORT)
+            rows = self._lines(stack.enter_context(path.open(encoding="utf-8", errors="replace")), EXPORT)
         else:
             rows = self._archived(path, 1, sys.maxsize) if any(path.glob("shard-*.gz")) else self._folder(path, stack)
         self.rows = chain([*islice(rows, 1)], rows)  # what stands above the first one is known from here on
@@ -49,18 +47,20 @@ class Log:  # to be checked: its shards, checkpoints and rows, from wherever the
         self.public_pem = self.public_pem or (first["public_key"] or "").encode()
         for end in first["shards"]:
             shard, own = self.shards[end["shard"]], bytes.fromhex(end["chain"])
-            shard.epoch, shard.head = max(shard.epoch or 0, end["epoch"]), max(shard.head, (end["sequence"], own))
+            shard.epoch, shard.head = max(shard.epoch, end["epoch"]), max(shard.head, (end["sequence"], own))
         self._note(first["checkpoints"])
-        for one in map(json.loads, lines):
-            one["payload"] = b64decode(one["payload_base64"]) if "payload_base64" in one else one["payload"].encode()
-            one["key"], one["chain"] = bytes.fromhex(one["key"]), bytes.fromhex(one["chain"])
-            yield Row._make(one[name] for name in Row._fields)
+        for line in lines:
+            with suppress(*AMISS):  # what cannot be read is missing
+                it = json.loads(line)
+                it["payload"] = b64decode(it["payload_base64"]) if "payload_base64" in it else it["payload"].encode()
+                it["key"], it["chain"] = bytes.fromhex(it["key"]), bytes.fromhex(it["chain"])
+                yield Row._make(it[name] for name in Row._fields)
 
     def _archived(self, folder: Path, shard: int, through: int) -> Iterator[Row]:
         paths = {tuple(map(int, one.name.split(".")[1].split("-"))): one for one in folder.glob(f"shard-{shard}.*.gz")}
         span: Any = (0, 0)
         while span := max((one for one in paths if one[0] == span[1] + 1 and one[1] <= through), default=None):
-            with gzip.open(paths[span], "rt", encoding="utf-8") as lines:
+            with suppress(*CUT), gzip.open(paths[span], "rt", encoding="utf-8", errors="replace") as lines:
                 yield from self._lines(lines, SEGMENT)
 
     def _folder(self, folder: Path, stack: ExitStack) -> Iterator[Row]:
@@ -80,9 +80,8 @@ class Log:  # to be checked: its shards, checkpoints and rows, from wherever the
             if not any(Path(where).glob(f"shard-{number}.*.gz")):  # elsewhere: the rest is one chain all the same
                 self.shards[number].begin = self.shards[number].last = sequence, own
             yield from self._archived(Path(where), number, sequence)
-        if "blocks" in tables:
-            for block in database.execute("SELECT place, records, chain FROM blocks ORDER BY place"):
-                yield from _stored(*block)
+        for block in database.execute("SELECT * FROM blocks ORDER BY place") if "blocks" in tables else ():
+            yield from _stored(*block)
         if "events" in tables:  # formats 1 and 2, or what is left of them
             yield from map(Row._make, database.execute(f"SELECT {', '.join(Row._fields)} FROM events ORDER BY place"))
 
@@ -112,13 +111,12 @@ def _stored(place: int, records: bytes, last: bytes) -> Iterator[Row]:
         yield Row._make((place >> 40, sequence, texts[0], version, texts[1], instant, *texts[2:], *fields[4:], own))
 
 
-class Verdict:  # what was looked at, and what was found
+class Verdict:  # what was looked at, and what was found; docs/explanation/log.md says what is looked for
     def __init__(self, log: Log) -> None:
         self.findings, self.signatures, self.keyid = log.gone, 0, ""  # how many hold; by which key, if it is there
-        for row in log.rows:
-            shard = log.shards[row.shard]
-            if len(self.findings) < FINDINGS_MAX and not shard.broken:  # what follows a break is not looked at
-                self.findings += (Finding(row.shard, *found) for found in shard.take(row))
+        for row in log.rows:  # what follows a break is not looked at
+            if len(self.findings) < FINDINGS_MAX and not log.shards[row.shard].broken:
+                self.findings += (Finding(row.shard, *found) for found in log.shards[row.shard].take(row))
         self.findings += self._signatures(log)
         shards = sorted(log.shards.items())
         self.checkpoints, self.records = len(log.signed), {number: shard.last[0] for number, shard in shards}
@@ -144,8 +142,7 @@ class Shard:  # row by row: its chain, and what its events may be in their order
     def __init__(self) -> None:
         self.begin = self.last = self.head = 0, GENESIS  # sequence, chain: before, of, and as said of its rows
         self.notes, self.reached = dict[int, bytes](), (0, 0)  # sequence → chain, epoch and sequence: by checkpoints
-        self.epoch: int | None = None  # as far as the source says it
-        self.broken, self.at, self.keys = False, 0, dict[bytes, int]()  # key → the last sequence it has
+        self.broken, self.at, self.epoch, self.keys = False, 0, 0, dict[bytes, int]()  # key → its last sequence
         self.versions, self.cursors, self.open = dict[str, int](), dict[str, int](), dict[str, dict[str, Any]]()
         self.undelivered = dict[str, dict[str, int]]()  # addressee → open, polling, never offered → its sequence
 
@@ -166,10 +163,13 @@ class Shard:  # row by row: its chain, and what its events may be in their order
             yield good + 1, f"made anew, up to {row.sequence}: not the checkpoint's log"
         else:
             self.broken, self.last = False, (row.sequence, true)
-            yield from ((row.sequence, what) for what in self._events(row))
+            try:
+                yield from ((row.sequence, what) for what in self._events(row))
+            except AMISS:
+                yield row.sequence, f"not a {row.type}: its contents cannot be that"
 
     def end(self) -> Iterator[tuple[int, str]]:  # noqa: D102 - what is missing after the last row
-        if self.reached[0] and self.epoch not in {None, self.reached[0]}:
+        if self.reached[0] and self.epoch not in {0, self.reached[0]}:
             yield 1, f"of another epoch than its checkpoints, which are of {self.reached[0]}"
         if not self.broken and (reached := max(self.head[0], self.reached[1])) > self.last[0]:
             yield self.last[0] + 1, f"missing: the log had reached {reached}"
@@ -225,8 +225,8 @@ def verify(path: Path, checkpoints: Path | None = None) -> Verdict:
     with ExitStack() as stack:
         try:
             return Verdict(Log(path, checkpoints, stack))
-        except (KeyError, TypeError, AttributeError, EOFError, RecursionError, zlib.error, sqlite3.Error) as fault:
-            raise ValueError(f"{path} is damaged: {fault}") from fault
+        except (*AMISS, sqlite3.Error) as fault:
+            raise ValueError(f"{path} is no log, or a damaged one: {fault}") from fault
 
 
 def main() -> int:

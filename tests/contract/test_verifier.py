@@ -1,12 +1,14 @@
 """The verifier that stands alone: what it accepts, and what each kind of fraud or damage makes it say."""
 
 import asyncio
+import gzip
 import json
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from crossfade.config import Config
@@ -404,7 +406,9 @@ def test_as_a_program_it_stands_alone_and_its_exit_code_says_it(folder, export):
     assert ": sequence " in done.stdout
     deep = export.read_bytes() + b"[" * 200_000
     empty = json.dumps({"format": "crossfade-export/1", "public_key": "", "shards": [], "checkpoints": []}).encode()
-    for content in (b"{", empty, deep):
+    export.write_bytes(deep)
+    assert program(export).returncode == 6
+    for content in (b"{", empty, deep[-100_000:]):
         export.write_bytes(content)
         done = program(export)
         assert (done.returncode, done.stderr) == (2, ""), "nothing that was looked at is nothing that holds"
@@ -455,3 +459,62 @@ def test_a_checkpoint_that_is_no_text_any_more_is_exported_as_it_is_and_found(fo
     with path.open("wb") as out:
         asyncio.run(export_log(Config(data_folder=str(folder)), out))
     assert "its checkpoint is not signed with this key" in said(path)[0]
+
+
+def fresh_chain(lines):
+    """The rows of an export with their chain made anew, and a first line that says so; no checkpoints."""
+    ends = {}
+    for one in lines[1:]:
+        row = StoredEvent(
+            one["sequence"], one["stream"], one["version"], one["type"], one["at"], one["actor"], one["cause"],
+            bytes.fromhex(one["key"]), one["payload"].encode(), b"",
+        )  # fmt: skip
+        own = link(one["shard"], ends.get(one["shard"], (0, GENESIS))[1], msgspec.structs.astuple(row)[:-1])
+        ends[one["shard"]] = one["sequence"], own
+        one["chain"] = own.hex()
+    for end in lines[0]["shards"]:
+        end["sequence"], end["chain"] = ends[end["shard"]][0], ends[end["shard"]][1].hex()
+    lines[0]["checkpoints"] = []
+    return lines
+
+
+@pytest.mark.parametrize("payload", ["{", "[]", '"x"', "{}", '{"through":"1"}', "[" * 100_000])
+def test_contents_that_cannot_be_an_event_s_are_named_by_their_record(export, payload):
+    lines = lines_of(export)
+    one = next(line for line in lines[1:] if line["type"].startswith("mailbox.acknowledged"))
+    one["payload"] = payload
+    found = said(written(export, fresh_chain(lines)))
+    assert found[0] == f"1:{one['sequence']} not a {one['type']}: its contents cannot be that"
+
+
+@pytest.mark.parametrize("way", ["in a line", "last byte but one", "not text", "another thing", "no payload", "deep"])
+def test_an_export_that_is_cut_or_spoilt_is_named_by_the_first_record_that_is_missing(export, way):
+    lines = export.read_bytes().splitlines(keepends=True)
+    at = len(lines) - 5
+    if way == "last byte but one":
+        at, lines[-1] = len(lines) - 1, lines[-1][:-2]
+    elif way == "in a line":
+        lines[at:] = [lines[at][:40]]
+    else:
+        spoilt = {"not text": b"\xff\xfe", "another thing": b"[]", "no payload": b'{"shard":1}', "deep": b"[" * 100_000}
+        lines[at] = spoilt[way] + b"\n"
+    sequence = json.loads(lines[at - 1])["sequence"] + 1
+    export.write_bytes(b"".join(lines))
+    assert said(export)[0].startswith(f"1:{sequence} missing")
+    assert program(export).returncode == 6
+
+
+def test_a_segment_that_is_cut_is_named_by_the_first_record_that_is_missing(export, tmp_path):
+    lines = lines_of(export)
+    lines[1:] = [one for one in lines[1:] if one["shard"] == 1]
+    last = lines[-1]
+    top = lines[0] | {"format": "crossfade-segment/1", "checkpoints": []}
+    top["shards"] = [{"shard": 1, "epoch": 1, "sequence": last["sequence"], "chain": last["chain"]}]
+    content = "".join(json.dumps(one) + "\n" for one in (top, *lines[1:])).encode()
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    path = folder / f"shard-1.000000000001-{last['sequence']:012d}.jsonl.gz"
+    path.write_bytes(gzip.compress(content, 0))
+    assert said(folder) == []
+    path.write_bytes(gzip.compress(content, 0)[:-100])
+    assert said(folder) == [f"1:{last['sequence']} missing: the log had reached {last['sequence']}"]
