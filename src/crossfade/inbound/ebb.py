@@ -14,7 +14,7 @@ LEAST: Final = 500
 """Connections; fewer that go are no crowd."""
 SHARE_LEFT: Final = 0.5
 """It is over when at most this share of the most is left."""
-CALM_LOOKS: Final = 3
+CALM_LOOKS: Final = 2
 """Looks from there until it is said."""
 
 
