@@ -202,7 +202,6 @@ def test_a_stream_is_found_whatever_its_name_and_however_long_it_is(folder, monk
                 batch.append(Tx(number.to_bytes(16, "big"), ((name, versions[name]),), (event(name),)))
                 versions[name] += 1
             assert all(isinstance(one, Committed) for one in database.append({SPACE: batch})[SPACE].results)
-            database._versions.clear()
         for name in names:
             rows = []
             while found := database.read_stream(SPACE, name, len(rows), 9):

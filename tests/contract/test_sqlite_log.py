@@ -21,7 +21,7 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
-from crossfade.logs import database, recent, startup, writer
+from crossfade.logs import database, index, recent, startup, writer
 from crossfade.logs.sqlite import open_sqlite
 from tests.kit.logs import FailingSyncs, everything, fill, key, run, tx
 
@@ -75,7 +75,8 @@ def test_the_folder_is_made_for_its_owner_alone(folder):
 
 @pytest.mark.parametrize("remembered", [1, 3])
 def test_versions_that_are_no_longer_remembered_are_looked_up(folder, monkeypatch, remembered):
-    monkeypatch.setattr(database, "STREAMS_REMEMBERED_MAX", remembered)
+    monkeypatch.setattr(index, "RECORDS_WAITING", remembered)
+    monkeypatch.setattr(index, "ENTRIES_PER_SLICE", 1)
 
     async def check(log):
         for number in range(60):

@@ -58,7 +58,7 @@ class Disk(MemoryLog):
             for stream, rows in contents.streams.items():
                 mine.streams[stream] = list(rows)
             mine.known.keys.update(contents.known.keys)
-            mine.known.versions.update(contents.known.versions)
+            mine.known.ends.update(contents.known.ends)
             for row in mine.rows:
                 self.stored(shard, row)
 

@@ -118,9 +118,7 @@ def test_two_answers_to_one_question_are_found(monkeypatch: pytest.MonkeyPatch) 
     """M4: the state is read, then somebody else is first, and nobody compares."""
     from crossfade.logs import batch
 
-    monkeypatch.setattr(
-        batch, "_refusal", lambda tx, known: Duplicate(*known.keys[tx.key]) if tx.key in known.keys else None
-    )
+    monkeypatch.setattr(batch, "_refusal", lambda _tx, used, _ends: Duplicate(*used) if used is not None else None)
     assert found(range(1, 40))
 
 

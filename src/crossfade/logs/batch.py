@@ -17,6 +17,7 @@ from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import Committed, Conflict, Duplicate, Head, Result, StoredEvent, Tx
 from crossfade.logs.blocks import Block, cut, of_rows
 from crossfade.logs.codec import canonical
+from crossfade.logs.limits import SEQUENCE_BITS, SEQUENCE_MAX
 
 
 class Known(msgspec.Struct):
@@ -24,8 +25,8 @@ class Known(msgspec.Struct):
 
     keys: dict[bytes, tuple[Sequence, Sequence]]
     """The first and last sequence of each key that was used; unused keys are absent."""
-    versions: dict[StreamName, int]
-    """The version of each stream; a stream that does not exist is absent."""
+    ends: dict[StreamName, int]
+    """Where each stream ends: ``version << 40 | sequence`` of its last record; absent if it does not exist."""
 
 
 class Resolved(msgspec.Struct):
@@ -39,9 +40,10 @@ class Resolved(msgspec.Struct):
     """The records to be stored, as bytes."""
     used: dict[bytes, int]
     """The keys of the transactions to be stored, with their first sequences."""
-    streams: list[StreamName]
-    """Of each record, and so on."""
-    versions: list[int]
+    ends: dict[StreamName, int]
+    """Where the streams of these records end with them."""
+    before: dict[int, int]
+    """The sequence of each record, and that of the one before it in its stream, 0 if there is none."""
 
     @property
     def rows(self) -> list[StoredEvent]:
@@ -57,13 +59,13 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
     results: list[Result] = []
     records: list[bytes] = []
     used: dict[bytes, int] = {}
-    streams: list[StreamName] = []
-    stored_versions: list[int] = []
-    keys, versions, chain, sequence = known.keys, known.versions, head.chain, head.sequence
+    changed: dict[StreamName, int] = {}
+    before: dict[int, int] = {}
+    keys, ends, chain, sequence = known.keys, known.ends, head.chain, head.sequence
     places = cast("Iterator[Sequence]", count(sequence + 1))
     for tx in txs:
         key = tx.key
-        refusal = _refusal(tx, keys.get(key), versions)
+        refusal = _refusal(tx, keys.get(key), ends)
         if refusal is not None:
             results.append(refusal)
             continue
@@ -71,37 +73,44 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
         for event in tx.events:
             sequence, stream = next(places), event.stream
             first = first or sequence
-            versions[stream] = version = versions.get(stream, 0) + 1
+            end = ends.get(stream, 0)
+            version = (end >> SEQUENCE_BITS) + 1
+            before[sequence] = end & SEQUENCE_MAX
+            ends[stream] = changed[stream] = version << SEQUENCE_BITS | sequence
             row = sequence, stream, version, event.type, event.at, event.actor, event.cause, key, event.payload
             record = canonical(shard, chain, row)
             chain = sha256(record).digest()
             records.append(record)
-            streams.append(stream)
-            stored_versions.append(version)
         used[key] = first = first or sequence
         keys[key] = first, sequence
         results.append(Committed(first, sequence))
     blocks = cut(shard, records, sequence, chain)
-    return Resolved(shard, Head(head.epoch, sequence, chain), results, blocks, used, streams, stored_versions)
+    return Resolved(shard, Head(head.epoch, sequence, chain), results, blocks, used, changed, before)
 
 
-def adopted(shard: Shard, rows: Seq[StoredEvent], prev: bytes, epoch: int) -> Resolved:
-    """Rows of another log as what is to be stored, as they are, behind ``prev``; there is at least one."""
+def adopted(shard: Shard, rows: Seq[StoredEvent], prev: bytes, epoch: int, ends: Mapping[StreamName, int]) -> Resolved:
+    """Rows of another log as what is to be stored, as they are, behind ``prev``; there is at least one.
+
+    ``ends``: where the streams end that are here already.
+    """
     used: dict[bytes, int] = {}
+    changed: dict[StreamName, int] = {}
+    before: dict[int, int] = {}
     for row in rows:
         used.setdefault(row.key, row.sequence)
+        before[row.sequence] = (changed.get(row.stream) or ends.get(row.stream, 0)) & SEQUENCE_MAX
+        changed[row.stream] = row.version << SEQUENCE_BITS | row.sequence
     head = Head(epoch, rows[-1].sequence, rows[-1].chain)
-    streams, versions = [row.stream for row in rows], [row.version for row in rows]
-    return Resolved(shard, head, [], of_rows(shard, rows, prev), used, streams, versions)
+    return Resolved(shard, head, [], of_rows(shard, rows, prev), used, changed, before)
 
 
 def _refusal(
-    tx: Tx, used: tuple[Sequence, Sequence] | None, versions: Mapping[StreamName, int]
+    tx: Tx, used: tuple[Sequence, Sequence] | None, ends: Mapping[StreamName, int]
 ) -> Duplicate | Conflict | None:
     if used is not None:
         return Duplicate(*used)
     for stream, expected in tx.expect:
-        version = versions.get(stream, 0)
+        version = ends.get(stream, 0) >> SEQUENCE_BITS
         if version != expected:
             return Conflict(stream, version)
     return None

@@ -32,17 +32,10 @@ from crossfade.logs.codec import GENESIS
 from crossfade.logs.index import Index
 from crossfade.logs.keys import Stored
 from crossfade.logs.startup import FolderLock, close, connect, make_folder
-from crossfade.logs.versions import Versions
 
-STREAMS_REMEMBERED_MAX: Final = 20_000
-"""Stream versions kept in memory for each shard; one that is not is looked up."""
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
 EMPTY: Final = Head(1, Sequence(0), GENESIS)
-_GREATEST_ARCHIVED: Final = """
-SELECT stream FROM versions WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
-"""
-_ARCHIVED_VERSIONS: Final = "SELECT stream, version FROM versions WHERE shard = ? AND stream IN carray(?)"
 _SET_HEAD: Final = """
 INSERT INTO heads VALUES (?, ?, ?, ?)
 ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, chain = excluded.chain
@@ -57,7 +50,6 @@ class Database:
         make_folder(folder)
         self._place = folder, vfs
         self._wal_pages = 0
-        self._versions: dict[Shard, Versions] = {}
         self._indexes: dict[Shard, Index] = {}
         self.broken = ""
         """Why nothing can be written now; empty while all is well."""
@@ -141,7 +133,6 @@ class Database:
 
     def _opened(self) -> dict[Shard, Head]:
         self._wal_pages = 0
-        self._versions.clear()
         self._indexes.clear()
         with _reading("the table of heads"):
             heads = dict(map(_head, self._connection.execute("SELECT shard, epoch, sequence, chain FROM heads")))
@@ -159,8 +150,9 @@ class Database:
     def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
         """Take rows of another log as they are, behind those that are here; the caller has verified them."""
         self._refuse_if_broken()
-        done = adopted(shard, rows, self.head(shard).chain, epoch)
-        for key in self._index(shard).used(done.used):  # of a transaction that goes on
+        index = self._index(shard)
+        done = adopted(shard, rows, self.head(shard).chain, epoch, index.names.fresh.ends)
+        for key in index.used([*done.used]):  # of a transaction that goes on
             del done.used[key]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -217,7 +209,7 @@ class Database:
         """Where the events with this key are; None if the key was never used."""
         self._refuse_if_broken()
         with _reading(f"shard {shard}: the index of keys"):
-            used = self._index(shard).used((key,)).get(key)
+            used = self._index(shard).used([key]).get(key)
         return None if used is None else Committed(*used)
 
     def unreachable(self, shard: Shard, rows: list[StoredEvent]) -> Sequence | None:
@@ -252,27 +244,9 @@ class Database:
             raise UnavailableError(self.broken)
 
     def _resolve(self, shard: Shard, txs: Seq[Tx]) -> Resolved:
-        versions = self._versions_of(shard)
-        unknown = versions.unknown(txs)
-        if unknown:
-            if shard in self.bases:
-                named = shard, apsw.carray(tuple(unknown))
-                versions.known.update(self._connection.execute(_ARCHIVED_VERSIONS, named))
-            versions.known.update(self._index(shard).names.versions(unknown))
-        used = self._index(shard).used([tx.key for tx in txs])
-        # The versions are changed in place, ahead of the commit: they are forgotten if it fails.
-        return resolve(shard, self.head(shard), txs, Known(used, versions.known))
-
-    def _versions_of(self, shard: Shard) -> Versions:
-        if shard not in self._versions:
-
-            def greatest(beginning: str) -> str:
-                bounds = shard, beginning, f"{beginning[:-1]}0" if beginning else "\U0010ffff"
-                archived = self._connection.execute(_GREATEST_ARCHIVED, bounds).get
-                return max(archived or "", self._index(shard).names.greatest(beginning))
-
-            self._versions[shard] = Versions(greatest)
-        return self._versions[shard]
+        index = self._index(shard)
+        known = Known(index.used([tx.key for tx in txs]), index.versions.ends(txs))
+        return resolve(shard, self.head(shard), txs, known)
 
     def _index(self, shard: Shard) -> Index:
         if shard not in self._indexes:
@@ -290,17 +264,15 @@ class Database:
         for resolved in done:
             self.heads[resolved.shard] = resolved.head
             self._index(resolved.shard).committed(resolved)
-            self._versions_of(resolved.shard).forget(STREAMS_REMEMBERED_MAX)
 
     def _insert(self, batches: list[Resolved]) -> None:
         for batch in batches:
             self._blocks.insert(batch.blocks)
-            self._index(batch.shard).write(len(batch.streams))
+            self._index(batch.shard).write(len(batch.before))
             head = batch.head
             self._connection.execute(_SET_HEAD, (batch.shard, head.epoch, head.sequence, head.chain))
 
     def _rolled_back(self, fault: apsw.Error) -> UnavailableError:
-        self._versions.clear()
         for index in self._indexes.values():
             index.rolled_back()
         try:

@@ -31,12 +31,12 @@ class Filter:
         self.count = 0
         """Keys that were added, some maybe twice."""
 
-    def add(self, keys: Seq[bytes]) -> None:
-        """Let these keys pass from now on."""
+    def add(self, entries: Seq[bytes]) -> None:
+        """Let the keys with which these begin pass from now on; all of a length that eight divides."""
         table, mask, bits = self._bytes, self.size_bytes - 1, _BITS
-        for tail in _tails(keys):
+        for tail in _tails(entries):
             table[tail & mask] |= bits[tail >> 56]
-        self.count += len(keys)
+        self.count += len(entries)
 
     def passing(self, keys: Seq[bytes]) -> list[bytes]:
         """Those of the keys that may have been added."""
@@ -44,9 +44,11 @@ class Filter:
         return [
             key
             for key, tail in zip(keys, _tails(keys), strict=True)
-            if table[tail & mask] & bits[tail >> 56] == bits[tail >> 56]
+            if (there := table[tail & mask]) and there & bits[tail >> 56] == bits[tail >> 56]
         ]
 
 
-def _tails(keys: Seq[bytes]) -> Iterable[int]:
-    return unpack(f">{2 * len(keys)}Q", b"".join(keys))[1::2]
+def _tails(entries: Seq[bytes]) -> Iterable[int]:
+    """The second eight bytes of each."""
+    words = len(entries[0]) // 8 if entries else 2
+    return unpack(f">{words * len(entries)}Q", b"".join(entries))[1::words]

@@ -22,8 +22,10 @@ from crossfade.logs import names as _names
 from crossfade.logs.batch import Resolved
 from crossfade.logs.blocks import Blocks
 from crossfade.logs.codec import Outline
+from crossfade.logs.limits import SEQUENCE_BITS, SEQUENCE_MAX
+from crossfade.logs.versions import Versions
 
-T = TypeVar("T", bytes, str)
+T = TypeVar("T", bytes, StreamName)
 
 RECORDS_WAITING: Final = 65_536
 """Of each shard. About twice as many are in memory at most."""
@@ -77,7 +79,6 @@ class Index:
         self._shard = shard
         self._base = base
         self._keys = _keys.Keys(stored, shard, base)
-        self.names = _names.Names(connection, shard, base)
         self._unsorted: list[Callable[[], list[Write]]] = []
         """What waits, the last part first; after the slices."""
         self._slices: list[Write] = []
@@ -91,9 +92,11 @@ class Index:
         """The record up to which the tables are complete once everything that waits is written."""
         self.complete = max(base, Sequence(self._indexed()))
         """The record up to which they are complete."""
+        self.names = _names.Names(connection, shard, base)
+        self.versions = Versions(connection, shard, base, self.names)
         self._open(head)
 
-    def used(self, keys: Iterable[bytes]) -> dict[bytes, tuple[Sequence, Sequence]]:
+    def used(self, keys: Seq[bytes]) -> dict[bytes, tuple[Sequence, Sequence]]:
         """The first and last sequence of each of these keys that was used."""
         found = self._keys.used(keys)
         return {key: self._span(key, first) for key, first in found.items()} if found else {}
@@ -115,9 +118,7 @@ class Index:
             self._written.clear()
             if not self._waits():
                 self.complete = self._through
-        if done.streams:
-            sequences = range(self._head + 1, done.head.sequence + 1)
-            self._note(done.used, done.streams, done.versions, sequences)
+        self._note(done.used, done.ends, done.before, done.head.sequence)
 
     def rolled_back(self) -> None:
         """The transaction did not happen."""
@@ -150,43 +151,49 @@ class Index:
             raise CorruptLogError(f"shard {self._shard}: sequence {head + 1} is missing, its key is in the index")
         while head - self.complete > BEHIND_MAX:
             self._write_chunk(Sequence(min(head, self.complete + RECORDS_PER_CHUNK)))
-        self._note(*self._behind(head))
-        self._head = self._through = head
+        self.names.turn(self.complete)
+        self._head = self.complete
+        self._note(*self._behind(head), head)
+        self._through = head
 
-    def _behind(self, through: Sequence) -> tuple[dict[bytes, int], list[StreamName], list[int], list[int]]:
-        """What leads to the records that the tables do not know, up to one: keys, streams, versions, sequences."""
+    def _behind(self, through: Sequence) -> tuple[dict[bytes, int], dict[StreamName, int], dict[int, int]]:
+        """What leads to the records that the tables do not know, up to one, as ``batch.Resolved`` has it."""
         # A transaction that goes on behind what is complete is in the table already.
         after = max(self._base, self.complete - 1)
         used: dict[bytes, int] = {}
+        ends: dict[StreamName, int] = {}
+        before: dict[int, int] = {}
         last = b""
-        found: list[Outline] = []
         for one in self._blocks.outlines(self._shard, after, through):
             if one.sequence > self.complete:
-                found.append(one)
+                before[one.sequence] = ends.get(one.stream, 0) & SEQUENCE_MAX
+                ends[one.stream] = one.version << SEQUENCE_BITS | one.sequence
                 if one.key != last:
                     used[one.key] = one.sequence
             last = one.key
-        return used, [one.stream for one in found], [one.version for one in found], [one.sequence for one in found]
+        return used, ends, before
 
     def _write_chunk(self, through: Sequence) -> None:
-        used, streams, versions, sequences = self._behind(through)
-        noted: _names.Noted = {}
-        _names.note(noted, streams, versions, sequences)
+        used, ends, before = self._behind(through)
+        noted = _names.Noted(self.complete)
+        noted.add(ends, before)
         with self._connection:
             self._keys.insert(used)
-            self.names.insert(noted)
+            self.names.insert(noted, noted.ends)
             self._connection.execute(_SET_INDEXED, (self._shard, through))
         self.complete = through
 
-    def _note(self, used: dict[bytes, int], streams: Seq[StreamName], versions: Seq[int], sequences: Seq[int]) -> None:
+    def _note(
+        self, used: dict[bytes, int], ends: dict[StreamName, int], before: dict[int, int], head: Sequence
+    ) -> None:
         self._keys.note(used)
-        self.names.note(streams, versions, sequences)
-        self._head = Sequence(sequences[-1]) if sequences else self._head
-        self._noted += len(streams)
+        self.names.fresh.add(ends, before)
+        self._noted += head - self._head
+        self._head = head
         if self._noted >= RECORDS_WAITING and not self._waits():
             self._noted, self._through = 0, self._head
-            self._unsorted = [partial(_slices, self.names.turn(), self.names.write)]
-            self._unsorted += [partial(_slices, keys, self._keys.write) for keys in self._keys.turn()[::-1]]
+            self._unsorted = [partial(_slices, self.names.turn(head), self.names.write)]
+            self._unsorted += [partial(_slices, part, self._stored.insert) for part in self._keys.turn()[::-1]]
 
     def _waits(self) -> bool:
         return bool(self._slices or self._unsorted)

@@ -6,7 +6,7 @@ used is told by a filter, one that is greater than all before by that alone; onl
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from typing import Final
 
@@ -19,9 +19,10 @@ from crossfade.logs.limits import KEY_BYTES
 
 ENTRIES_PER_SCAN: Final = 2_000
 """Entries that are read into a filter at a time: about a millisecond."""
-BUCKETS: Final = 256
+PARTS: Final = 256
 SCHEMA: Final = "CREATE TABLE keys (entry BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
+_PLACE: Final = struct.Struct(">Q")
 _INSERT: Final = "INSERT OR IGNORE INTO keys SELECT value FROM carray(?)"
 _FIND: Final = """
 SELECT k.entry FROM carray(?1) AS named CROSS JOIN keys AS k
@@ -32,7 +33,7 @@ _SCAN: Final = "SELECT entry FROM keys WHERE entry > ? ORDER BY entry LIMIT ?"
 
 def entry(key: bytes, shard: Shard, first: int) -> bytes:
     """What the table holds of a transaction."""
-    return key + place(shard, first).to_bytes(8, "big")
+    return key + _PLACE.pack(place(shard, first))
 
 
 class Stored:
@@ -48,13 +49,10 @@ class Stored:
 
     def insert(self, entries: Seq[bytes]) -> None:
         """Write entries, within a transaction."""
-        keys = [one[:KEY_BYTES] for one in entries]
-        self._filter.add(keys)
+        self._filter.add(entries)
         if self._filling is not None and self._filling is not self._filter:
-            self._filling.add(keys)
+            self._filling.add(entries)
         self._connection.execute(_INSERT, (apsw.carray(tuple(entries)),))
-        if self._filling is not None and self._filling is not self._filter:
-            self._filling.add(keys)
 
     def scan(self) -> None:
         """Go on filling the filter, if it is not full of all that is stored; or begin a larger one."""
@@ -105,24 +103,27 @@ class Keys:
         """Key → the sequence of its first record; not on its way into the table yet."""
         self._waiting: dict[bytes, int] = {}
         """The same, on its way into the table or there already."""
+        self._parts: list[list[bytes]] = [[] for _ in range(PARTS)]
+        """The entries of those that are fresh, by the first byte of the key."""
         self._newest = stored.greatest()
         """No key is greater: whatever is greater was never used."""
 
-    def used(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+    def used(self, keys: Seq[bytes]) -> dict[bytes, int]:
         """The first sequence of each of these keys that was used."""
-        newest, fresh, waiting = self._newest, self._fresh, self._waiting
-        old = [key for key in keys if key <= newest]
-        ask = [key for key in old if key not in fresh and key not in waiting]
+        newest = self._newest
         found: dict[bytes, int] = {}
-        if len(ask) < len(old):
-            found = {key: fresh.get(key) or waiting[key] for key in old if key in fresh or key in waiting}
-        if ask:
-            start = place(self._shard, self._base)
-            end = place(Shard(self._shard + 1), 0)
-            for key, at in self._stored.places(ask):
-                if start < at < end:
-                    first = at & (1 << 40) - 1
-                    found[key] = min(first, found.get(key, first))
+        old = [key for key in keys if key <= newest]
+        if not old:
+            return found
+        for known in (self._waiting, self._fresh):
+            if not known.keys().isdisjoint(old):
+                found.update((key, known[key]) for key in old if key in known)
+        start = place(self._shard, self._base)
+        end = place(Shard(self._shard + 1), 0)
+        for key, at in self._stored.places(old):
+            if start < at < end:
+                first = at & (1 << 40) - 1
+                found[key] = min(first, found.get(key, first))
         return found
 
     def note(self, keys: Mapping[bytes, int]) -> None:
@@ -131,19 +132,16 @@ class Keys:
             self._fresh.update(keys)
             greatest = max(keys)
             self._newest = max(self._newest, greatest)
+            # Now, while the processor has them at hand: later each would be fetched from all over the memory.
+            parts, start, pack = self._parts, place(self._shard, 0), _PLACE.pack
+            for key, first in keys.items():
+                parts[key[0]].append(key + pack(start + first))
 
     def turn(self) -> list[list[bytes]]:
-        """What is remembered, which now waits to be written: in parts, each to be sorted."""
+        """The entries of what is remembered, which now waits to be written: in parts, each to be sorted."""
         self._waiting, self._fresh = self._fresh, {}
-        buckets: list[list[bytes]] = [[] for _ in range(BUCKETS)]
-        for key in self._waiting:
-            buckets[key[0]].append(key)
-        return [bucket for bucket in buckets if bucket]
-
-    def write(self, keys: Iterable[bytes]) -> None:
-        """Write some of those that wait, in their order."""
-        waiting, start, pack = self._waiting, place(self._shard, 0), struct.Struct(">Q").pack
-        self._stored.insert([key + pack(start + waiting[key]) for key in keys])
+        parts, self._parts = self._parts, [[] for _ in range(PARTS)]
+        return [part for part in parts if part]
 
     def insert(self, keys: Mapping[bytes, int]) -> None:
         """Write keys with their first sequences."""

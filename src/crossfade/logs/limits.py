@@ -11,7 +11,8 @@ from crossfade.core.values import Sequence, Shard
 from crossfade.engine.ports import NewEvent, StoredEvent, Tx
 
 SHARD_MAX: Final = 2**20 - 1
-SEQUENCE_MAX: Final = 2**40 - 1
+SEQUENCE_BITS: Final = 40
+SEQUENCE_MAX: Final = 2**SEQUENCE_BITS - 1
 TXS_PER_APPEND_MAX: Final = 5_000
 EVENTS_PER_TX_MAX: Final = 1_000
 EXPECTED_STREAMS_PER_TX_MAX: Final = 1_000

@@ -13,6 +13,7 @@ import apsw
 
 from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import CorruptLogError
+from crossfade.logs.limits import SEQUENCE_BITS, SEQUENCE_MAX
 
 PLACES_PER_ENTRY_MAX: Final = 100
 NUMBER_BYTES: Final = 5
@@ -27,13 +28,62 @@ SELECT (SELECT entry FROM streams WHERE entry < named.value ORDER BY entry DESC 
 """
 _FROM: Final = "SELECT entry FROM streams WHERE entry >= ? AND entry < ? ORDER BY entry LIMIT ?"
 
-Noted = dict[StreamName, list[int]]
-"""The version of the last of some consecutive records of each stream, then their sequences."""
+
+class Noted:
+    """Consecutive records by their streams, as numbers alone: a list for each stream would keep the collector busy."""
+
+    def __init__(self, after: int) -> None:
+        """The records begin behind the sequence ``after``."""
+        self._after = after
+        self.ends: dict[StreamName, int] = {}
+        """Where each stream ends."""
+        self._before: dict[int, int] = {}
+
+    def add(self, ends: Mapping[StreamName, int], before: Mapping[int, int]) -> None:
+        """Add records: where their streams end now, and the sequence before that of each in its stream."""
+        self.ends.update(ends)
+        self._before.update(before)
+
+    def records(self, stream: StreamName) -> tuple[int, list[int]]:
+        """The version of a stream's last record, and the sequences of all, in order; 0 and none if there is none."""
+        end = self.ends.get(stream, 0)
+        sequence, found = end & SEQUENCE_MAX, []
+        while sequence > self._after:
+            found.append(sequence)
+            sequence = self._before.get(sequence, 0)
+        return end >> SEQUENCE_BITS, found[::-1]
+
+    def entries(self, shard: Shard, streams: Iterable[StreamName]) -> list[bytes]:
+        """The entries of some streams, in their order."""
+        found: list[bytes] = []
+        after, ends, before = self._after, self.ends, self._before
+        number = shard.to_bytes(3, "big")
+        for stream in streams:
+            end = ends[stream]
+            start = b"%b%b\0\0" % (number, _escaped(stream))
+            last = end & SEQUENCE_MAX
+            first = before.get(last, 0)
+            if first <= after:
+                found.append(start + end.to_bytes(2 * NUMBER_BYTES, "big"))
+            elif before.get(first, 0) <= after:  # two records, as most have
+                two = (end ^ last | first) << SEQUENCE_BITS | last
+                found.append(start + two.to_bytes(3 * NUMBER_BYTES, "big"))
+            else:
+                found += _long(start, *self.records(stream))
+        return found
 
 
-def beginning(shard: Shard, stream: str) -> bytes:
+def _long(start: bytes, last: int, sequences: list[int]) -> Iterator[bytes]:
+    """The entries of a stream of several records."""
+    first = last - len(sequences) + 1
+    for at in range(0, len(sequences), PLACES_PER_ENTRY_MAX):
+        some = sequences[at : at + PLACES_PER_ENTRY_MAX]
+        yield start + b"".join(map(_number, (first + at + len(some) - 1, *some)))
+
+
+def _beginning(shard: Shard, stream: str) -> bytes:
     """What stands before the version in the entries of a stream."""
-    return b"".join((shard.to_bytes(3, "big"), _escaped(stream), b"\0\0"))
+    return b"%b%b\0\0" % (shard.to_bytes(3, "big"), _escaped(stream))
 
 
 def _escaped(name: str) -> bytes:
@@ -42,32 +92,6 @@ def _escaped(name: str) -> bytes:
 
 def _number(number: int) -> bytes:
     return number.to_bytes(NUMBER_BYTES, "big")
-
-
-def note(noted: Noted, streams: Iterable[StreamName], versions: Iterable[int], sequences: Iterable[int]) -> None:
-    """Add records in their order."""
-    for stream, version, sequence in zip(streams, versions, sequences, strict=True):
-        known = noted.get(stream)
-        if known is None:
-            noted[stream] = [version, sequence]
-        else:
-            known[0] = version
-            known.append(sequence)
-
-
-def entries(shard: Shard, noted: Mapping[StreamName, list[int]]) -> list[bytes]:
-    """The entries of what is remembered, in its order."""
-    found = []
-    for stream, known in noted.items():
-        start = beginning(shard, stream)
-        if len(known) <= PLACES_PER_ENTRY_MAX:
-            found.append(start + b"".join([number.to_bytes(NUMBER_BYTES, "big") for number in known]))
-            continue
-        first = known[0] - len(known) + 2
-        for at in range(1, len(known), PLACES_PER_ENTRY_MAX):
-            some = known[at : at + PLACES_PER_ENTRY_MAX]
-            found.append(start + b"".join(map(_number, (first + at + len(some) - 2, *some))))
-    return found
 
 
 def _content(shard: Shard, start: bytes, entry: bytes | None) -> tuple[int, list[int]]:
@@ -90,49 +114,42 @@ class Names:
         self._connection = connection
         self._shard = shard
         self._base = base
-        self._fresh: Noted = {}
-        self._waiting: Noted = {}
+        self.fresh = Noted(base)
+        """Not on their way into the table yet."""
+        self._waiting = Noted(base)
+        """On their way into the table or there already."""
 
-    def note(self, streams: Iterable[StreamName], versions: Iterable[int], sequences: Iterable[int]) -> None:
-        """Remember records in their order."""
-        note(self._fresh, streams, versions, sequences)
+    def turn(self, head: Sequence) -> list[StreamName]:
+        """The streams of what is remembered, up to ``head``, which now waits to be written; what comes is fresh."""
+        self._waiting, self.fresh = self.fresh, Noted(head)
+        return [*self._waiting.ends]
 
-    def turn(self) -> list[str]:
-        """The streams of what is remembered, which now waits to be written."""
-        self._waiting, self._fresh = self._fresh, {}
-        return [*self._waiting]
-
-    def write(self, streams: Iterable[str]) -> None:
+    def write(self, streams: Iterable[StreamName]) -> None:
         """Write what waits of some streams, in their order."""
-        waiting = self._waiting
-        self.insert({StreamName(stream): waiting[StreamName(stream)] for stream in streams})
+        self.insert(self._waiting, streams)
 
-    def insert(self, noted: Noted) -> None:
-        """Write what is noted."""
-        if noted:
-            self._connection.execute(_INSERT, (apsw.carray(tuple(entries(self._shard, noted))),))
+    def insert(self, noted: Noted, streams: Iterable[StreamName]) -> None:
+        """Write what is noted of some streams."""
+        self._connection.execute(_INSERT, (apsw.carray(tuple(noted.entries(self._shard, streams))),))
 
-    def versions(self, streams: Iterable[StreamName]) -> dict[StreamName, int]:
-        """The version of each of these streams that exists, as far as records are here."""
-        found, ask = {}, []
-        for stream in streams:
-            known = self._fresh.get(stream) or self._waiting.get(stream)
-            if known is None:
-                ask.append(stream)
-            else:
-                found[stream] = known[0]
+    def ends(self, streams: Iterable[StreamName]) -> dict[StreamName, int]:
+        """Where each of these streams ends that is not fresh, as far as records are here."""
+        waiting = self._waiting.ends
+        found = {stream: waiting[stream] for stream in streams if stream in waiting}
+        ask = [stream for stream in streams if stream not in waiting]
         if ask:
-            starts = [beginning(self._shard, stream) for stream in ask]
+            starts = [_beginning(self._shard, stream) for stream in ask]
             above = apsw.carray(tuple(start[:-1] + b"\1" for start in starts))
             for stream, start, (entry,) in zip(ask, starts, self._connection.execute(_BEFORE, (above,)), strict=True):
                 version, sequences = _content(self._shard, start, entry)
                 if version and sequences[-1] > self._base:
-                    found[stream] = version
+                    found[stream] = version << SEQUENCE_BITS | sequences[-1]
         return found
 
     def greatest(self, with_beginning: str) -> str:
         """The greatest name that begins so, of streams that have records here; empty if there is none."""
-        here = max((name for name in (*self._fresh, *self._waiting) if name.startswith(with_beginning)), default="")
+        names = (*self.fresh.ends, *self._waiting.ends)
+        here = max((name for name in names if name.startswith(with_beginning)), default="")
         start = self._shard.to_bytes(3, "big") + _escaped(with_beginning)
         bounds = start, start + b"\xff", 1
         found = self._connection.execute(_FROM.replace("ORDER BY entry", "ORDER BY entry DESC"), bounds).get
@@ -143,10 +160,10 @@ class Names:
 
     def sequences(self, stream: StreamName, after_version: int, limit: int) -> list[int]:
         """Of the records of a stream beyond a version, in order, at most ``limit``."""
-        start = beginning(self._shard, stream)
+        start = _beginning(self._shard, stream)
         bounds = start + _number(after_version + 1), start[:-1] + b"\1", limit
         parts = [_content(self._shard, start, entry) for (entry,) in self._connection.execute(_FROM, bounds)]
-        parts += [(known[0], known[1:]) for noted in (self._waiting, self._fresh) if (known := noted.get(stream))]
+        parts += [noted.records(stream) for noted in (self._waiting, self.fresh)]
         found: list[int] = []
         version = after_version
         for last, sequences in parts:
@@ -156,7 +173,7 @@ class Names:
 
     def unreachable(self, records: Seq[tuple[StreamName, int, int]]) -> Iterator[int]:
         """Of records as (stream, version, sequence): the sequences that the table does not lead to."""
-        starts = [beginning(self._shard, stream) for stream, _, _ in records]
+        starts = [_beginning(self._shard, stream) for stream, _, _ in records]
         asked = tuple(start + _number(version) for start, (_, version, _) in zip(starts, records, strict=True))
         if asked:
             found = self._connection.execute(_COVERING, (apsw.carray(asked),))
@@ -175,7 +192,7 @@ def forget(connection: apsw.Connection, shard: Shard, streams: Iterable[StreamNa
     """Remove the entries of these streams that lead to nothing beyond a sequence."""
     gone = []
     for stream in streams:
-        start = beginning(shard, stream)
+        start = _beginning(shard, stream)
         for (entry,) in connection.execute(_FROM, (start, start[:-1] + b"\1", -1)):
             if _content(shard, start, entry)[1][-1] > through:
                 break

@@ -28,7 +28,8 @@ APPLICATION_ID: Final = 0x43724644
 """``application_id`` of the file: the letters CrFD."""
 JOURNAL_SIZE_LIMIT_BYTES: Final = 64 * 1024 * 1024
 PAGE_BYTES: Final = 4_096
-CACHE_KIB: Final = 64 * 1024
+CACHE_KIB: Final = 8 * 1024
+"""SQLite looks through all of its cache at the end of some commits, so one that is full of old blocks costs time."""
 STATEMENTS_CACHED: Final = 128
 
 _SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (

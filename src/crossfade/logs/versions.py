@@ -1,60 +1,77 @@
-"""The versions of the streams of one shard, as far as memory goes; and which streams surely do not exist.
+"""Where the streams end that a batch names: from memory, from the index, from what is kept of the archived ones.
 
 Names that begin alike mostly carry ids that grow with time. So a name beyond all that were ever seen with its
 beginning is that of a stream that does not exist, and nobody has to look it up.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
-from crossfade.core.values import StreamName
+import apsw
+
+from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import Tx
+from crossfade.logs.limits import SEQUENCE_BITS
+from crossfade.logs.names import Names
 
 BEGINNINGS_MAX: Final = 64
 """Of names, up to their first slash; streams with another one are looked up."""
+_GREATEST_ARCHIVED: Final = """
+SELECT stream FROM versions WHERE shard = ? AND stream >= ? AND stream < ? ORDER BY stream DESC LIMIT 1
+"""
+_ARCHIVED: Final = "SELECT stream, version FROM versions WHERE shard = ? AND stream IN carray(?)"
 
 
 class Versions:
-    """Of one shard."""
+    """Of one shard. Belongs to one connection."""
 
-    def __init__(self, greatest: Callable[[str], str]) -> None:
-        """``greatest`` finds the greatest stored name that begins so; empty if there is none."""
-        self._find_greatest = greatest
-        # Not a dict, whose oldest entry takes longer to find the more were removed before it.
-        self.known: OrderedDict[StreamName, int] = OrderedDict()
-        """The version of each stream that is remembered."""
+    def __init__(self, connection: apsw.Connection, shard: Shard, base: Sequence, names: Names) -> None:
+        """``base``: of streams that go on beyond it, the table ``versions`` knows where."""
+        self._connection = connection
+        self._shard = shard
+        self._base = base
+        self._names = names
         self._greatest: dict[str, str] = {}
 
-    def unknown(self, txs: Iterable[Tx]) -> list[StreamName]:
-        """The streams of these transactions that have to be looked up; the others are known, or do not exist."""
-        known = self.known
+    def ends(self, txs: Iterable[Tx]) -> dict[StreamName, int]:
+        """Where each stream ends that these transactions name and that exists."""
         named = {event.stream for tx in txs for event in tx.events}
-        named.update(stream for tx in txs for stream, _ in tx.expect)
-        wanted = [stream for stream in named if stream not in known]
-        if not wanted:
+        named |= {stream for tx in txs for stream, _ in tx.expect}
+        fresh = self._names.fresh.ends
+        strange = named.difference(fresh)
+        found = {stream: fresh[stream] for stream in named - strange}
+        unknown = self._unseen(strange)
+        if unknown:
+            if self._base:
+                rows = self._connection.execute(_ARCHIVED, (self._shard, apsw.carray(tuple(unknown))))
+                found.update((stream, version << SEQUENCE_BITS) for stream, version in rows)
+            found.update(self._names.ends(unknown))
+        return found
+
+    def _unseen(self, streams: set[StreamName]) -> list[StreamName]:
+        """Those that may have been stored. All of them count as stored from now on, whatever becomes of them."""
+        if not streams:
             return []
-        least, most = min(wanted), max(wanted)
+        least, most = min(streams), max(streams)
         beginning = most[: most.find("/") + 1]
         if beginning and least.startswith(beginning):  # then all do: they lie between those two
-            return self._seen(beginning, wanted, most)
-        beginnings: dict[str, list[StreamName]] = {}
-        for stream in wanted:
-            beginnings.setdefault(stream[: stream.find("/") + 1], []).append(stream)
-        parts = (self._seen(beginning, streams, max(streams)) for beginning, streams in beginnings.items())
+            return self._up_to_greatest(beginning, streams, most)
+        beginnings: dict[str, set[StreamName]] = {}
+        for stream in streams:
+            beginnings.setdefault(stream[: stream.find("/") + 1], set()).add(stream)
+        parts = (self._up_to_greatest(beginning, some, max(some)) for beginning, some in beginnings.items())
         return [stream for part in parts for stream in part]
 
-    def forget(self, remembered_max: int = 0) -> None:
-        """Remember no more than so many; those that were known first go first."""
-        while len(self.known) > remembered_max:
-            self.known.popitem(last=False)
-
-    def _seen(self, beginning: str, streams: list[StreamName], most: StreamName) -> list[StreamName]:
-        """Those that may have been stored. All of them count as stored from now on, whatever becomes of them."""
+    def _up_to_greatest(self, beginning: str, streams: set[StreamName], most: StreamName) -> list[StreamName]:
         greatest = self._greatest.get(beginning)
         if greatest is None:
             if len(self._greatest) >= BEGINNINGS_MAX:
-                return streams
+                return list(streams)
             greatest = self._find_greatest(beginning)
         self._greatest[beginning] = max(greatest, most)
         return [stream for stream in streams if stream <= greatest]
+
+    def _find_greatest(self, beginning: str) -> str:
+        bounds = self._shard, beginning, f"{beginning[:-1]}0" if beginning else "\U0010ffff"
+        archived = self._connection.execute(_GREATEST_ARCHIVED, bounds).get
+        return max(archived or "", self._names.greatest(beginning))
