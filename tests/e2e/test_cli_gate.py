@@ -133,3 +133,19 @@ def test_a_simulation_that_would_take_for_ever_is_refused(tmp_path, capsys):
     assert guarded(["gate", "simulate", "--spec", str(spec), "--days", "400"]) == Exit.USAGE
     assert "at most 20,000,000" in capsys.readouterr().err
     assert guarded(["gate", "simulate", "--spec", str(spec), "--rate", "2"]) == Exit.USAGE
+
+
+@pytest.mark.parametrize("form", [("--json",), ()])
+def test_words_that_are_no_text_are_refused_and_not_a_traceback(capsys, form):
+    assert guarded(["gate", "evaluate", "--spec", "gate.yaml", "--counts", "no\udcff.csv", *form]) == Exit.USAGE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "word 6 is not UTF-8" in said.err
+    assert "try" in said.err
+
+
+def test_counts_that_are_no_text_at_all_are_errored_and_not_a_traceback(gate, tmp_path, capsys):
+    gate("trigger", [])
+    (tmp_path / "counts.csv").write_bytes(b"\xff\xfe\x80,n\n1,2\n")
+    assert guarded(["gate", "evaluate", "--spec", "gate.yaml", "--counts", "counts.csv", "--json"]) == Exit.ERRORED
+    assert "no column" in json.loads(capsys.readouterr().out)["explanation"]

@@ -37,6 +37,31 @@ def test_columns_come_in_any_order_with_quotes_and_any_offset(tmp_path):
     assert (second.n, third.n) == (7, 0)
 
 
+@pytest.mark.parametrize(
+    ("row", "where"),
+    [
+        ('"2026-01-05T00:00:00Z","a, b","new","5","6"', "2:41 bad"),
+        ('2026-01-05T00:00:00Z,"say ""a"", b",new,5,6', "2:43 bad"),
+        ('"2026-01-05T00:00:00Z",a,news,5,6', "2:26 exposure"),
+        ("2026-01-05T00:00:00Z,a,new,5,", "2:30 bad"),
+    ],
+)
+def test_the_column_is_where_the_cell_stands_also_after_quoted_ones(row, where):
+    assert f"c.csv:{where}: " in refusal(HEAD, row)
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe\x00", b"\x1b[31mred", b"x" * 5_000])
+def test_a_header_that_is_no_text_is_shown_as_what_can_be_printed(tmp_path, name):
+    path = tmp_path / "c.csv"
+    path.write_bytes(name + b",n\n1,2\n")
+    with pytest.raises(CountsError) as caught:
+        load_counts(str(path))
+    said = str(caught.value)
+    assert said.isprintable()
+    assert said.encode()
+    assert len(said) < 400 + len(str(path))
+
+
 def test_series_in_any_order_come_out_in_the_order_of_time():
     counts = read(HEAD, "2026-01-05T00:02Z,a,new,1,0", "2026-01-05T00:03Z,a,new,1,0", "2026-01-05T00:01Z,b,new,1,0")
     assert [one.line for one in counts] == [4, 2, 3]

@@ -17,6 +17,7 @@ def guarded(arguments: list[str]) -> int:
     machine = any(word in ("--json", "--jsonl") for word in arguments)
     app = build()
     try:
+        _readable(arguments)
         outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return report(_usage(error), machine=machine)
@@ -28,6 +29,17 @@ def guarded(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     return int(outcome) if isinstance(outcome, int) else Exit.OK
+
+
+def _readable(arguments: list[str]) -> None:
+    """Raises CommandError for bytes that are no text: they could neither be sent nor shown."""
+    for place, word in enumerate(arguments, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise CommandError(
+                "usage", f"word {place} is not UTF-8: {ascii(word)[:80]}", "write it in UTF-8", Exit.USAGE
+            ) from None
 
 
 def report(error: CommandError | ConfigError, *, machine: bool) -> int:

@@ -105,26 +105,32 @@ class _Table:
         self.last: dict[tuple[str, int], tuple[int, int]] = {}
         """By series: instant and line of its last row."""
         self.instants: dict[str, int] = {}
-        self.row: list[str] = []
+        self.raw = ""
+        """The line that was read last."""
         self.line = 0
 
     def read(self, lines: Iterable[str]) -> Counts:
-        rows = csv.reader(lines, strict=True)
+        rows = csv.reader(self.seen(lines), strict=True)
         try:
             self.header(next(rows, []))
             for row in rows:
                 if row:
-                    self.row, self.line = row, rows.line_num
+                    self.line = rows.line_num
                     self.take(row)
         except csv.Error as fault:
             raise _error(self.file, rows.line_num, 1, "", f"is not CSV: {fault}") from None
         return self.counts
 
+    def seen(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            self.raw = line
+            yield line
+
     def header(self, row: list[str]) -> None:
-        self.columns, self.row, self.line = [cell.strip() for cell in row], row, 1
+        self.columns, self.line = [cell.strip() for cell in row], 1
         for index, name in enumerate(self.columns):
             if name not in COLUMNS:
-                raise self.wrong(index, f"there is no column {name!r}", did_you_mean(name, COLUMNS))
+                raise self.wrong(index, f"there is no column {name[:40]!r}", did_you_mean(name, COLUMNS))
             if self.columns.index(name) != index:
                 raise self.wrong(index, f"the column {name} stands here twice", "keep one of them")
         for name in COLUMNS:
@@ -191,8 +197,20 @@ class _Table:
         self.last[series] = (at, self.line)
 
     def wrong(self, index: int, message: str, hint: str = "") -> CountsError:
-        column = 1 + sum(len(cell) + 1 for cell in self.row[:index])
-        return _error(self.file, self.line, column, self.columns[index], message, hint)
+        name = self.columns[index]
+        shown = name if name in COLUMNS else ascii(name[:40]) if not name.isprintable() else name[:40]
+        return _error(self.file, self.line, 1 + _start(self.raw, index), shown, message, hint)
+
+
+def _start(line: str, index: int) -> int:
+    """Where the cell with this number begins in a line; a comma within quotes divides nothing."""
+    quoted, cells = False, 0
+    for at, sign in enumerate(line):
+        if cells == index:
+            return at
+        quoted ^= sign == '"'
+        cells += sign == "," and not quoted
+    return len(line.rstrip("\r\n"))
 
 
 def _error(file: str, line: int, column: int, name: str, message: str, hint: str = "") -> CountsError:
