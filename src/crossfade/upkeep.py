@@ -85,9 +85,11 @@ async def restore_log(config: Config, source: Path, at: Instant | Place | None) 
     log = open_copy(source)
     try:
         await _refuse_damaged(log)
-        if at is None:
-            await _refuse_older(config, log, source)
+        if not isinstance(at, Place):
+            await _refuse_older(config, log, source, at)
         ends = await _ends(log, at)
+        if not any(ends.values()):
+            raise BackupFailedError("nothing in the copy is as old as that")
         await adopt(log, ends, config.data_path)
     finally:
         await log.close()
@@ -111,10 +113,12 @@ async def _refuse_damaged(log: SqliteLog) -> None:
             raise CorruptLogError(f"shard {shard}: sequence {bad} of the copy is missing or false")
 
 
-async def _refuse_older(config: Config, log: SqliteLog, source: Path) -> None:
+async def _refuse_older(config: Config, log: SqliteLog, source: Path, at: Instant | None) -> None:
+    """Refuse a copy without records that were there, as far as checkpoints say, by ``at`` or at all."""
     for folder in (config.checkpoint_path, source / "checkpoints"):
         for shard in SHARDS:
-            reached = max((sequence for sequence, _ in _notes(folder, shard)), default=0)
+            told = (text.split(" ") for _, text in _notes(folder, shard))
+            reached = max((int(words[4]) for words in told if at is None or _by(words[6], at)), default=0)
             head = await log.head(shard)
             if reached > head.sequence:
                 raise BackupFailedError(
@@ -254,6 +258,10 @@ def _notes(folder: Path, shard: Shard) -> list[tuple[int, str]]:
     """The checkpoints of a shard with their sequences; one that is damaged says none."""
     words = [(text.split(" ")[4], text) for text in line_texts(folder, shard)]
     return [(int(sequence), text) for sequence, text in words if sequence.isdecimal()]
+
+
+def _by(instant: str, at: Instant) -> bool:
+    return instant.isdecimal() and int(instant) <= at
 
 
 def _cut(data: Path, end: Sequence, chain: bytes, folder: Path) -> None:

@@ -189,6 +189,23 @@ def test_a_copy_older_than_the_second_place_is_refused_unless_the_point_is_named
     asyncio.run(check())
 
 
+def test_an_instant_by_which_the_log_had_more_than_the_copy_is_refused_and_so_is_one_before_everything(
+    folder, target, tmp_path
+):
+    async def work():
+        *_, rows = await hub_with_two_questions(folder, target)
+        new = config(tmp_path / "new", checkpoint_folder=str(folder / "checkpoints"))
+        with pytest.raises(BackupFailedError, match=f"shard 1: the copy ends at .*, the log had reached {len(rows)}"):
+            await restore_log(new, target, Instant(rows[-1].at + 10**12))
+        with pytest.raises(BackupFailedError, match="nothing in the copy is as old as that"):
+            await restore_log(new, target, Instant(1))
+        assert not new.data_path.exists()
+        ends = {shard: end for shard, _, end in await restore_log(new, target, Instant(rows[2].at))}
+        assert ends[SPACE] == sum(row.at <= rows[2].at for row in rows) < len(rows)
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("after", [1, 3, 10_000])
 def test_a_restore_that_was_broken_off_is_no_log_to_serve(folder, target, tmp_path, monkeypatch, after):
     """Its end lacks answers that were given: their questions would be open again."""
