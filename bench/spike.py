@@ -5,7 +5,8 @@
 The base is a hub that has its usual agents and has been through as many round trips as a spike has, so that what it
 keeps up to a bound (ended questions) is there, and that has never had more agents. One spike is made before the rounds,
 so that the directory knows everybody. Each round is one more: the peak, and what there is some seconds after all of it
-has gone. *Resident* is what the kernel counts; *in use* are the interpreter's blocks (``crossfade_memory_blocks``).
+has gone. *Resident* is what the kernel counts; *in use* are the interpreter's blocks (``crossfade_memory_blocks``), which
+are not counted where the C library has them all: ``PYTHONMALLOC=malloc python -m bench.spike`` shows what is resident.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from crossfade.fleet.load.target import Target as Place
 from crossfade.fleet.supervisor import HubProcess
 
 WANTED = 1.1
+"""After a spike, at most so many times what was in use before it; and spikes add up to no more."""
+WANTED_RESIDENT = 1.3
 """After a spike, at most so many times the base."""
 ATTACH_SECONDS = 5.0
 
@@ -110,7 +113,9 @@ def summary(chosen, first, base, spikes):
     rested = [after for _, after in spikes]
     peaks, after, before = [peak for peak, _ in spikes[1:]], rested[1:], rested[:-1]
     many = f"{chosen.times} times the agents"
-    in_use = tuple(one.blocks / earlier.blocks for one, earlier in zip(after, before, strict=True))
+    counted = base.blocks > 0
+    in_use = tuple(one.blocks / earlier.blocks for one, earlier in zip(after, before, strict=True)) if counted else ()
+    of_base = tuple(one.blocks / base.blocks for one in after) if counted else ()
     resident = tuple(one.rss_mib / base.rss_mib for one in after)
     climbed = after[-1].rss_mib / after[0].rss_mib
     return Found(
@@ -124,9 +129,9 @@ def summary(chosen, first, base, spikes):
             Measured(name=f"in use {chosen.rest:g} s after", unit="blocks", each=tuple(one.blocks for one in after)),
         ),
         ratios=(
-            Ratio(name="in use after a spike / before it", each=in_use, most=WANTED),
-            Ratio(name="in use after a spike / base", each=tuple(one.blocks / base.blocks for one in after)),
-            Ratio(name="resident after a spike / base", each=resident, most=WANTED),
+            *([Ratio(name="in use after a spike / before it", each=in_use, most=WANTED)] if counted else ()),
+            *([Ratio(name="in use after a spike / base", each=of_base)] if counted else ()),
+            Ratio(name="resident after a spike / base", each=resident, most=WANTED_RESIDENT),
             Ratio(name="resident after the last spike / after the first", each=(climbed,), most=WANTED),
         ),
         curves=(

@@ -29,8 +29,8 @@ until a full one, of which there is none."""
 BEAT_SECONDS: Final = 0.1
 MIDDLE_EVERY: Final = 2
 """Beats until a pass visits the middle generation too, and freezes what is left."""
-LOOK_EVERY: Final = 10
-"""Beats until it is looked whether a crowd has gone: once a second."""
+LOOK_EVERY: Final = 5
+"""Beats until it is looked whether a crowd has gone: half a second, unless the hub waits for a processor."""
 PAUSE_EDGES_MS: Final[tuple[float, ...]] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper edges in milliseconds, inclusive."""
 _NANOSECONDS: Final = 1_000_000
