@@ -86,8 +86,8 @@ def _feasible(wish: "Wish") -> None:
     from crossfade.fleet.load.feasible import LOOPBACK, of_this_machine
     from crossfade.fleet.load.feasible import plan as spread
 
-    for profile in profiles_of(wish):
-        spread(profile, of_this_machine(), LOOPBACK, own_hub=True)
+    largest = max(profiles_of(wish), key=lambda profile: profile.agents)
+    spread(largest, of_this_machine(), LOOPBACK, own_hub=True)
 
 
 def _campaign(wish: "Wish", options: Options) -> "Measurements | None":
