@@ -28,6 +28,7 @@ from crossfade.inbound.mcp.seam import (
     Raw,
     Reply,
     Settled,
+    complete,
 )
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -177,6 +178,9 @@ class Fixtures:
             return Fault(wire.INVALID_PARAMS, f"Unknown tool: {tool}")
         return Plan(tool=tool, arguments=json.loads(bytes(arguments)), holds=tool in MOVING)
 
+    def count(self, plan: Plan, peer: Peer, fault: Exception | None = None) -> None:
+        """Nobody counts."""
+
     async def call(self, plan: Plan, context: Context) -> Outcome:
         if plan.tool in STATIC:
             return _complete(STATIC[plan.tool])
@@ -233,7 +237,7 @@ def _requests(plan: Plan, context: Context, number: int) -> dict[str, InputReque
 
 
 def _complete(content: Content, *, is_error: bool = False) -> Complete:
-    return Complete(content=Raw(msgspec.json.encode(content)), is_error=is_error)
+    return complete(msgspec.json.encode(content), is_error=is_error)
 
 
 def _missing(context: Context, capability: str) -> Outcome:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossfade.core.values import Kind, Scope
+from crossfade.engine.ports import UnavailableError
 from crossfade.inbound.asgi import Receive, Send, Streams, read_body
 from crossfade.inbound.asgi import Scope as AsgiScope
 from crossfade.inbound.front import HEADS_MAX, Heads
@@ -404,7 +405,35 @@ def test_a_wait_that_fails_is_answered_and_leaves_nothing_behind(
         monkeypatch.setattr(ours.world.hub, "receive", fail)
         assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 9}, revision))) == [500]
         runner = ours.endpoint._runner
-        assert (len(ours.wires.gate.strands), runner.running, runner._patience._waiting) == (0, {}, {})
+        left = runner.running, runner.conditions.patience.waiting
+        assert (len(ours.wires.gate.strands), *left) == (0, {}, {})
+        await ours.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
+def test_each_call_is_counted_once_with_its_cause_and_what_it_is_about(
+    revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        ours = await Side().start(fronted=True)
+        counted: list[tuple[str, str, str]] = []
+        monkeypatch.setattr(ours.world.hub.measuring, "served", lambda *told: counted.append(told))
+        q = ours.question_id
+        for _ in range(2):  # the long way, and the short one
+            assert heads(await ours.say(call(ours, "bo", "question", {"question_id": q}, revision))) == [200]
+            assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 0}, revision))) == [200]
+        assert counted == [("bo", "", q), ("ana", "", "")] * 2
+        counted.clear()
+        for fault, status in ((RuntimeError("planted"), 500), (UnavailableError("planted"), 503)):
+
+            async def fail(*_: object, fault: Exception = fault) -> None:
+                raise fault
+
+            monkeypatch.setattr(ours.world.hub, "receive", fail)
+            assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 9}, revision)))[0] == status
+        assert counted == [("ana", "unexpected", ""), ("ana", "log_unavailable", "")]
         await ours.stop()
 
     run(scenario())
@@ -641,6 +670,25 @@ def test_a_fault_in_the_front_ends_its_connection_and_no_other() -> None:
             await other.send(post(b"two."))
             await other.until(b"two.")
             assert echo.served == 2
+
+    run(scenario())
+
+
+def test_an_answer_waits_while_the_client_reads_too_slowly() -> None:
+    async def scenario() -> None:
+        echo = Echo()
+        wires = Wires(echo, echo)
+        connection, pipe = wires.connect()
+        connection.data_received(post(b"one"))
+        await settle()
+        connection.pause_writing()
+        connection.data_received(post(b"two"))
+        await settle()
+        assert (echo.served, pipe.said.endswith(b"one")) == (1, True)
+        connection.resume_writing()
+        await settle()
+        assert (pipe.said.endswith(b"two"), len(wires.gate.strands)) == (True, 0)
+        wires.leave(connection)
 
     run(scenario())
 

@@ -13,3 +13,11 @@ def test_an_id_begins_with_its_millisecond(monkeypatch: pytest.MonkeyPatch, mill
     assert first[:12] == second[:12] == "q_" + host.base32(milliseconds)[16:]
     assert len(first) == 28
     assert first != second
+
+
+def test_ids_of_one_millisecond_differ_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossfade.outbound.host.time.time_ns", lambda: 1_795_423_000_123_000_000)
+    ids = host.HostIds()
+    made = [ids.new("q") for _ in range(2_000)]  # more than are made of what is fetched at a time
+    assert len(set(made)) == len(made)
+    assert {len(one) for one in made} == {28}

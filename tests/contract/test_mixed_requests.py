@@ -53,6 +53,7 @@ async def test_what_is_asked_read_and_answered_over_http_and_mcp_counts_as_mixed
         peer = Peer(caller=ok(web.hub.authenticate(web.tokens[old])), revision="2025-11-25")
         context: Any = SimpleNamespace(peer=peer)
         await tools.call(plan, context)
+        tools.count(plan, peer)  # as whoever runs the call does
         assert await counted(web) == before + 1
         await tools.settle(peer, asked[2], Reply(msgspec.Raw(b'{"action":"accept","content":{"choice":"y"}}')))
         assert await counted(web) == before + 2

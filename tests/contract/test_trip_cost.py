@@ -28,8 +28,8 @@ async def counted(revision: str, work: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("work", "inbound_max", "whole_max"),
     [
-        ("calls", 30.6, 43.4),  # `question`: 27.8 and 39.4
-        ("trips", 129.8, 301.4),  # ask → answer: 118 and 274
+        ("calls", 28.3, 41.0),  # `question`: 25.8 and 37.3
+        ("trips", 108.9, 280.5),  # ask → answer: 99 and 255
     ],
 )
 def test_a_call_and_a_round_trip_call_no_more_functions_than_they_did(

@@ -163,6 +163,14 @@ class Overheard:
         """Everything else is the reply's."""
         return getattr(self._reply, name)
 
+    def at_once(self, body: bytes) -> bool:
+        """As the reply."""
+        done: bool = self._reply.at_once(body)
+        if done:
+            self.head.update(status=200, headers={b"content-type": b"application/json"})
+            self.sent += body
+        return done
+
     async def whole(self, status: int, body: bytes, headers: Any = ()) -> None:
         """As the reply."""
         self.head.update(status=status, headers={b"content-type": b"application/json", **dict(headers)})

@@ -15,8 +15,9 @@ Not here: bounds and deadlines (inbound/protocol.py), MCP (inbound/mcp).
 """
 
 import asyncio
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
+import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -52,9 +53,9 @@ class Heads:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: list[tuple[bytes, bytes, object]] = []
-        """What stands before the digits of the length, what stands behind them, and what is known of the head; the
-        last one that came is the first."""
+        self._known: list[tuple[bytes, int, bytes, object]] = []
+        """What stands before the digits of the length, how long that is, what stands behind them, and what is known
+        of the head; the last one that came is the first."""
 
     def remember(self, data: bytes, scope: Scope, front: Front) -> None:
         """Take note of the head that ``data`` begins with and that the parser has read into ``scope``."""
@@ -67,19 +68,20 @@ class Heads:
             return
         digits_at = length_at + len(LENGTH_NAME)
         parts = head[:digits_at], head[head.find(b"\r\n", digits_at) :]
-        others = [known for known in self._known if known[:2] != parts]
-        self._known = [(*parts, kept), *others[: HEADS_MAX - 1]]
+        others = [known for known in self._known if (known[0], known[2]) != parts]
+        self._known = [(parts[0], digits_at, parts[1], kept), *others[: HEADS_MAX - 1]]
 
     def recall(self, data: bytes) -> tuple[object, int, int] | None:
         """The head that ``data`` begins with, where its body begins, and how long that is; None if it is not known."""
-        for place, (before, behind, head) in enumerate(self._known):
+        for known in self._known:
+            before, digits_at, behind, head = known
             if data.startswith(before):
-                digits_at = len(before)
                 digits_end = data.find(b"\r\n", digits_at, digits_at + LENGTH_DIGITS_MAX + 2)
                 digits = data[digits_at:digits_end]
-                if digits_end > 0 and data.startswith(behind, digits_end) and digits.isdigit():
-                    if place:
-                        self._known.insert(0, self._known.pop(place))
+                if digits_end > 0 and digits.isdigit() and data.startswith(behind, digits_end):
+                    if known is not self._known[0]:
+                        self._known.remove(known)
+                        self._known.insert(0, known)
                     return head, digits_end + len(behind), int(digits)
         return None
 
@@ -126,23 +128,18 @@ class Connection(Protocol):
         """The answer is with the transport."""
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """One request and its answer: the ``Reply`` of the front, and to uvicorn the connection's cycle."""
 
-    __slots__ = (
-        "_chunked", "connection", "disconnected", "keep_alive", "response_complete", "response_started", "task",
-    )  # fmt: skip
+    message_event: ClassVar[_Unheard] = _Unheard()
 
-    message_event: Final = _Unheard()
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.disconnected = False
-        self.keep_alive = True
-        self.response_started = False
-        self.response_complete = False
-        self.task: Strand | None = None
-        self._chunked = False
+    connection: Connection
+    disconnected: bool = False
+    keep_alive: bool = True
+    response_started: bool = False
+    response_complete: bool = False
+    task: Strand | None = None
+    _chunked: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -154,18 +151,26 @@ class Turn:
         await self.connection.lost()
         return {"type": "http.disconnect"}
 
+    def at_once(self, body: bytes) -> bool:
+        """As in ``Reply``, in one write."""
+        connection = self.connection
+        if not self.keep_alive or connection.flow.write_paused:
+            return False
+        if not self.disconnected:
+            self.response_started = self.response_complete = True
+            connection.transport.write(b"%b%d\r\n\r\n%b" % (connection.good_head(), len(body), body))
+            connection.on_turn_complete()
+        return True
+
     async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """As in ``Reply``, in one write."""
+        if status == 200 and not headers and self.at_once(body):
+            return
         if self.connection.flow.write_paused:
             await self._writable()
         if self.disconnected:
             return
         self.response_started = True
-        if status == 200 and not headers and self.keep_alive:  # nearly always
-            self.connection.transport.write(b"%b%d\r\n\r\n%b" % (self.connection.good_head(), len(body), body))
-            self.response_complete = True
-            self.connection.on_turn_complete()
-            return
         lines = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         for pair in headers:
             lines += b"%b: %b\r\n" % pair

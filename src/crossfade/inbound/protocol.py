@@ -144,7 +144,8 @@ class BoundedProtocol(HttpToolsProtocol):
         whole = not self._arriving
         if whole and self._heads is not None:
             data = self._kept + data if self._kept else data
-            if self._recalled(data):
+            found = self._heads.recall(data)
+            if found is not None and self._recalled(data, found):
                 return
             self._kept = b""
         self._begun = 0
@@ -168,12 +169,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # --- the front ---
 
-    def _recalled(self, data: bytes) -> bool:
+    def _recalled(self, data: bytes, found: tuple[object, int, int]) -> bool:
         """Whether ``data`` is a request with a known head, or the beginning of one: then it is dealt with."""
-        found = self._heads.recall(data) if self._heads is not None else None
-        if found is None:
-            return False
-        if not self._is_idle() or self.transport.is_closing():
+        current: RequestResponseCycle | None = self.cycle
+        if (current is not None and not current.response_complete) or self.transport.is_closing():
             return False
         head, body_at, body_bytes = found
         missing_bytes = body_at + body_bytes - len(data)
@@ -181,7 +180,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         if missing_bytes > 0:
             return self._keep(data, body_at + body_bytes)
-        self._kept = b""
+        if self._kept:
+            self._kept = b""
         if self._deadline is not None:
             self._disarm()
         turn = Turn(self)

@@ -37,6 +37,9 @@ class Reply(Protocol):
     def task(self) -> Ongoing | None:
         """What works on the request; None until it waits for the first time."""
 
+    def at_once(self, body: bytes) -> bool:
+        """Answer with ``body``, which is JSON, and status 200, if that takes no waiting; whether it was done."""
+
     async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """Answer with ``body``, which is JSON; ``headers`` come after type and length."""
 
@@ -51,6 +54,10 @@ class AsgiReply:
         self.receive = receive
         self.send = send
         self.task = asyncio.current_task()
+
+    def at_once(self, body: bytes) -> bool:
+        """As in ``Reply``: ASGI may always wait."""
+        return False
 
     async def whole(self, status: int, body: bytes, headers: Headers = ()) -> None:
         """As in ``Reply``."""

@@ -18,6 +18,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+import msgspec
+
 log: Final = logging.getLogger("crossfade.http")
 
 Work = Coroutine[Any, Any, None]
@@ -48,8 +50,9 @@ class Strands:
             log.exception("a request could not be served")
             abort()
             return None
-        strand = Strand(work, self, abort, waits_for)
+        strand = Strand(work, self, abort)
         self._running.add(strand)
+        strand.wait_for(waits_for)
         return strand
 
     def ended(self, strand: "Strand") -> None:
@@ -69,17 +72,14 @@ class Strands:
             strand.cancel()
 
 
-class Strand:
+class Strand(msgspec.Struct, eq=False):
     """Work that waits for something. Made by ``Strands``."""
 
-    __slots__ = ("_abort", "_must_cancel", "_strands", "_waits_for", "_work")
-
-    def __init__(self, work: Work, strands: Strands, abort: Callable[[], None], waits_for: Any) -> None:
-        self._work = work
-        self._strands = strands
-        self._abort = abort
-        self._must_cancel = False
-        self._wait_for(waits_for)
+    _work: Work
+    _strands: Strands
+    _abort: Callable[[], None]
+    _waits_for: asyncio.Future[Any] | None = None
+    _must_cancel: bool = False
 
     def cancel(self) -> None:
         """Cancel what the work waits for, or its next wait; nothing if it is at its end."""
@@ -87,9 +87,9 @@ class Strand:
         if waits_for is None or not waits_for.cancel():
             self._must_cancel = True
 
-    def _wait_for(self, waited: Any) -> None:
+    def wait_for(self, waited: Any) -> None:
         """Go on when ``waited`` is done, a future that the work yielded; None is the next turn of the loop."""
-        self._waits_for: asyncio.Future[Any] | None = waited
+        self._waits_for = waited
         if waited is None:
             asyncio.get_running_loop().call_soon(self._go_on, None)
             return
@@ -114,4 +114,4 @@ class Strand:
             log.exception("a request could not be served")
             self._abort()
         else:
-            self._wait_for(waits_for)
+            self.wait_for(waits_for)

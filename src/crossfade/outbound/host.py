@@ -34,7 +34,7 @@ class HostClock:
 
     def now(self) -> Instant:
         """The present instant."""
-        return Instant(time.clock_gettime_ns(_MONOTONIC) + self._offset)
+        return time.clock_gettime_ns(_MONOTONIC) + self._offset  # type: ignore[return-value]  # ``Instant`` would be a call
 
     def monotonic(self) -> int:
         """Nanoseconds; only differences mean something."""
@@ -54,16 +54,26 @@ class HostIds:
     def __init__(self) -> None:
         self._random = b""
         self._used = 0
-        """Bytes of ``_random`` that are in an id or a key already."""
-        self._last = -1, ""
+        """Bytes of ``_random`` that are in a key already."""
+        self._letters = ""
+        self._told = 0
+        """Characters of ``_letters`` that are in an id already."""
+        self._ms = -1
+        self._ten = ""
         """A millisecond, and the ten characters that stand for it."""
 
     def new(self, prefix: str) -> str:
         """``prefix_`` and 26 characters; later ones sort after earlier ones to the millisecond."""
         now = time.time_ns() // 1_000_000
-        if now != self._last[0]:
-            self._last = now, _ten(now)
-        return f"{prefix}_{self._last[1]}{self._chance(16).translate(_FIVE_BITS).decode()}"
+        if now != self._ms:
+            self._ms, self._ten = now, _ten(now)
+        start = self._told
+        end = self._told = start + 16
+        letters = self._letters[start:end]
+        if len(letters) < 16:
+            self._letters = secrets.token_bytes(_FETCHED_BYTES).translate(_FIVE_BITS).decode()
+            letters, self._told = self._letters[:16], 16
+        return f"{prefix}_{self._ten}{letters}"
 
     def key(self) -> bytes:
         """16 bytes, 10 of them random, behind the time: the log's index of keys then grows at its end."""

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from crossfade.engine.ports import UnavailableError, UnknownOutcomeError
 from crossfade.inbound.asgi import Ending, Streams
 from crossfade.inbound.mcp import wire
-from crossfade.inbound.mcp.running import Exchange, Patience, Running
+from crossfade.inbound.mcp.running import Conditions, Patience, Running
 from crossfade.inbound.mcp.seam import Fault, InputRequired, Outcome, Plan, Settled, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.wire import ProtocolError
@@ -37,8 +37,8 @@ class Dialect(Protocol):
     async def converse(self, call: Running, outcome: InputRequired) -> Mapping[str, Settled] | None:
         """Ask the client on this response and wait; None if the outcome itself goes to the client."""
 
-    def write(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int = 0) -> tuple[int, bytes]:
-        """HTTP status and JSON-RPC response, after the client was asked so often; ``InputRequired`` has a plan."""
+    def write(self, call: Running, plan: Plan | None, outcome: Outcome) -> tuple[int, bytes]:
+        """HTTP status and JSON-RPC response; ``InputRequired`` has a plan."""
 
 
 class Runner:
@@ -46,44 +46,52 @@ class Runner:
 
     def __init__(self, tools: ToolSet, streams: Streams, settings: McpSettings) -> None:
         self._tools = tools
-        self._streams = streams
-        self._settings = settings
-        self._patience = Patience(settings.hold_after_seconds)
+        self.conditions = Conditions(streams, Patience(settings.hold_after_seconds), settings.progress_seconds)
+        """Of every call that is run here."""
         self.running: dict[tuple[str, int | str], Running] = {}
         """Calls that can be cancelled by name."""
 
-    async def run(self, exchange: Exchange, plan: Plan, dialect: Dialect, begin: Begin | None = None) -> None:
+    async def run(self, call: Running, plan: Plan, dialect: Dialect, begin: Begin | None = None) -> None:
         """Run the tool (or ``begin``, if it was begun before) and answer the request, or nobody if nobody is left."""
-        call = Running(exchange, self._streams, self._settings, plan.headers)
-        name = exchange.name
+        if plan.headers:
+            call.headers = plan.headers
+        name = call.name if plan.holds else None
         if name is not None:
             self.running[name] = call
+        counted = begin is not None  # when it was begun
         outcome: Outcome | None
         try:
             try:
                 if plan.holds:
-                    call.may_wait(self._patience)
-                outcome = await (self._tools.call(plan, call) if begin is None else begin(call))
+                    call.may_wait()
+                if begin is None:
+                    outcome = await self._tools.call(plan, call)
+                    self._tools.count(plan, call.peer)
+                    counted = True
+                else:
+                    outcome = await begin(call)
                 if isinstance(outcome, InputRequired):
                     outcome = await self._conversed(call, plan, outcome, dialect)
             except asyncio.CancelledError:
                 if not call.interrupted():
                     raise
                 outcome = _cut_short(call)
-            except (UnavailableError, UnknownOutcomeError):
+            except Exception as fault:
+                if not counted:
+                    self._tools.count(plan, call.peer, fault)
+                if not isinstance(fault, UnavailableError | UnknownOutcomeError):
+                    raise
                 outcome = UNAVAILABLE
             if call.armed:
                 call.disarm()
             if outcome is not None:
-                status, body = dialect.write(exchange, plan, outcome, call.asked)
-                if call.plain and status == 200:  # nearly always
-                    await exchange.reply.whole(status, body, plan.headers)
-                else:
+                status, body = dialect.write(call, plan, outcome)
+                if not (status == 200 and call.plain and not call.headers and call.reply.at_once(body)):  # seldom
                     await call.answer(status, body)
-                if isinstance(outcome, InputRequired):
-                    await self._handed_over(call, outcome)
+                    if isinstance(outcome, InputRequired):
+                        await self._handed_over(call, outcome)
             elif call.why == "cancelled":
-                await call.answer(200, None if call.stream else _cancelled(exchange))
+                await call.answer(200, None if call.stream else _cancelled(call))
         except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
             await _failed(call, error)
         finally:
@@ -119,15 +127,14 @@ def _cut_short(call: Running) -> Outcome | None:
 
 async def _failed(call: Running, error: Exception) -> None:
     """Answer a fault: as the status still tells it, or as the last message of a stream."""
-    exchange = call.exchange
     if call.stream is None:
         if isinstance(error, ProtocolError):
-            error.request_id = error.request_id or wire.Raw(exchange.request_id)
-        await refuse(exchange.reply, error)
+            error.request_id = error.request_id or wire.Raw(call.request_id)
+        await refuse(call.reply, error)
         return
     call.disarm()
     log.error("a held call could not be served", exc_info=error)
-    await call.answer(500, wire.error(wire.Raw(exchange.request_id), wire.INTERNAL_ERROR, FAULT[0], FAULT[1]))
+    await call.answer(500, wire.error(wire.Raw(call.request_id), wire.INTERNAL_ERROR, FAULT[0], FAULT[1]))
 
 
 async def refuse(reply: Reply, why: Exception) -> None:
@@ -156,8 +163,8 @@ def _unavailable() -> ProtocolError:
     return error
 
 
-def _cancelled(exchange: Exchange) -> bytes:
-    return wire.error(wire.Raw(exchange.request_id), wire.INTERNAL_ERROR, "The call was cancelled by its client.")
+def _cancelled(call: Running) -> bytes:
+    return wire.error(wire.Raw(call.request_id), wire.INTERNAL_ERROR, "The call was cancelled by its client.")
 
 
 FAULT: Final = (

@@ -19,7 +19,7 @@ from crossfade.inbound.mcp.calls import Runner, refuse
 from crossfade.inbound.mcp.envelope import Envelope
 from crossfade.inbound.mcp.handshake import Handshake
 from crossfade.inbound.mcp.identity import Gatekeeper, Identities
-from crossfade.inbound.mcp.running import Exchange
+from crossfade.inbound.mcp.running import Running
 from crossfade.inbound.mcp.seal import Seals
 from crossfade.inbound.mcp.seam import ToolSet
 from crossfade.inbound.mcp.sessions import Sessions
@@ -32,6 +32,7 @@ METHODS: Final = (b"allow", b"POST, DELETE")
 VERSION: Final = b"mcp-protocol-version"
 TOUCH_SECONDS: Final = 0.2
 """A caller that calls and calls is noted as present this often; the shortest lease is a second."""
+TOUCH: Final = int(TOUCH_SECONDS * SECOND)
 DOOR_STATUS: Final = {"http.wrong_host": 421, "http.bad_origin": 403}
 
 
@@ -100,11 +101,12 @@ class McpEndpoint:
         now, session = self._clock.now(), standing.session
         if session is not None and not self._sessions.good(session, now):
             return self._anew(head, body, reply)
-        if now - standing.touched_at >= TOUCH_SECONDS * SECOND:
+        if now - standing.touched_at >= TOUCH:
             standing.touched_at = now
             self._identities.touch(standing.peer.caller, native=standing.native)
         number = given.request_id
-        exchange = Exchange(
+        call = Running(
+            self._runner.conditions,
             reply,
             wire.encode(number),
             standing.peer,
@@ -114,7 +116,7 @@ class McpEndpoint:
             body,
             None if session is None else (session.session, number),
         )
-        return self._runner.run(exchange, given.plan, standing.dialect)
+        return self._runner.run(call, given.plan, standing.dialect)
 
     async def _anew(self, head: arrival.Head, body: bytes, reply: Reply) -> None:
         try:

@@ -18,7 +18,7 @@ from crossfade.inbound.mcp import results, wire
 from crossfade.inbound.mcp.arrival import Arrival, Standing
 from crossfade.inbound.mcp.calls import ERROR_STATUS, Runner
 from crossfade.inbound.mcp.identity import Identities
-from crossfade.inbound.mcp.running import Exchange, Running
+from crossfade.inbound.mcp.running import Running
 from crossfade.inbound.mcp.seal import Binding, BrokenSealError, Sealed, Seals
 from crossfade.inbound.mcp.seam import FORM, Complete, Fault, InputRequired, Outcome, Peer, Plan, Reply, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
@@ -113,23 +113,24 @@ class Envelope:
             raise ProtocolError(400, wire.INVALID_PARAMS, "tools/call needs the name of a tool.")
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
         takes_stream = arrival.head.takes_stream
-        exchange = Exchange(arrival.reply, request_id, peer, takes_stream, True, token, arrival.body)
+        conditions = self._runner.conditions
+        call = Running(conditions, arrival.reply, request_id, peer, takes_stream, True, token, arrival.body)
         plan = self._tools.plan(params.name, params.arguments)
         if not isinstance(plan, Plan):
-            await arrival.reply.whole(*self.write(exchange, None, plan))
+            await arrival.reply.whole(*self.write(call, None, plan))
             return
         opened = self._opened(params, peer, plan)
         replies = _replies(params, opened)
 
         if replies is None:
-            await self._runner.run(exchange, plan, self)
+            await self._runner.run(call, plan, self)
             return
 
         def begin(call: Running) -> Awaitable[Outcome]:
             call.asked = opened.round
             return self._resume(plan, call, opened.state, replies)
 
-        await self._runner.run(exchange, plan, self, begin)
+        await self._runner.run(call, plan, self, begin)
 
     async def _resume(self, plan: Plan, call: Running, state: bytes, replies: dict[str, Reply]) -> Outcome:
         settled = {key: await self._tools.settle(call.peer, key, reply) for key, reply in replies.items()}
@@ -162,21 +163,19 @@ class Envelope:
     async def converse(self, call: Running, outcome: InputRequired) -> None:
         """Nothing is asked on the stream: the outcome itself goes to the client."""
 
-    def write(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int = 0) -> tuple[int, bytes]:
+    def write(self, call: Running, plan: Plan | None, outcome: Outcome) -> tuple[int, bytes]:
         """As in ``calls.Dialect``."""
         if isinstance(outcome, Complete):
-            return 200, self._answers.call(exchange.request_id, outcome)
+            return 200, self._answers.call(call.request_id, outcome)
         if isinstance(outcome, Fault):
             status = outcome.status or ERROR_STATUS.get(outcome.code, 400)
-            return status, results.fault(exchange.request_id, outcome)
+            return status, results.fault(call.request_id, outcome)
         assert plan is not None
-        arguments = wire.decode(exchange.body).params.arguments
-        binding = Binding(exchange.peer.caller.name, plan.tool, arguments)
+        arguments = wire.decode(call.body).params.arguments
+        binding = Binding(call.peer.caller.name, plan.tool, arguments)
         keys = tuple(outcome.requests)
-        state = self._seals.seal(keys, outcome.state, asked + 1, binding)
-        return 200, wire.result(
-            wire.Raw(exchange.request_id), self._answers.input_required(dict(outcome.requests), state)
-        )
+        state = self._seals.seal(keys, outcome.state, call.asked + 1, binding)
+        return 200, wire.result(wire.Raw(call.request_id), self._answers.input_required(dict(outcome.requests), state))
 
 
 def _replies(params: wire.Params, opened: Sealed) -> dict[str, Reply] | None:

@@ -18,7 +18,7 @@ from crossfade.inbound.mcp import results, wire
 from crossfade.inbound.mcp.arrival import Arrival, Head, Standing
 from crossfade.inbound.mcp.calls import Runner
 from crossfade.inbound.mcp.identity import Identities
-from crossfade.inbound.mcp.running import Exchange, Running
+from crossfade.inbound.mcp.running import Running
 from crossfade.inbound.mcp.seam import (
     FORM,
     Complete,
@@ -185,12 +185,15 @@ class Handshake:
         request_id = wire.encode(number)
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
         takes_stream, name = arrival.head.takes_stream, (session.session, number)
-        exchange = Exchange(arrival.reply, request_id, peer, takes_stream, takes_stream, token, arrival.body, name)
+        conditions = self._runner.conditions
+        call = Running(
+            conditions, arrival.reply, request_id, peer, takes_stream, takes_stream, token, arrival.body, name
+        )
         plan = self._plan(params)
         if isinstance(plan, Plan):
-            await self._runner.run(exchange, plan, self)
+            await self._runner.run(call, plan, self)
         else:
-            await arrival.reply.whole(*self.write(exchange, None, plan))
+            await arrival.reply.whole(*self.write(call, None, plan))
 
     def _plan(self, params: wire.Params) -> Plan | Complete | Fault:
         if isinstance(params.name, wire.Unset):
@@ -235,9 +238,9 @@ class Handshake:
         spent_seconds = asyncio.get_running_loop().time() - call.started_at
         return max(0.0, whole_seconds - spent_seconds)
 
-    def write(self, exchange: Exchange, plan: Plan | None, outcome: Outcome, asked: int = 0) -> tuple[int, bytes]:
+    def write(self, call: Running, plan: Plan | None, outcome: Outcome) -> tuple[int, bytes]:
         """As in ``calls.Dialect``."""
-        request_id = exchange.request_id
+        request_id = call.request_id
         if isinstance(outcome, Complete):
             return 200, self._answers.call_before_2026(request_id, outcome)
         assert isinstance(outcome, Fault), "converse answers every InputRequired"

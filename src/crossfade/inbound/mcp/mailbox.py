@@ -6,7 +6,7 @@ that way comes as text, in the same result or the next.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -39,19 +39,23 @@ class Mailboxes:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._requests: dict[type, Callable[..., ReceiveRequest | Refusal]] = {
+            arguments.Attend: self._attend,
+            arguments.Inbox: self._inbox,
+            arguments.WaitForMessages: self._poll,
+        }
 
-    async def receive(self, given: object, context: Context) -> Outcome:
+    def receive(self, given: object, context: Context) -> Awaitable[Outcome]:
         """The first round: wait."""
-        request = self._request(given, context)
-        if isinstance(request, Refusal):
-            return texts.refused(request)
-        context.so_far = partial(texts.nothing, request.after, ())
-        return await self._receive(request, context, ())
+        request = self._requests[type(given)](given, context)
+        if not isinstance(request, Refusal):
+            context.so_far = partial(texts.nothing, request.after, ())
+        return self._receive(request, context, ())
 
     async def resume(self, given: object, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
         """The client was asked: say what became of it, and see what else there is, without waiting."""
         remembered = _STATE.decode(state)
-        request = self._request(given, context)
+        request = self._requests[type(given)](given, context)
         assert not isinstance(request, Refusal), "the first round had the same arguments"
         done = list(remembered.done)
         unanswered = [key for key in remembered.asked if key not in settled]
@@ -70,37 +74,35 @@ class Mailboxes:
 
     # --- requests
 
-    def _request(self, given: object, context: Context) -> ReceiveRequest | Refusal:
-        native = self._native(context)
-        match given:
-            case arguments.Attend():
-                seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
-                return self._wait(context, Channel.NATIVE, seconds, given.after, native=native)
-            case arguments.Inbox():
-                request = self._wait(context, Channel.INBOX, given.wait_seconds, given.after, native=False)
-                return msgspec.structs.replace(request, limit=given.limit)
-            case arguments.WaitForMessages():
-                if given.agent_id not in ("", context.peer.caller.name):
-                    return _mismatch(given.agent_id, context.peer.caller.name)
-                return self._wait(context, Channel.POLL, given.timeout_seconds, given.since_sequence, native=native)
-            case _:
-                raise AssertionError(f"not a wait: {given!r}")
+    def _attend(self, given: arguments.Attend, context: Context) -> ReceiveRequest:
+        seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
+        seconds, native = self._seconds(seconds, context), _native(context)
+        return ReceiveRequest(channel=Channel.NATIVE, wait_seconds=seconds, after=given.after, native=native)
 
-    def _wait(
-        self, context: Context, channel: Channel, seconds: float, after: int | None, *, native: bool
-    ) -> ReceiveRequest:
+    def _inbox(self, given: arguments.Inbox, context: Context) -> ReceiveRequest:
+        seconds = self._seconds(given.wait_seconds, context)
+        return ReceiveRequest(channel=Channel.INBOX, wait_seconds=seconds, after=given.after, limit=given.limit)
+
+    def _poll(self, given: arguments.WaitForMessages, context: Context) -> ReceiveRequest | Refusal:
+        name = context.peer.caller.name
+        if given.agent_id and given.agent_id != name:
+            return _mismatch(given.agent_id, name)
+        seconds, native = self._seconds(given.timeout_seconds, context), _native(context)
+        return ReceiveRequest(channel=Channel.POLL, wait_seconds=seconds, after=given.since_sequence, native=native)
+
+    def _seconds(self, seconds: float, context: Context) -> float:
+        """As long as a client waits without a sign of life, unless it hears of progress."""
         limits = self._hub.limits
         longest = float(limits.poll_seconds_max) if context.patient else limits.wait_seconds_max
-        return ReceiveRequest(channel=channel, wait_seconds=min(seconds, longest), after=after, native=native)
-
-    def _native(self, context: Context) -> bool:
-        peer = context.peer
-        capable = FORM in peer.capabilities and peer.revision in wire.ELICITING
-        return capable and context.may_ask and context.asked < ROUNDS_MAX
+        return min(longest, seconds)
 
     # --- results
 
-    async def _receive(self, request: ReceiveRequest, context: Context, done: tuple[Elicited, ...]) -> Outcome:
+    async def _receive(
+        self, request: ReceiveRequest | Refusal, context: Context, done: tuple[Elicited, ...]
+    ) -> Outcome:
+        if isinstance(request, Refusal):
+            return texts.refused(request)
         caller = context.peer.caller
         batch = await self._hub.receive(caller, request)
         if isinstance(batch, Refusal):
@@ -121,6 +123,13 @@ class Mailboxes:
         assert isinstance(view, QuestionView)
         note = "not answered by your client; it comes as a message" if view.status == "open" and view.dismissals else ""
         return Elicited(question_id, view.status, note)
+
+
+def _native(context: Context) -> bool:
+    """Whether questions can be asked of the client within this call."""
+    peer = context.peer
+    capable = FORM in peer.capabilities and peer.revision in wire.ELICITING
+    return capable and context.may_ask and context.asked < ROUNDS_MAX
 
 
 def _mismatch(agent_id: str, name: str) -> Refusal:

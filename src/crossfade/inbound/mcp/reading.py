@@ -86,6 +86,9 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     )
 
 
+ENVELOPE_COLONS: Final = 6
+"""jsonrpc, id, method, params, name and arguments have one each; whatever else there is shows in what is counted."""
+
 TOOLS: Final[dict[type[Params], str]] = {
     kind: str(kind.__struct_config__.tag)
     for kind in (
@@ -104,9 +107,15 @@ def read(body: bytes) -> Call | None:
         call = _DECODE(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    if body.count(b":") != _ENCODE(call).count(b":") or b"\\u" in body:
+    params = call.params
+    arguments = params.arguments
+    colons = ENVELOPE_COLONS + _ENCODE(arguments).count(b":")
+    if params.meta is not NOTHING:
+        colons += 1 + bytes(params.meta).count(b":")
+    if call.id.__class__ is str:
+        colons += str(call.id).count(":")
+    if body.count(b":") != colons or (b"\\" in body and b"\\u" in body):
         return None
-    arguments = call.params.arguments
     field = UNREAD.get(type(arguments))
     if field is not None:
         unread = bytes(getattr(arguments, field))

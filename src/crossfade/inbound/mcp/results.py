@@ -66,26 +66,18 @@ class Answers:
 
     def call_before_2026(self, request_id: bytes, outcome: Complete) -> bytes:
         """The response to ``tools/call`` on 2025 revisions."""
-        return b'{"jsonrpc":"2.0","id":%b,"result":{%b}}' % (request_id, _told(outcome))
+        return b'{"jsonrpc":"2.0","id":%b,"result":{%b}}' % (request_id, outcome.told)
 
     def call(self, request_id: bytes, outcome: Complete) -> bytes:
         """The response to ``tools/call`` on 2026-07-28."""
         return b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete",%b%b' % (
-            request_id, _told(outcome), self._end_of_result,
+            request_id, outcome.told, self._end_of_result,
         )  # fmt: skip
 
     def input_required(self, requests: dict[str, InputRequest], state: str | None) -> bytes:
         """The ``input_required`` result of ``tools/call`` on 2026-07-28."""
         sealed = UNSET if state is None else state
         return wire.encode(InputRequiredResult(input_requests=requests, request_state=sealed, meta=self._meta))
-
-
-def _told(outcome: Complete) -> bytes:
-    """The fields of a tool call's result that every revision has, in their order."""
-    ending = b"true" if outcome.is_error else b"false"
-    if outcome.structured is None:
-        return b'"content":%b,"isError":%b' % (outcome.content, ending)
-    return b'"content":%b,"structuredContent":%b,"isError":%b' % (outcome.content, outcome.structured, ending)
 
 
 def fault(request_id: bytes, outcome: Fault) -> bytes:

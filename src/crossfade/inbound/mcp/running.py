@@ -21,13 +21,21 @@ import msgspec
 from crossfade.inbound.asgi import TIMER_SECONDS, Ending, EventStream, Headers, Streams, disconnected, frame
 from crossfade.inbound.mcp import wire
 from crossfade.inbound.mcp.seam import Complete, Interrupt, Peer
-from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.replies import Reply
 
 
-class Exchange(msgspec.Struct, frozen=True):
-    """One POST that carries a call."""
+class Conditions(msgspec.Struct, frozen=True):
+    """What all calls of one endpoint are held by."""
 
+    streams: Streams
+    patience: "Patience"
+    progress_seconds: float
+
+
+class Running(msgspec.Struct, eq=False):
+    """One POST that carries a call, on its way to its response; the tool sees it as its ``seam.Context``."""
+
+    conditions: Conditions
     reply: Reply
     request_id: bytes
     """As it stands in the response."""
@@ -41,52 +49,41 @@ class Exchange(msgspec.Struct, frozen=True):
     """The whole message."""
     name: tuple[str, int | str] | None = None
     """Session and id, by which a client may cancel the call with another POST."""
+    headers: Headers = ()
+    """Of the response, after type and length."""
 
+    so_far: Callable[[], Complete] | None = None
+    asked: int = 0
+    stream: EventStream | None = None
+    why: Interrupt | None = None
+    started_at: float = 0.0
+    armed: bool = False
+    """It can be interrupted: the outcome is not there yet, and it waits, or may."""
+    plain: bool = True
+    """Nothing of the response exists, nor comes before the outcome; and nobody watches whether its client goes."""
+    _waits: bool = False
+    _early: Sequence[bytes] = ()
+    """Messages from before the stream was open."""
+    _opening: asyncio.Task[None] | None = None
+    _ticks: int = 0
+    _timer: asyncio.TimerHandle | None = None
+    _stack: ExitStack | None = None
 
-class Running:
-    """A call on its way: the ``seam.Context`` that the tool sees, and the response that it ends in."""
-
-    __slots__ = ("_early", "_headers", "_opening", "_patience", "_progress_seconds", "_stack", "_streams", "_ticks",
-                 "_timer", "_waits", "armed", "asked", "exchange", "may_ask", "patient", "peer", "plain", "so_far",
-                 "started_at", "stream", "why")  # fmt: skip
-
-    def __init__(self, exchange: Exchange, streams: Streams, settings: McpSettings, headers: Headers) -> None:
-        self.exchange = exchange
-        self.peer = exchange.peer
-        self.may_ask = exchange.may_ask
-        self.patient = exchange.progress_token is not None and exchange.takes_stream
-        self.so_far: Callable[[], Complete] | None = None
-        self.asked = 0
-        self.stream: EventStream | None = None
-        self.why: Interrupt | None = None
-        self.started_at = 0.0
-        self._streams = streams
-        self._headers = headers
-        self._progress_seconds = settings.progress_seconds
-        self._ticks = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self.armed = False
-        """It can be interrupted: the outcome is not there yet, and it waits, or may."""
-        self.plain = True
-        """Nothing of the response exists, nor comes before the outcome; and nobody watches whether its client goes."""
-        self._waits = False
-        self._early: Sequence[bytes] = ()
-        """Messages from before the stream was open."""
-        self._opening: asyncio.Task[None] | None = None
-        self._patience: Patience | None = None
-        """Where the call is noted until it is held or done."""
-        self._stack: ExitStack | None = None
+    @property
+    def patient(self) -> bool:
+        """As in ``seam.Context``."""
+        return self.progress_token is not None and self.takes_stream
 
     # --- what a tool may do
 
     def notify(self, method: str, params: Mapping[str, object]) -> None:
         """As in ``seam.Context``."""
-        if self.exchange.takes_stream:
+        if self.takes_stream:
             self.push(wire.notification(method, params))
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """As in ``seam.Context``."""
-        token = self.exchange.progress_token
+        token = self.progress_token
         if token is None:
             return
         params: dict[str, object] = {"progressToken": token, "progress": done}
@@ -98,14 +95,13 @@ class Running:
 
     # --- holding
 
-    def may_wait(self, patience: "Patience") -> None:
-        """From now on the call may wait: hold it if it is not done when ``patience`` is at its end."""
-        self.started_at = asyncio.get_running_loop().time()
+    def may_wait(self) -> None:
+        """From now on the call may wait: hold it if it is not done when the patience of its client is at its end."""
         self.armed = self._waits = True
-        if self.exchange.takes_stream:
-            self._patience = patience
-            patience.add(self, self.started_at)
+        if self.takes_stream:
+            self.started_at = self.conditions.patience.add(self)
         else:
+            self.started_at = asyncio.get_running_loop().time()
             self._watch()
 
     def out_of_patience(self) -> None:
@@ -118,9 +114,9 @@ class Running:
         if not self._waits:
             self.started_at = asyncio.get_running_loop().time()
             self.armed = self._waits = True
-            if not self.exchange.takes_stream:
+            if not self.takes_stream:
                 self._watch()
-        if self.exchange.takes_stream:
+        if self.takes_stream:
             if self._opening is None:
                 self._begin_opening()
             if self._opening is not None:
@@ -134,24 +130,23 @@ class Running:
         self._opening = asyncio.ensure_future(self._open())
 
     async def _open(self) -> None:
-        exchange = self.exchange
-        reply = exchange.reply
-        self.stream = EventStream(reply.scope, reply.receive, reply.send, self._streams, self._stop)
+        reply = self.reply
+        self.stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self._stop)
         self.stream.closed.add_done_callback(self._gone)
         early, self._early = self._early, ()
         for message in early:
             self.push(message)
-        await self.stream.start(self._headers)
-        if exchange.progress_token is not None and self.armed:
-            self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
+        await self.stream.start(self.headers)
+        if self.progress_token is not None and self.armed:
+            self._timer = asyncio.get_running_loop().call_later(self.conditions.progress_seconds, self._tick)
 
     def _watch(self) -> None:
-        gone = disconnected(self.exchange.reply.scope, self.exchange.reply.receive)
+        gone = disconnected(self.reply.scope, self.reply.receive)
         gone.add_done_callback(self._gone)
         self.plain = False
         self._stack = ExitStack()
         self._stack.callback(gone.cancel)
-        self._stack.enter_context(self._streams.holding(self._stop))
+        self._stack.enter_context(self.conditions.streams.holding(self._stop))
 
     def push(self, message: bytes) -> None:
         """Put a message on the stream, or keep it until there is one."""
@@ -163,7 +158,7 @@ class Running:
 
     def interrupt(self, why: Interrupt) -> None:
         """End the call early. Only the first reason counts, and none once the call has its outcome."""
-        task = self.exchange.reply.task
+        task = self.reply.task
         if self.armed and self.why is None and task is not None:
             self.why = why
             task.cancel()
@@ -171,16 +166,14 @@ class Running:
     def disarm(self) -> None:
         """The outcome is there: nothing can interrupt the call any more."""
         self.armed = False
-        if self._patience is not None:
-            self._patience.forget(self)
-            self._patience = None
+        self.conditions.patience.waiting.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def interrupted(self) -> bool:
         """Whether the cancellation that was just caught is ours; it is taken back then."""
-        task = self.exchange.reply.task
+        task = self.reply.task
         if self.why is None or task is None:
             return False
         if isinstance(task, asyncio.Task):
@@ -193,8 +186,8 @@ class Running:
         if not self.plain:
             await self.hold()
         if self.stream is None:
-            headers = [*self._headers, (b"retry-after", b"1")] if status == 503 else self._headers
-            await self.exchange.reply.whole(status, body or b"{}", headers)
+            headers = [*self.headers, (b"retry-after", b"1")] if status == 503 else self.headers
+            await self.reply.whole(status, body or b"{}", headers)
             return
         if body is not None:
             self.push(body)
@@ -219,7 +212,7 @@ class Running:
     def _tick(self) -> None:
         self._ticks += 1
         self.progress(self._ticks, message="waiting")
-        self._timer = asyncio.get_running_loop().call_later(self._progress_seconds, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(self.conditions.progress_seconds, self._tick)
 
 
 class Patience:
@@ -227,29 +220,29 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: dict[Running, float] = {}
+        self.waiting: dict[Running, float] = {}
         """Calls and the loop's time at which each is to be held, in order. Most are done by then, and leave: what a
         call holds is freed while it is at hand."""
-        self._timed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """While the timer runs."""
 
-    def add(self, call: Running, now: float) -> None:
-        """Hold ``call`` after the time, from ``now`` of the loop, if it is not done by then."""
-        self._waiting[call] = now + self._seconds
-        if not self._timed:
-            self._timed = True
-            asyncio.get_running_loop().call_later(self._seconds, self._due)
+    def add(self, call: Running) -> float:
+        """Hold ``call`` after the time, if it is not done by then; the loop's time now."""
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+            loop.call_later(self._seconds, self._due, loop)
+        now = loop.time()
+        self.waiting[call] = now + self._seconds
+        return now
 
-    def forget(self, call: Running) -> None:
-        """It is done."""
-        self._waiting.pop(call, None)
-
-    def _due(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _due(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time() + TIMER_SECONDS
-        due = list(itertools.takewhile(lambda call: self._waiting[call] <= now, self._waiting))
+        due = list(itertools.takewhile(lambda call: self.waiting[call] <= now, self.waiting))
         for call in due:
-            del self._waiting[call]
+            del self.waiting[call]
             call.out_of_patience()
-        self._timed = bool(self._waiting)
-        if self._timed:
-            loop.call_later(next(iter(self._waiting.values())) - loop.time(), self._due)
+        if self.waiting:
+            loop.call_later(next(iter(self.waiting.values())) - loop.time(), self._due, loop)
+        else:
+            self._loop = None

@@ -9,7 +9,7 @@ Not here: JSON-RPC, HTTP, questions. The product's tools are in ``tools``; the c
 fixture tools are in the tests, on the same transport.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -46,11 +46,19 @@ class InputRequest(msgspec.Struct, frozen=True):
 class Complete(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The tool is done."""
 
-    content: Raw
-    """JSON array of content blocks."""
-    structured: Raw | None = None
-    """JSON object that fits the tool's ``outputSchema``; of an error, what is wrong."""
+    told: bytes
+    """The fields of the result that every revision has, as JSON without the braces: see ``complete``."""
     is_error: bool = False
+
+
+def complete(content: bytes, structured: bytes | None = None, *, is_error: bool = False) -> Complete:
+    """The tool is done: ``content`` is a JSON array of content blocks.
+
+    ``structured`` is a JSON object that fits the tool's ``outputSchema``; of an error, what is wrong.
+    """
+    ending = b"true" if is_error else b"false"
+    beside = b"" if structured is None else b',"structuredContent":' + structured
+    return Complete(told=b'"content":%b%b,"isError":%b' % (content, beside, ending), is_error=is_error)
 
 
 class InputRequired(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +94,7 @@ Settled = object
 """What ``settle`` made of a reply; only the tool set that returned it looks inside."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """A call whose arguments were understood."""
 
     tool: str
@@ -112,12 +120,14 @@ class Context(Protocol):
     peer: Peer
     may_ask: bool
     """``InputRequired`` can reach the client on this response. Whether it has the capability is in ``peer``."""
-    patient: bool
-    """The client asked for progress, so it does not give up while it hears of it."""
     asked: int
     """How often this call has asked the client so far, over all rounds."""
     so_far: Callable[[], Complete] | None
     """Set it before waiting: gives what the call is answered with if the server has to stop."""
+
+    @property
+    def patient(self) -> bool:
+        """The client asked for progress, so it does not give up while it hears of it."""
 
     def notify(self, method: str, params: Mapping[str, object]) -> None:
         """Send a notification that belongs to this call; dropped if the response is not a stream."""
@@ -146,8 +156,11 @@ class ToolSet(Protocol):
     def plan(self, tool: str, arguments: Raw) -> Plan | Complete | Fault:
         """Understand ``arguments`` (a JSON object), or say at once what is wrong with them."""
 
-    async def call(self, plan: Plan, context: Context) -> Outcome:
+    def call(self, plan: Plan, context: Context) -> Awaitable[Outcome]:
         """Run the tool. May be cancelled at any point where it waits."""
+
+    def count(self, plan: Plan, peer: Peer, fault: Exception | None = None) -> None:
+        """A call came to its outcome, or to a fault; one that was cancelled comes to neither."""
 
     async def settle(self, peer: Peer, key: str, reply: Reply) -> Settled:
         """Take what the client said to the request called ``key``; durable when this returns.

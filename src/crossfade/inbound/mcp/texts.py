@@ -10,10 +10,12 @@ import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.engine.requests import AgentView, Batch, Item, QuestionView, SentView
-from crossfade.inbound.mcp.seam import Complete
+from crossfade.inbound.mcp.seam import Complete, complete
 
 Raw = msgspec.Raw
 NULL = Raw(b"null")
+ENDS_MAX = 256
+"""Questions told to one end, and not yet to the other, that are kept."""
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -69,9 +71,10 @@ class MessagesOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """The caller's lane now: ``attend`` is the call to make on elicitation, ``wait_for_messages`` on polling."""
 
 
-def _complete(text: str, structured: bytes, *, is_error: bool = False) -> Complete:
-    content = b'[{"type":"text","text":' + _ENCODE(text) + b"}]"
-    return Complete(content=Raw(content), structured=Raw(structured), is_error=is_error)
+def _complete(text: str, structured: bytes) -> Complete:
+    """A result as text, and beside it as an object; ``seam.complete`` in one go."""
+    told = b'"content":[{"type":"text","text":%b}],"structuredContent":%b,"isError":false' % (_ENCODE(text), structured)
+    return Complete(told=told)
 
 
 def refused(refusal: Refusal) -> Complete:
@@ -80,12 +83,33 @@ def refused(refusal: Refusal) -> Complete:
     if refusal.details:
         error["details"] = refusal.details
     text = f"error: {refusal.message}\ntry: {refusal.hint}" if refusal.hint else f"error: {refusal.message}"
-    return _complete(text, msgspec.json.encode({"error": error}), is_error=True)
+    content = _ENCODE([{"type": "text", "text": text}])
+    return complete(content, _ENCODE({"error": error}), is_error=True)
 
 
 def question(view: QuestionView, reader: str) -> Complete:
     """A question as its asker or its addressee reads it."""
     return _complete(_summary(view), _ENCODE(_out(view, reader)))
+
+
+class Ends:
+    """Questions that are over, as they were told last: both ends read the same, one soon after the other."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[QuestionView, Complete]] = {}
+
+    def question(self, view: QuestionView, reader: str) -> Complete:
+        """As ``question``."""
+        if view.status == "open":
+            return question(view, reader)
+        told = self._told.pop(view.question_id, None)
+        if told is not None and told[0] is view:
+            return told[1]
+        complete = question(view, reader)
+        self._told[view.question_id] = view, complete
+        if len(self._told) > ENDS_MAX:
+            del self._told[next(iter(self._told))]
+        return complete
 
 
 def _out(view: QuestionView, reader: str, *, in_message: bool = False) -> QuestionOut:

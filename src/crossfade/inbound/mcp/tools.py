@@ -6,6 +6,7 @@ protocol. No tool takes an identity: ``agent_id`` is compared with the caller, n
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,6 +23,10 @@ from crossfade.inbound.mcp.mailbox import Mailboxes
 from crossfade.inbound.mcp.seam import Complete, Context, Fault, Given, Outcome, Peer, Plan, Raw, Reply, Settled
 
 POLLING: Final = "wait_for_messages"
+WAITING: Final = frozenset({"ask", "question", "attend", "inbox"})
+"""Tools that wait for as long as ``wait_seconds`` says."""
+Now = Callable[[], QuestionView]
+"""A question as it is at the time of asking."""
 
 
 class HubTools:
@@ -33,6 +38,7 @@ class HubTools:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._mailboxes = Mailboxes(hub)
+        self._ends = texts.Ends()
         self._listed = {polling: catalogue.encoded(polling=polling) for polling in (True, False)}
         self._decoders = {
             name: msgspec.json.Decoder(kind)
@@ -71,7 +77,10 @@ class HubTools:
         tool = reading.TOOLS[type(call.params)]
         if tool == POLLING and self._hub.polling_removed() is not None:
             return None
-        return Given(call.id, self._plan(tool, call.params.arguments), bytes(call.params.meta))
+        meta = call.params.meta
+        return Given(
+            call.id, self._plan(tool, call.params.arguments), b"" if meta is arguments.NOTHING else bytes(meta)
+        )
 
     def plan(self, tool: str, given: Raw) -> Plan | Complete | Fault:
         """Understand the arguments of a call."""
@@ -90,10 +99,12 @@ class HubTools:
         return self._plan(tool, understood)
 
     def _plan(self, tool: str, understood: arguments.Arguments) -> Plan:
-        if isinstance(understood, arguments.WaitForMessages):
-            return Plan(tool=tool, arguments=understood, holds=True, headers=self._leaving())
-        seconds = getattr(understood, "wait_seconds", 0)
-        return Plan(tool=tool, arguments=understood, holds=seconds is None or seconds > 0)
+        if tool in WAITING:
+            seconds = understood.wait_seconds  # type: ignore[attr-defined]  # that is why they are there
+            return Plan(tool, understood, seconds is None or seconds > 0)
+        if tool == POLLING:
+            return Plan(tool, understood, holds=True, headers=self._leaving())
+        return Plan(tool, understood, holds=False)
 
     def _leaving(self) -> Headers:
         """``Deprecation`` (RFC 9745) and ``Sunset`` (RFC 8594), while polling is on its way out."""
@@ -106,20 +117,14 @@ class HubTools:
             headers.append((b"sunset", formatdate(sunset / SECOND, usegmt=True).encode()))
         return headers
 
-    async def call(self, plan: Plan, context: Context) -> Outcome:
-        """Run the tool, and count it; one that is cancelled counts for nothing."""
-        name = context.peer.caller.name
-        about = getattr(plan.arguments, "question_id", "")
-        try:
-            outcome = await self._calls[plan.tool](plan.arguments, context)
-        except LogError as fault:
-            self._hub.measuring.served(name, cause_of(fault), about)
-            raise
-        except Exception:
-            self._hub.measuring.served(name, "unexpected", about)
-            raise
-        self._hub.measuring.served(name, "", about)
-        return outcome
+    def call(self, plan: Plan, context: Context) -> Awaitable[Outcome]:
+        """Run the tool."""
+        return self._calls[plan.tool](plan.arguments, context)
+
+    def count(self, plan: Plan, peer: Peer, fault: Exception | None = None) -> None:
+        """As in ``seam.ToolSet``."""
+        cause = "" if fault is None else cause_of(fault) if isinstance(fault, LogError) else "unexpected"
+        self._hub.measuring.served(peer.caller.name, cause, getattr(plan.arguments, "question_id", ""))
 
     # --- questions
 
@@ -135,13 +140,10 @@ class HubTools:
             reply_to=given.reply_to,
         )
         caller = context.peer.caller
-
-        def asked(now: Callable[[], QuestionView]) -> None:
-            context.so_far = lambda: texts.question(now(), caller.name)
-
+        asked = partial(_so_far, context)
         seconds = self._hub.limits.wait_seconds_default if given.wait_seconds is None else given.wait_seconds
         view = await self._hub.ask(caller, request, wait_seconds=seconds, asked=asked)
-        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+        return texts.refused(view) if isinstance(view, Refusal) else self._ends.question(view, caller.name)
 
     async def _question(self, given: object, context: Context) -> Outcome:
         assert isinstance(given, arguments.Question)
@@ -153,12 +155,12 @@ class HubTools:
             context.so_far = lambda: now
             return await self._read(given.question_id, given.wait_seconds, context)
         view = await self._hub.withdraw(caller, given.question_id, reason=given.reason)
-        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+        return texts.refused(view) if isinstance(view, Refusal) else self._ends.question(view, caller.name)
 
     async def _read(self, question_id: str, wait_seconds: float, context: Context) -> Complete:
         caller = context.peer.caller
         view = await self._hub.question(caller, question_id, wait_seconds)
-        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+        return texts.refused(view) if isinstance(view, Refusal) else self._ends.question(view, caller.name)
 
     async def _answer(self, given: object, context: Context) -> Outcome:
         assert isinstance(given, arguments.Answer)
@@ -171,7 +173,7 @@ class HubTools:
             key=given.key,
         )
         view = await self._hub.answer(caller, request)
-        return texts.refused(view) if isinstance(view, Refusal) else texts.question(view, caller.name)
+        return texts.refused(view) if isinstance(view, Refusal) else self._ends.question(view, caller.name)
 
     # --- messages and the directory
 
@@ -215,3 +217,9 @@ class HubTools:
     def abandon(self, peer: Peer, keys: Sequence[str]) -> None:
         """Offer again what the client had not dealt with."""
         self._hub.release(peer.caller, keys)
+
+
+def _so_far(context: Context, now: Now) -> None:
+    """The question is stored: from now on this is what a call that has to stop comes to."""
+    name = context.peer.caller.name
+    context.so_far = lambda: texts.question(now(), name)
