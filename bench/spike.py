@@ -5,8 +5,8 @@
 The base is a hub that has its usual agents and has been through as many round trips as a spike has, so that what it
 keeps up to a bound (ended questions) is there, and that has never had more agents. One spike is made before the rounds,
 so that the directory knows everybody. Each round is one more: the peak, and what there is some seconds after all of it
-has gone. *Resident* is what the kernel counts; *in use* are the interpreter's blocks (``crossfade_memory_blocks``), which
-are not counted where the C library has them all: ``PYTHONMALLOC=malloc python -m bench.spike`` shows what is resident.
+has gone. *Resident* is what the kernel counts; *in use* are the interpreter's blocks (``crossfade_memory_blocks``),
+which are not counted where the C library has them all: ``PYTHONMALLOC=malloc python -m bench.spike``.
 """
 
 import argparse
