@@ -103,8 +103,8 @@ class Keys:
         """Key → the sequence of its first record; not on its way into the table yet."""
         self._waiting: dict[bytes, int] = {}
         """The same, on its way into the table or there already."""
-        self._parts: list[list[bytes]] = [[] for _ in range(PARTS)]
-        """The entries of those that are fresh, by the first byte of the key."""
+        self._entries: list[bytes] = []
+        """Those of the keys that are fresh."""
         self._newest = stored.greatest()
         """No key is greater: whatever is greater was never used."""
 
@@ -133,14 +133,16 @@ class Keys:
             greatest = max(keys)
             self._newest = max(self._newest, greatest)
             # Now, while the processor has them at hand: later each would be fetched from all over the memory.
-            parts, start, pack = self._parts, place(self._shard, 0), _PLACE.pack
-            for key, first in keys.items():
-                parts[key[0]].append(key + pack(start + first))
+            start, pack = place(self._shard, 0), _PLACE.pack
+            self._entries += [key + pack(start + first) for key, first in keys.items()]
 
     def turn(self) -> list[list[bytes]]:
         """The entries of what is remembered, which now waits to be written: in parts, each to be sorted."""
         self._waiting, self._fresh = self._fresh, {}
-        parts, self._parts = self._parts, [[] for _ in range(PARTS)]
+        parts: list[list[bytes]] = [[] for _ in range(PARTS)]
+        for one in self._entries:
+            parts[one[0]].append(one)
+        self._entries = []
         return [part for part in parts if part]
 
     def insert(self, keys: Mapping[bytes, int]) -> None:
