@@ -1,6 +1,6 @@
 """Memory after a spike: a hub at its base, ten times the agents and as many round trips as it can, and the base again.
 
-    python -m bench.spike [--agents 1000] [--times 10] [--seconds 5] [--rest 5] [--rounds 5] [--json]
+    python -m bench.spike [--agents 1000] [--times 10] [--seconds 5] [--rest 10] [--rounds 5] [--json]
 
 The base is a hub that has its usual agents and has been through as many round trips as a spike has, so that what it
 keeps up to a bound (ended questions) is there, and that has never had more agents. One spike is made before the rounds,
@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--pairs", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rest", type=float, default=5.0)
+    parser.add_argument("--rest", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
