@@ -24,7 +24,7 @@ from tests.kit.clock import settle
 from tests.kit.faulty import FaultyLog
 from tests.kit.hub import run
 
-Arguments = tuple[Tx, tuple[Event, ...], tuple[int, ...]]
+Arguments = tuple[Tx, tuple[Event, ...]]
 OFFERED = questions.Offered(channel=Channel.POLL)
 
 
@@ -48,8 +48,7 @@ class Bench:
             NewEvent(name, type_name(OFFERED), Instant(number), f"by-{number}", f"cause-{number}", encode(OFFERED))
             for _ in range(events)
         )
-        versions = tuple(range(expect + 1, expect + 1 + events))
-        return Tx(number.to_bytes(16, "big"), ((name, expect),), new), (OFFERED,) * events, versions
+        return Tx(number.to_bytes(16, "big"), ((name, expect),), new), (OFFERED,) * events
 
     async def submit(self, number: int, **more: object) -> Result:
         return await self.committer.submit(*self.arguments(number, **more))  # type: ignore[arg-type]

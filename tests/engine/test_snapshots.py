@@ -133,13 +133,14 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
         "allowance", "allowance_at", "lane", "lane_under", "lapse", "native_at", "seen_at",
     }  # fmt: skip
     assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {
-        "ready", "unconfirmed", "wakers",
+        "patience", "ready", "unconfirmed", "wakers",
     }  # fmt: skip
     assert set(Mail.__slots__) == {"entry", "kind", "record", "sequence"}
-    assert set(Entry.__slots__) == {
-        "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at",
+    assert set(Entry.__struct_fields__) == {
+        "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at", "version",
     } | {
-        "claimed_at", "collectors", "end_view", "expiry", "patience", "reclaim", "shown", "times", "waiters",
+        "claimed_at", "collectors", "decider", "expiry", "kept_view", "patience", "reclaim", "shard", "shown",
+        "waiters",
     }  # fmt: skip
     assert set(RunEntry.__slots__) == {"changed_at", "created_by", "run_id", "state"}
     assert set(SignoffEntry.__slots__) == {"ended_at", "requested_at", "signoff_id", "state"} | {"expiry"}

@@ -80,8 +80,8 @@ def changes(lines: Iterable[Line]) -> dict[str, Any]:
     fields: dict[str, list[str]] = {}
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
-        both = streams.evolve(recorded(line.shard, line.stored()))
-        before, after = (msgspec.json.decode(msgspec.json.encode(state)) for state in both)
+        slot, was = streams.evolve(recorded(line.shard, line.stored()))
+        before, after = (msgspec.json.decode(msgspec.json.encode(state)) for state in (was, slot.state))
         fields[line.stream.partition("/")[0]] = sorted(after)
         places = found.setdefault(line.type, {})
         while len(places) > 1:

@@ -130,7 +130,7 @@ def test_an_acknowledgement_before_the_write_is_found(monkeypatch: pytest.Monkey
         head = self.head
         for tx, *_, told in batch:
             told(Committed(head + 1, head + len(tx.events)))  # type: ignore[arg-type]
-        await commit(self, deque((*pending[:3], lambda _: None) for pending in batch))
+        await commit(self, deque((*pending[:2], lambda _: None) for pending in batch))
         batch.clear()
 
     monkeypatch.setattr(Committer, "_commit", hasty)
@@ -147,7 +147,7 @@ def test_a_view_that_is_ahead_of_the_log_is_found(monkeypatch: pytest.MonkeyPatc
             head += len(tx.events)  # type: ignore[assignment]
         self._project(self._recorded(batch, expected))  # type: ignore[arg-type]
         for result in await self._log.append(self._shard, [pending[0] for pending in batch]):
-            batch.popleft()[3](result)
+            batch.popleft()[2](result)
 
     monkeypatch.setattr(Committer, "_commit", eager)
     assert found(range(1, 4), "I11")

@@ -1,6 +1,7 @@
 """Asking and answering: the use cases of a question, from either end."""
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
@@ -38,6 +39,7 @@ Chain = tuple[str, int, Lane | None]
 """Conversation, hops so far, and the lane it is pinned to (None: free)."""
 FREE: Final[Chain] = "", 0, None
 """No reply to anything."""
+Promise = Coroutine[Any, Any, QuestionView | Refusal]
 Checked = tuple[Member, msgspec.Raw, float]
 """Whom to ask, with what shape, and how many seconds it stays open."""
 
@@ -212,7 +214,7 @@ class Asking:
 
     async def _wait(self, entry: Entry, seconds: float, *, collect: bool) -> None:
         waiter: Over = asyncio.get_running_loop().create_future()
-        timer = self._c.again(seconds, partial(settle, waiter, None))
+        timer = self._c.timers.at(self._c.later(seconds), settle, waiter, None)
         entry.wait(waiter, collect=collect)
         try:
             await waiter
@@ -232,31 +234,31 @@ class Asking:
             return _unknown()
         records = [recorded(SPACE, row) for row in rows]
         state = questions.DECIDER.fold(record.event for record in records)
-        entry = Entry(QuestionId(question_id), state, records[0].sequence, records[0].at)
+        id_, (asked, *_) = QuestionId(question_id), records
+        entry = Entry(len(records), state, questions.DECIDER, SPACE, id_, asked.sequence, asked.at)
         entry.ended_at = None if entry.open else records[-1].at
         return entry
 
     # --- the addressee's side ---------------------------------------------------------------------------
 
-    async def answer(self, caller: Caller, request: AnswerRequest, cause: str) -> QuestionView | Refusal:
+    def answer(self, caller: Caller, request: AnswerRequest, cause: str) -> Promise:
         """Accept with content, or decline. A second answer is refused; the same key gives the first result."""
+        key = None if request.key is None else scoped_key(caller, "answer", request.key)
+        return self._end(caller, request.question_id, self._answering(caller, request), key, cause)
+
+    def _answering(self, caller: Caller, request: AnswerRequest) -> questions.Answer | questions.Decline | Refusal:
         refusal = self._c.allow(caller)
         if refusal is not None:
             return refusal
-        command: questions.Answer | questions.Decline
         entry = self._c.views.questions.get(request.question_id)
         offers = () if entry is None else entry.shown
         if request.action == "decline":
-            command = questions.Decline(by=caller.name, channel=request.channel, reason=request.reason, offers=offers)
-        else:
-            content = b"{}" if request.content is None else bytes(request.content)
-            if len(content) > self._c.limits.content_bytes_max:
-                return self._c.refuse(too_long("content", len(content), self._c.limits.content_bytes_max))
-            # A copy of its own: what came with the request must not stay in memory for as long as the question.
-            raw = msgspec.Raw(content)
-            command = questions.Answer(by=caller.name, content=raw, channel=request.channel, offers=offers)
-        key = None if request.key is None else scoped_key(caller, "answer", request.key)
-        return await self._end(caller, request.question_id, command, key, cause)
+            return questions.Decline(by=caller.name, channel=request.channel, reason=request.reason, offers=offers)
+        content = b"{}" if request.content is None else bytes(request.content)
+        if len(content) > self._c.limits.content_bytes_max:
+            return self._c.refuse(too_long("content", len(content), self._c.limits.content_bytes_max))
+        # A copy of its own: what came with the request must not stay in memory for as long as the question.
+        return questions.Answer(by=caller.name, content=msgspec.Raw(content), channel=request.channel, offers=offers)
 
     async def native_reply(self, caller: Caller, reply: NativeReply, cause: str) -> QuestionView | Refusal:
         """Take what a client sent back to an elicitation, and decide what it means.
@@ -317,7 +319,10 @@ class Asking:
     async def _end(
         self, caller: Caller, question_id: str, command: Any, key: bytes | None, cause: str
     ) -> QuestionView | Refusal:
-        if not question_id.startswith("q_") or not _possible(question_id):
+        if isinstance(command, Refusal):
+            return command
+        entry: Entry | Refusal | None = self._c.views.questions.get(question_id)
+        if entry is None and not (question_id.startswith("q_") and _possible(question_id)):
             return self._c.refuse(_unknown())
         stream = StreamName(f"question/{question_id}")
         outcome = await self._c.dispatcher.run(stream, command, by=caller.name, key=key, cause=cause)
@@ -331,7 +336,7 @@ class Asking:
             first = recorded(SPACE, (await self._c.log.read(SPACE, Sequence(outcome.first - 1), 1))[0])
             if first.stream != stream or not _carried_out(command, first.event):
                 return self._c.refuse(REUSED)
-        entry = self._c.views.questions.get(question_id) or await self.entry(question_id)
+        entry = entry or await self.entry(question_id)
         return view(entry) if isinstance(entry, Entry) else entry
 
     async def _expired(self, question_id: str, refusal: Refusal) -> bool:

@@ -28,8 +28,8 @@ GATHER_TURNS: Final = 2
 logger = logging.getLogger("crossfade.log")
 
 Told = Callable[[Result | LogError], None]
-Pending = tuple[Tx, tuple[Event, ...], tuple[int, ...], Told]
-"""A Tx, its events as objects, their versions in their streams, and whom to tell."""
+Pending = tuple[Tx, tuple[Event, ...], Told]
+"""A Tx of one stream, its events as objects, and whom to tell."""
 
 
 class Committer:
@@ -71,22 +71,22 @@ class Committer:
         """Commands waiting for the disk."""
         return len(self._queue)
 
-    def submit(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...]) -> "asyncio.Future[Result]":
+    def submit(self, tx: Tx, events: tuple[Event, ...]) -> "asyncio.Future[Result]":
         """Store ``tx``; the future is done once it is durable and projected.
 
         The future raises UnavailableError when too many wait already, and what the log raises. A cancelled
         caller does not undo its Tx: the same key tells what became of it.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.post(tx, events, versions, partial(_settle, future))
+        self.post(tx, events, partial(_settle, future))
         return future
 
-    def post(self, tx: Tx, events: tuple[Event, ...], versions: tuple[int, ...], told: Told) -> None:
+    def post(self, tx: Tx, events: tuple[Event, ...], told: Told) -> None:
         """Store ``tx``; ``told`` gets the result or the fault."""
         if self.read_only or self.held or len(self._queue) >= self._limits.pending_commits_max:
             told(self._closed())
             return
-        self._queue.append((tx, events, versions, told))
+        self._queue.append((tx, events, told))
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._drain())
             self._worker.add_done_callback(self._ended)
@@ -140,9 +140,9 @@ class Committer:
         cause = None if worker.cancelled() else worker.exception()
         logger.error("log.committer_failed", exc_info=cause, extra={"shard": self._shard})
         while self._untold:
-            self._untold.popleft()[3](fault)
+            self._untold.popleft()[2](fault)
         while self._queue:
-            self._queue.popleft()[3](UnavailableError(self.read_only))
+            self._queue.popleft()[2](UnavailableError(self.read_only))
 
     async def _commit(self, batch: deque[Pending]) -> None:
         """Store a batch and tell everybody; who has been told is in it no more."""
@@ -156,14 +156,14 @@ class Committer:
             self.fault = fault
             self._uncertain |= isinstance(fault, UnknownOutcomeError)
             while batch:
-                batch.popleft()[3](fault)
+                batch.popleft()[2](fault)
             await self._look()
             return
         self.fault = None
         self._uncertain = False
         self._project(self._recorded(batch, results))
         for result in results:
-            batch.popleft()[3](result)
+            batch.popleft()[2](result)
 
     async def recovered(self) -> None:
         """The log answers again: see what the fault left in it, and take commands. Raises LogError."""
@@ -192,17 +192,20 @@ class Committer:
 
     def _recorded(self, batch: Iterable[Pending], results: list[Result]) -> list[Recorded]:
         out: list[Recorded] = []
-        for (tx, events, versions, _), result in zip(batch, results, strict=True):
+        shard, sequence = self._shard, self.head
+        for (tx, events, _), result in zip(batch, results, strict=True):
             if not isinstance(result, Committed):
                 continue
-            if result.first != self.head + 1:
-                raise AssertionError(f"shard {self._shard}: expected {self.head + 1}, got {result.first}")
-            for new, event, version in zip(tx.events, events, versions, strict=True):
-                self.head = Sequence(self.head + 1)
+            if result.first != sequence + 1:
+                raise AssertionError(f"shard {shard}: expected {sequence + 1}, got {result.first}")
+            version = tx.expect[0][1]
+            for new, event in zip(tx.events, events, strict=True):
+                version += 1
+                sequence = Sequence(sequence + 1)
                 out.append(
                     Recorded(
-                        shard=self._shard,
-                        sequence=self.head,
+                        shard=shard,
+                        sequence=sequence,
                         stream=new.stream,
                         version=version,
                         at=new.at,
@@ -211,6 +214,7 @@ class Committer:
                         event=event,
                     )
                 )
+        self.head = sequence
         return out
 
 

@@ -60,9 +60,10 @@ class Context:
             return Refusal("agent.unknown", f"{caller.name} is not registered here.", "Register it with a token.")
         rate = self.limits.commands_per_second_max
         now = self.clock.now()
-        passed = max(0, now - member.allowance_at) / SECOND  # a clock set back takes nothing away
-        member.allowance = min(rate * BURST_SECONDS, member.allowance + passed * rate)
+        since = now - member.allowance_at
         member.allowance_at = now
+        if since > 0:  # a clock set back takes nothing away
+            member.allowance = min(rate * BURST_SECONDS, member.allowance + since * rate / SECOND)
         if member.allowance < 1:
             return self.refuse(
                 Refusal("limit.rate", f"More than {rate:g} commands a second.", "Wait a second and retry.")

@@ -28,7 +28,8 @@ from crossfade.engine.ports import (
     Tx,
     UnavailableError,
 )
-from crossfade.engine.streams import DECIDERS, HOMES, Slot, Streams, decider_of, shard_of
+from crossfade.engine.slots import Slot
+from crossfade.engine.streams import DECIDERS, HOMES, Streams, empty, shard_of
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -74,7 +75,7 @@ class Dispatcher:
         """The last sequence that the views have seen."""
         return self._committers[shard].head
 
-    async def load(self, stream: StreamName) -> Slot:
+    async def load(self, stream: StreamName) -> Slot[Any]:
         """Version and state of a stream; version 0 if there is no such stream."""
         return await self._streams.load(stream)
 
@@ -96,16 +97,15 @@ class Dispatcher:
         for _ in range(self._limits.retries_max):
             slot = self._streams.peek(stream)
             if slot is None:
-                slot = Slot(0, decider_of(stream).initial) if fresh else await self._streams.load(stream)
-            kind = stream.partition("/")[0]
+                slot = empty(stream) if fresh else await self._streams.load(stream)
             now = self.now()
-            outcome = DECIDERS[kind].decide(slot.state, command, now)
+            outcome = slot.decider.decide(slot.state, command, now)
             if not isinstance(outcome, tuple):
                 return await self._refused(stream, key, outcome)
             if not outcome:
                 return NOTHING
-            tx, versions = self._tx(stream, slot.version, outcome, (now, by, cause), key)
-            result = await self._committers[HOMES.get(kind, SPACE)].submit(tx, outcome, versions)
+            tx = self._tx(stream, slot.version, outcome, (now, by, cause), key)
+            result = await self._committers[slot.shard].submit(tx, outcome)
             if isinstance(result, Committed):  # nearly always
                 return Applied(result.first, result.last)
             if isinstance(result, Duplicate):
@@ -126,8 +126,8 @@ class Dispatcher:
         outcome = decider.decide(decider.initial, command, envelope[0])
         if not isinstance(outcome, tuple):
             return outcome
-        tx, versions = self._tx(stream, 0, outcome, envelope, key)
-        self._committers[HOMES.get(kind, SPACE)].post(tx, outcome, versions, told)
+        tx = self._tx(stream, 0, outcome, envelope, key)
+        self._committers[HOMES.get(kind, SPACE)].post(tx, outcome, told)
         return None
 
     def post(self, stream: StreamName, command: Any, *, by: str, on_fault: Callable[[], object] | None = None) -> None:
@@ -150,10 +150,10 @@ class Dispatcher:
         if slot is None:
             return
         now = self.now()
-        outcome = decider_of(stream).decide(slot.state, command, now)
+        outcome = slot.decider.decide(slot.state, command, now)
         if isinstance(outcome, Refusal) or not outcome:
             return
-        tx, versions = self._tx(stream, slot.version, outcome, (now, by, ""), None)
+        tx = self._tx(stream, slot.version, outcome, (now, by, ""), None)
 
         def again(result: Result | LogError) -> None:
             if isinstance(result, Conflict) and attempts > 1:
@@ -161,7 +161,7 @@ class Dispatcher:
             elif isinstance(result, Conflict | LogError) and on_fault is not None:
                 on_fault()
 
-        self._committers[shard_of(stream)].post(tx, outcome, versions, again)
+        self._committers[slot.shard].post(tx, outcome, again)
 
     def _tx(
         self,
@@ -170,16 +170,14 @@ class Dispatcher:
         events: tuple[Event, ...],
         envelope: Envelope,
         key: bytes | None,
-    ) -> tuple[Tx, tuple[int, ...]]:
+    ) -> Tx:
         at, by, cause = envelope
         if len(events) == 1:  # nearly always
             event = events[0]
             new: tuple[NewEvent, ...] = (NewEvent(stream, type_name(event), at, by, cause, encode(event)),)
-            versions: tuple[int, ...] = (version + 1,)
         else:
             new = tuple(NewEvent(stream, type_name(event), at, by, cause, encode(event)) for event in events)
-            versions = tuple(range(version + 1, version + 1 + len(events)))
-        return Tx(key or self._ids.key(), ((stream, version),), new), versions
+        return Tx(key or self._ids.key(), ((stream, version),), new)
 
     async def _refused(self, stream: StreamName, key: bytes | None, refusal: Refusal) -> Applied | Refusal:
         """The refusal, unless the same key was accepted before."""

@@ -84,7 +84,7 @@ class Hub(Steering):
         self._streams = Streams(log, limits.ended_questions_kept)
         self._projector = Projector(self._streams, self._views)
         self._committers = {
-            shard: Committer(log, shard, limits, self._projector.apply, Sequence(0)) for shard in (PROGRAMME, SPACE)
+            shard: Committer(log, shard, limits, self._projector.committed, Sequence(0)) for shard in (PROGRAMME, SPACE)
         }
         dispatcher = Dispatcher(log, clock, ids, limits, self._streams, self._committers)
         self._c = Context(log, clock, ids, limits, self._views, dispatcher)
@@ -95,9 +95,7 @@ class Hub(Steering):
         self._migration = Migration(self._c)
         self.measuring = Measuring(self._c, lambda: self.ready)
         self.baselines = Baselines(self._c, self.measuring)
-        self.plans = Planning(
-            self._c, self._migration, self.measuring, lambda: self.keeping.damage, lambda: self.ready
-        )
+        self.plans = Planning(self._c, self._migration, self.measuring, lambda: self.keeping.damage, lambda: self.ready)
         self.signing = SigningOff(self._c, self._asking, self._identity, signer)
         self.runs = Runs(self._c, self._asking, self._identity, self.signing)
         self.equip(Work())

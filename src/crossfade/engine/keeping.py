@@ -66,10 +66,10 @@ class Keeping:
         if self._snapshots is not None:
             new = sum(committer.head for committer in self._committers.values()) - self._loaded
             await self._snapshots.started(self._folded, new)
-            projector.listeners.append(self._snapshots.react)
+            projector.counting.append(self._snapshots.react)
             self._c.background.spawn(self._snapshots.run(), "snapshots")
         if self._witnessing is not None:
-            projector.listeners.append(self._witnessing.react)
+            projector.counting.append(self._witnessing.react)
             self._c.background.spawn(self._witnessing.run(), "checkpoints")
             self._look_again()
             scrubbing = Scrubbing(self._c, tuple(self._committers), self._stop_writing)

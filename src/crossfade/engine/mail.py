@@ -21,8 +21,8 @@ from crossfade.engine.backlog import Backlog
 from crossfade.engine.context import Context
 from crossfade.engine.requests import Batch, QuestionView, ReceiveRequest
 from crossfade.engine.views.directory import Member
-from crossfade.engine.views.mailboxes import item
-from crossfade.engine.views.questions import Entry, view
+from crossfade.engine.views.mailboxes import NEVER, Mailbox, item
+from crossfade.engine.views.questions import Entry, channels, view
 
 CURSOR_SECONDS: Final = 1.0
 """A cursor that moved is recorded after at most this long, together with all others."""
@@ -63,7 +63,9 @@ class Mail:
             old = await self.backlog.page(member, request.after, min(request.limit, self._c.limits.page_items_max))
             if old.items:
                 return msgspec.structs.replace(old, lane=self._c.lane_of(member), notice=self._notice())
-        batch = self._collect(member, request, after) or await self._wait(member, request, after)
+        batch = self._collect(member, request, after)
+        if batch is None and request.wait_seconds > 0:
+            batch = await self._wait(member, request, after)
         brought = 0 if batch is None else len(batch.items) + len(batch.questions)
         measures = self._c.views.measures
         measures.waits[request.channel, "items" if brought else "empty"] += 1
@@ -148,31 +150,46 @@ class Mail:
     async def _wait(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
         """What arrives within the time that the request gives; None if nothing does."""
         mailbox, clock = member.mailbox, self._c.clock
-        if request.wait_seconds <= 0:
-            return None
-        deadline = self._c.later(min(request.wait_seconds, self._c.limits.poll_seconds_max))
+        until = self._c.later(min(request.wait_seconds, self._c.limits.poll_seconds_max))
         batch: Batch | None = None
         while batch is None and not self.draining:
             arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             wake = partial(_arrive, arrived)
-            timer = self._c.timers.at(deadline, wake)
-            mailbox.wakers[wake] = None
+            mailbox.wakers[wake] = until
+            self._patience(mailbox, until)
             mailbox.ready.enter(clock.monotonic())
             try:
                 await arrived
             finally:
                 mailbox.ready.leave(clock.monotonic())
                 mailbox.wakers.pop(wake, None)
-                late = timer.callback is None
-                timer.cancel()
             batch = self._collect(member, request, after)
-            if late:
+            if batch is None and clock.now() >= until:
                 break
         return batch
+
+    def _patience(self, mailbox: Mailbox, until: Instant) -> None:
+        """See to it that somebody looks at the waits of ``mailbox`` when one until this instant is over."""
+        patience = mailbox.patience
+        if patience is None or until < patience.instant:
+            if patience is not None:
+                patience.cancel()
+            mailbox.patience = self._c.timers.at(until, self._let_go, mailbox)
+
+    def _let_go(self, mailbox: Mailbox) -> None:
+        """End the waits whose time is over, and look again when that of the next is."""
+        mailbox.patience, now = None, self._c.clock.now()
+        for wake, until in tuple(mailbox.wakers.items()):
+            if until <= now:
+                wake()
+            elif until is not NEVER:
+                self._patience(mailbox, until)
 
     def _collect(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
         """What can be handed out now; None if there is nothing."""
         mailbox = member.mailbox
+        if not mailbox.mail and not mailbox.native:
+            return None
         native = self._take_native(member, request) if mailbox.native else ()
         limit = max(1, min(request.limit, self._c.limits.page_items_max))
         found, more = mailbox.page(after, limit)
@@ -263,7 +280,7 @@ class Mail:
         Most are answered within the blink of an eye, and the record of the end then tells of it too:
         a record of its own follows only if the question is still open a little later.
         """
-        if channel in entry.state.offered or any(channel is one for one, _ in entry.shown):
+        if channel in entry.state.offered or (entry.shown and channel in channels(entry)):
             return
         now = self._c.clock.now()
         if not entry.shown:

@@ -24,9 +24,8 @@ from crossfade.core import (
     stages,
 )
 from crossfade.core.measurement_events import BlockRecorded
-from crossfade.core.question_events import QUESTION_ID
 from crossfade.core.records import Event, Recorded
-from crossfade.core.values import Channel, Instant, Lane, QuestionId
+from crossfade.core.values import Channel, Instant, Lane
 from crossfade.engine.couriers import AT_ONCE
 from crossfade.engine.measures import Measures
 from crossfade.engine.ports import CorruptLogError, Courier
@@ -47,6 +46,8 @@ _MS: Final = 1_000_000
 
 Fold = Callable[[Any, Recorded, Any, Any], None]
 """Takes the projector, a record, and the states of its stream before and after it."""
+QuestionFold = Callable[[Any, Recorded, Any], None]
+"""Takes the projector, a record of a question, and the question, its state as it is after the record."""
 
 
 class Views:
@@ -79,6 +80,8 @@ class Projector:
         self._ended_lately: deque[Entry] = deque()
         self.listeners: list[Callable[[Recorded], None]] = []
         """Called after each record is in the views; they must be quick."""
+        self.counting: list[Callable[[Seq[Recorded]], None]] = []
+        """Called after each batch that was stored, by whom it is enough to know how far the log is."""
 
     def replay(self, records: Seq[Recorded]) -> None:
         """As ``apply``, of what was stored long ago. Raises CorruptLogError, naming the first that cannot be there."""
@@ -90,12 +93,21 @@ class Projector:
             what = f"{type(bad.event).__name__} of {bad.stream} does not follow from what was before"
             raise CorruptLogError(f"shard {bad.shard}: sequence {bad.sequence} cannot be: {what}") from fault
 
+    def committed(self, records: Seq[Recorded]) -> None:
+        """As ``apply``, of a batch that was stored just now."""
+        self.apply(records)
+        for count in self.counting:
+            count(records)
+
     def apply(self, records: Iterable[Recorded]) -> None:
         """Fold ``records`` into the views, then tell the listeners."""
         for record in records:
-            before, after = self._streams.evolve(record)
-            fold = self._QUESTION.get(type(record.event)) or self._FOLDS[record.stream.partition("/")[0]]
-            fold(self, record, before, after)
+            slot, before = self._streams.evolve(record)
+            of_question = self._QUESTION.get(type(record.event))
+            if of_question is not None:  # nearly always
+                of_question(self, record, slot)
+            else:
+                self._FOLDS[record.stream.partition("/")[0]](self, record, before, slot.state)
             for listener in self.listeners:
                 listener(record)
 
@@ -181,17 +193,11 @@ class Projector:
 
     # --- questions ------------------------------------------------------------------------------------
 
-    def _entry(self, record: Recorded, after: questions.State) -> Entry:
-        entry = self._views.questions[QuestionId(record.stream[QUESTION_ID:])]
-        entry.state = after
-        return entry
-
-    def _asked(self, record: Recorded, before: Any, state: questions.State) -> None:
-        views = self._views
-        question_id = QuestionId(record.stream[QUESTION_ID:])
-        entry = views.questions[question_id] = Entry(question_id, state, record.sequence, record.at)
+    def _asked(self, record: Recorded, entry: Entry) -> None:
+        views, state = self._views, entry.state
+        views.questions[entry.question_id] = entry
         addressee = views.directory.member(state.addressee)
-        addressee.open[question_id] = entry
+        addressee.open[entry.question_id] = entry
         views.directory.member(state.asker).asked_open += 1
         if state.asker != SERVICE_NAME:
             views.programme.talk.add(state.asker, state.addressee)
@@ -205,10 +211,11 @@ class Projector:
             entry.text_at = record.sequence
             self._bring(addressee.mailbox, Mail(record.sequence, "question", record, entry), state.lane)
 
-    def _offer(self, record: Recorded, before: Any, after: questions.State) -> None:
+    def _offer(self, record: Recorded, entry: Entry) -> None:
         event = record.event
         assert isinstance(event, questions.Offered)
-        self._offered(self._entry(record, after), event.channel, Instant(event.shown_at or record.at))
+        self._offered(entry, event.channel, Instant(event.shown_at or record.at))
+        entry.settle()  # it was not answered at once: those who wait on may be many
 
     def _offered(self, entry: Entry, channel: Channel, shown_at: Instant) -> None:
         if entry.shown:
@@ -221,11 +228,10 @@ class Projector:
             measures.delivery_ms[entry.state.lane].add(delivery_ms)
             measures.exposure_ms[entry.state.exposure].add(delivery_ms)
 
-    def _seen(self, record: Recorded, before: Any, after: questions.State) -> None:
-        self._entry(record, after)
+    def _seen(self, record: Recorded, entry: Entry) -> None:
+        """Its state says so."""
 
-    def _as_text(self, record: Recorded, before: Any, after: questions.State) -> None:
-        entry = self._entry(record, after)
+    def _as_text(self, record: Recorded, entry: Entry) -> None:
         if isinstance(record.event, questions.Dismissed):
             self._views.measures.dismissed[record.event.reason] += 1
         else:
@@ -235,17 +241,15 @@ class Projector:
             entry.text_at = record.sequence
             self._bring(mailbox, Mail(record.sequence, "question", record, entry), Lane.POLLING)
 
-    def _answered(self, record: Recorded, before: Any, after: questions.State) -> None:
-        event, entry = record.event, self._entry(record, after)
+    def _answered(self, record: Recorded, entry: Entry) -> None:
+        event = record.event
         assert isinstance(event, questions.Answered | questions.Declined)
+        entry.shown = ()
         for channel, shown_at in event.offers:
             self._offered(entry, channel, shown_at)
-        self._ended(entry, record)
+        self._ended(record, entry)
 
-    def _over(self, record: Recorded, before: Any, after: questions.State) -> None:
-        self._ended(self._entry(record, after), record)
-
-    def _ended(self, entry: Entry, record: Recorded) -> None:
+    def _ended(self, record: Recorded, entry: Entry) -> None:
         views = self._views
         state = entry.state
         measures = views.measures
@@ -253,7 +257,8 @@ class Projector:
         measures.open[state.lane] -= 1
         addressee = views.directory.member(state.addressee)
         addressee.open.pop(entry.question_id, None)
-        addressee.mailbox.native.pop(entry.question_id, None)
+        if addressee.mailbox.native:
+            addressee.mailbox.native.pop(entry.question_id, None)
         if state.status is questions.Status.ANSWERED:
             measures.answer_ms[state.lane].add((record.at - entry.asked_at) / _MS)
             if state.ended_channel == "native":
@@ -268,8 +273,8 @@ class Projector:
         asker.mailbox.history.append(record.sequence)
         if not collected and state.asker != SERVICE_NAME:
             self._bring(asker.mailbox, Mail(record.sequence, "answer", record, entry))
-        for gone in self._streams.retire(record.stream):
-            views.questions.pop(gone[QUESTION_ID:], None)
+        for gone in self._streams.retire(entry):
+            views.questions.pop(gone, None)
 
     def _bring(self, mailbox: Mailbox, mail: Mail, lane: Lane | None = None) -> None:
         """Put a text item into a mailbox, and let its owner's carriers know."""
@@ -280,7 +285,7 @@ class Projector:
         """Nothing is read of these streams but the streams themselves."""
 
     # Not bound to a projector: one that is done with is freed at once, with all that it folded.
-    _QUESTION: ClassVar[dict[type[Event], Fold]] = {
+    _QUESTION: ClassVar[dict[type[Event], QuestionFold]] = {
         questions.Asked: _asked,
         questions.Offered: _offer,
         questions.Seen: _seen,
@@ -288,8 +293,8 @@ class Projector:
         questions.Requeued: _as_text,
         questions.Answered: _answered,
         questions.Declined: _answered,
-        questions.Withdrawn: _over,
-        questions.Expired: _over,
+        questions.Withdrawn: _ended,
+        questions.Expired: _ended,
     }
     """Of a question's records by event: they are nearly all."""
     _FOLDS: ClassVar[dict[str, Fold]] = {

@@ -18,7 +18,8 @@ from crossfade.core.records import Recorded, decode, encode, registered, type_na
 from crossfade.core.values import SPACE, Instant, QuestionId, Sequence, Shard, StreamName
 from crossfade.engine.measures import Histogram, Measures
 from crossfade.engine.projector import Views
-from crossfade.engine.streams import DECIDERS, Slot, Streams, decider_of
+from crossfade.engine.slots import Slot
+from crossfade.engine.streams import DECIDERS, Streams, empty
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.mailboxes import Mail
 from crossfade.engine.views.measurements import Baseline, Cells, Hour, Kept, Window
@@ -151,7 +152,7 @@ def fill(saved: Saved, streams: Streams, views: Views) -> None:
     """Put a saved state into empty streams and views."""
     entries = {one.question_id: _entry(one) for one in saved.questions}
     views.questions.update((one.question_id, entries[one.question_id]) for one in saved.questions if one.listed)
-    slots = {one.stream: Slot(one.version, _state(one, entries)) for one in saved.slots}
+    slots = {one.stream: _slot(one, entries) for one in saved.slots}
     streams.fill(slots, saved.ended)
     for one in saved.members:
         state = slots[f"agent/{one.name}"].state
@@ -208,7 +209,8 @@ def _question(entry: Entry, *, listed: bool) -> SavedQuestion:
 
 
 def _entry(one: SavedQuestion) -> Entry:
-    entry = Entry(one.question_id, msgspec.json.decode(one.state, type=questions.State), one.sequence, one.asked_at)
+    state = msgspec.json.decode(one.state, type=questions.State)
+    entry = Entry(0, state, questions.DECIDER, SPACE, one.question_id, one.sequence, one.asked_at)
     entry.text_at, entry.offered_at, entry.ended_at = one.text_at, one.offered_at, one.ended_at
     return entry
 
@@ -240,13 +242,17 @@ def _fill_member(one: SavedMember, member: Member, entries: dict[QuestionId, Ent
             shard=SPACE, sequence=Sequence(mail.sequence), stream=mail.stream, version=mail.version, at=mail.at,
             actor=mail.actor, cause=mail.cause, event=decode(mail.type, mail.payload),
         )  # fmt: skip
-        box.keep(Mail(mail.sequence, mail.kind, record, entries.get(QuestionId(mail.question_id))))
+        box.put(Mail(mail.sequence, mail.kind, record, entries.get(QuestionId(mail.question_id))))
 
 
-def _state(one: SavedSlot, entries: dict[QuestionId, Entry]) -> Any:
-    if not one.state:
-        return entries[questions.question_id(one.stream)].state
-    return msgspec.json.decode(one.state, type=type(decider_of(one.stream).initial))
+def _slot(one: SavedSlot, entries: dict[QuestionId, Entry]) -> Slot[Any]:
+    if one.state:
+        slot = empty(one.stream)
+        slot.state = msgspec.json.decode(one.state, type=type(slot.state))
+    else:
+        slot = entries[questions.question_id(one.stream)]
+    slot.version = one.version
+    return slot
 
 
 def _measures(measures: Measures) -> dict[str, Any]:

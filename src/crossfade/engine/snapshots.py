@@ -153,10 +153,10 @@ class Snapshots:
             folded.ends[shard] = (after, chain)
         return count
 
-    def react(self, record: Recorded) -> None:
-        """Called after each live record is in the views."""
-        self._since += 1
-        if self._since % RECORDS_BETWEEN == 0:
+    def react(self, records: Seq[Recorded]) -> None:
+        """Called after live records are in the views."""
+        before, self._since = self._since, self._since + len(records)
+        if self._since // RECORDS_BETWEEN > before // RECORDS_BETWEEN:
             self._due.set()
 
     async def run(self) -> None:

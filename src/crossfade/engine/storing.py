@@ -43,25 +43,19 @@ class Stored:
         if over.done():
             return
         if isinstance(result, Committed):
-            if self._until is not None:
-                self._wait_on(self._until)
-            else:
+            if self._until is None:
                 over.set_result(None)
+                return
+            entry = self.entry = self._c.views.questions[self._question_id]
+            if self._asked is not None:
+                self._asked(partial(view, entry))
+            entry.wait(over, collect=True)
+            self._timer = self._c.timers.at(self._until, settle, over, None)
         elif isinstance(result, Duplicate):
             over.set_result(result)
         else:
             assert isinstance(result, LogError), result  # nobody else knows the id
             over.set_exception(result)
-
-    def _wait_on(self, until: Instant) -> None:
-        entry = self.entry = self._c.views.questions[self._question_id]
-        if self._asked is not None:
-            self._asked(partial(view, entry))
-        entry.wait(self.over, collect=True)
-        self._timer = self._c.timers.at(until, self._give_up)
-
-    def _give_up(self) -> None:
-        settle(self.over, None)
 
     def close(self) -> None:
         """Nobody waits any more."""

@@ -16,8 +16,8 @@ from crossfade.engine.context import Context
 from crossfade.engine.mail import Mail
 from crossfade.engine.requests import StreamItem
 from crossfade.engine.views.directory import Member
+from crossfade.engine.views.mailboxes import NEVER, item
 from crossfade.engine.views.mailboxes import Mail as Piece
-from crossfade.engine.views.mailboxes import item
 from crossfade.engine.views.questions import view
 
 PAGE_ITEMS: Final = 64
@@ -39,7 +39,7 @@ class Subscription:
         self._closed = False
         self._on_close = on_close
         self._arrived = asyncio.Event()
-        member.mailbox.wakers[self._arrived.set] = None
+        member.mailbox.wakers[self._arrived.set] = NEVER
         context.views.measures.streams_open += 1
 
     async def next(self) -> StreamItem | None:

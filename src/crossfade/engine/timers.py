@@ -10,7 +10,9 @@ engine runs as well on a simulated clock.
 import asyncio
 import heapq
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from crossfade.core.values import Instant
 from crossfade.engine.ports import Clock
@@ -21,22 +23,21 @@ BUCKET_BITS: Final = 32
 """A bucket holds 2**32 nanoseconds, some four seconds: so long a cancelled appointment may lie in the heap at most."""
 
 
-class Timer:
+class Timer(msgspec.Struct, eq=False):
     """One appointment; ``cancel`` makes it void."""
 
-    __slots__ = ("bucket", "callback", "instant")
-
-    def __init__(self, instant: Instant, callback: Callable[[], None]) -> None:
-        self.instant = instant
-        self.callback: Callable[[], None] | None = callback
-        self.bucket: dict[Timer, None] | None = None
-        """Where it lies while it is far ahead."""
+    instant: Instant
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    bucket: "dict[Timer, None] | None" = None
+    """Where it lies while it is far ahead."""
 
     def cancel(self) -> None:
         """Do not call back; allowed at any time, also after the call."""
-        self.callback = None
-        if self.bucket is not None:
-            del self.bucket[self]
+        self.callback, self.args = None, ()
+        bucket = self.bucket
+        if bucket is not None:
+            del bucket[self]
             self.bucket = None
 
 
@@ -57,17 +58,17 @@ class Timers:
         self._earlier = asyncio.Event()
         self._sleeping_until: Instant | None = None
 
-    def at(self, instant: Instant, callback: Callable[[], None]) -> Timer:
-        """Call ``callback`` once at ``instant``, or on the next turn if it has passed."""
-        timer = Timer(instant, callback)
+    def at(self, instant: Instant, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call ``callback`` with ``args`` once at ``instant``, or on the next turn if it has passed."""
         if instant < self._near:
+            timer = Timer(instant, callback, args)
             self._push(timer)
             self._call(instant)
             return timer
         bucket = self._far.get(instant >> BUCKET_BITS)
         if bucket is None:
             bucket = self._open(instant >> BUCKET_BITS)
-        timer.bucket = bucket
+        timer = Timer(instant, callback, args, bucket)
         bucket[timer] = None
         return timer
 
@@ -126,7 +127,7 @@ class Timers:
             timer = heapq.heappop(heap)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
-                callback()
+                callback(*timer.args)
         return True
 
     async def _sleep(self) -> None:

@@ -31,9 +31,7 @@ logger = logging.getLogger("crossfade.log")
 class Witnessing:
     """Keeps the checkpoints of one hub."""
 
-    def __init__(
-        self, context: Context, witness: Witness, shards: Seq[Shard], told: Callable[[str], None]
-    ) -> None:
+    def __init__(self, context: Context, witness: Witness, shards: Seq[Shard], told: Callable[[str], None]) -> None:
         """``told`` hears after each attempt why it failed; an empty text if it did not."""
         self._c = context
         self._witness = witness
@@ -53,12 +51,15 @@ class Witnessing:
             last = await hold(self._c.log, self._witness, shard)
             self._covered[shard] = 0 if last is None else last.sequence
 
-    def react(self, record: Recorded) -> None:
-        """Called after each live record is in the views."""
+    def react(self, records: Seq[Recorded]) -> None:
+        """Called after live records of one shard are in the views."""
+        if not records:
+            return
         if not self._waiting:
             self._waiting = True
             self._c.again(SECONDS_MAX, self._due.set)
-        if record.sequence - self._covered[record.shard] >= RECORDS_MAX:
+        last = records[-1]
+        if last.sequence - self._covered[last.shard] >= RECORDS_MAX:
             self._due.set()
 
     async def run(self) -> None:
@@ -145,4 +146,3 @@ async def _first_false(log: Log, witness: Witness, shard: Shard) -> str:
         f"shard {shard}: sequence {good + 1} is the first that may be false: the records up to {bad} were made anew, "
         f"chain and all, and are not those of the checkpoint"
     )
-

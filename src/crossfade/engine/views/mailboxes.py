@@ -7,20 +7,24 @@ elicited by the owner's client; they leave it by their end, or as text when a ch
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import takewhile
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from crossfade.core.messages import Sent
 from crossfade.core.questions import Status
 from crossfade.core.records import Recorded
+from crossfade.core.values import Instant
 from crossfade.engine.requests import Item
+from crossfade.engine.timers import Timer
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.past import Past
-from crossfade.engine.views.questions import Entry, times, view
+from crossfade.engine.views.questions import Entry, view
 from crossfade.engine.views.readiness import Readiness
 
 Kind = Literal["message", "question", "answer", "notice"]
+NEVER: Final = Instant(2**63)
+"""Until when a stream waits: as long as it is there."""
 
 
 class Mail:
@@ -43,7 +47,7 @@ class Mail:
 class Mailbox:
     """What one identity has to receive."""
 
-    __slots__ = ("cursor", "history", "mail", "native", "news", "ready", "unconfirmed", "wakers")
+    __slots__ = ("cursor", "history", "mail", "native", "news", "patience", "ready", "unconfirmed", "wakers")
 
     def __init__(self) -> None:
         self.cursor = 0
@@ -60,22 +64,21 @@ class Mailbox:
         """For how long carriers of the owner have waited here."""
         self.unconfirmed = 0
         """Last sequence handed out to a caller who keeps no cursor; its next call confirms it."""
-        self.wakers: dict[Callable[[], None], None] = {}
-        """Called when something arrives, the longest waiting first; each removes itself. A dict, because a set
-        of functions has another order in every process, and a simulated run must replay exactly."""
+        self.wakers: dict[Callable[[], None], Instant] = {}
+        """Called when something arrives, the longest waiting first; each removes itself. With the instant at which
+        it is called in any case."""
+        self.patience: Timer | None = None
+        """When the first of those who wait may have waited long enough: one appointment for all waits, and one after
+        the other, since nearly every wait is over before its time."""
 
     def put(self, mail: Mail) -> bool:
         """Add a text item, whose sequence is above all before; whether somebody is to be told."""
         if mail.sequence <= self.cursor:
             return False
-        self.keep(mail)
-        return True
-
-    def keep(self, mail: Mail) -> None:
-        """Add a text item without telling anybody."""
         self.mail[mail.sequence] = mail
         if mail.kind == "answer" and mail.entry is not None:
             self.news[mail.entry.question_id] = mail.sequence
+        return True
 
     def shelve(self, entry: Entry) -> None:
         """Add a question to be elicited natively; somebody is to be told."""
@@ -105,7 +108,7 @@ class Mailbox:
         """Up to ``limit`` text items beyond ``after``, oldest first, and whether there are more."""
         found: list[Mail] = []
         for mail in self._beyond(after):
-            if mail.kind == "question" and mail.stale:
+            if mail.stale:
                 continue
             if len(found) == limit:
                 return found, True
@@ -148,18 +151,18 @@ def item(mail: Mail) -> Item:
 
 
 def _question(mail: Mail, entry: Entry) -> Item:
-    state = entry.state
+    shown = view(entry)
     return Item(
         sequence=mail.sequence,
-        id=entry.question_id,
+        id=shown.question_id,
         kind="question",
-        sender=state.asker,
-        content=state.message,
-        timestamp=times(entry)[0],
-        metadata=state.metadata,
-        reply_to=state.reply_to,
-        conversation=state.conversation or entry.question_id,
-        question=view(entry),
+        sender=shown.asker,
+        content=shown.message,
+        timestamp=shown.asked_at,
+        metadata=shown.metadata,
+        reply_to=shown.reply_to,
+        conversation=shown.conversation,
+        question=shown,
     )
 
 

@@ -3,49 +3,43 @@
 import asyncio
 from typing import Any
 
+from msgspec.structs import replace
+
 from crossfade.core.questions import Offers, State, Status
 from crossfade.core.values import Channel, Instant, QuestionId
 from crossfade.engine.requests import Delivery, QuestionView
+from crossfade.engine.slots import Slot
 from crossfade.engine.timers import Timer
 from crossfade.engine.views.instants import iso
 
 
-class Entry:
-    """One question: its state and what only this process knows about it.
+class Entry(Slot[State], eq=False, gc=True):
+    """One question: the slot of its stream, and what only this process knows about it.
 
     Ten thousand that have their end are held: all that is not needed then is None, and shared where it is the same.
     """
 
-    __slots__ = (
-        "asked_at", "claimed_at", "collectors", "end_view", "ended_at", "expiry", "offered_at", "patience",
-        "question_id", "reclaim", "sequence", "shown", "state", "text_at", "times", "waiters",
-    )  # fmt: skip
-
-    def __init__(self, question_id: QuestionId, state: State, sequence: int, asked_at: Instant) -> None:
-        self.question_id = question_id
-        self.state = state
-        self.sequence = sequence
-        self.asked_at = asked_at
-        self.times: tuple[str, str] | None = None
-        """When it was asked and when it expires, as readers are shown it, once one was."""
-        self.end_view: QuestionView | None = None
-        """The view of a question that has its end, for a while: both ends read the same."""
-        self.text_at = 0
-        """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
-        self.offered_at: Instant | None = None
-        self.shown: Offers = ()
-        """Where it was shown, that no record tells of yet: the end, or a record of its own, will."""
-        self.ended_at: Instant | None = None
-        self.claimed_at: Instant | None = None
-        """A carrier took it natively at this instant and has not given it back."""
-        self.waiters: dict[asyncio.Future[Any], None] | None = None
-        """Whom the end wakes, in the order in which they came."""
-        self.collectors = 0
-        """Waits of the asker itself: it will read the end there and needs no news of it in its mailbox."""
-        self.expiry: Timer | None = None
-        self.patience: Timer | None = None
-        self.reclaim: Timer | None = None
-        """When another carrier may take what one took natively."""
+    question_id: QuestionId
+    sequence: int
+    asked_at: Instant
+    kept_view: QuestionView | None = None
+    """The view of it that was made last, for a while: both ends read the same, and most of it never changes."""
+    text_at: int = 0
+    """Sequence under which the addressee finds it as text; 0 while it waits to be elicited."""
+    offered_at: Instant | None = None
+    shown: Offers = ()
+    """Where it was shown, that no record tells of yet: the end, or a record of its own, will."""
+    ended_at: Instant | None = None
+    claimed_at: Instant | None = None
+    """A carrier took it natively at this instant and has not given it back."""
+    waiters: dict[asyncio.Future[Any], None] | None = None
+    """Whom the end wakes, in the order in which they came."""
+    collectors: int = 0
+    """Waits of the asker itself: it will read the end there and needs no news of it in its mailbox."""
+    expiry: Timer | None = None
+    patience: Timer | None = None
+    reclaim: Timer | None = None
+    """When another carrier may take what one took natively."""
 
     @property
     def open(self) -> bool:
@@ -68,8 +62,8 @@ class Entry:
         self.wake()
 
     def settle(self) -> None:
-        """Let go of what was kept for those who read the end at once."""
-        self.end_view = self.times = None
+        """Let go of what was kept for those who read it at once."""
+        self.kept_view = None
 
     def wait(self, waiter: "asyncio.Future[Any]", *, collect: bool) -> None:
         """Be told of the end; ``collect``: by the asker, who will then have read it."""
@@ -106,43 +100,52 @@ def delivery(entry: Entry) -> Delivery:
 
 def channels(entry: Entry) -> tuple[Channel, ...]:
     """Where it was shown, in order of the first time."""
-    offered = entry.state.offered
-    if not entry.shown:
+    offered, shown = entry.state.offered, entry.shown
+    if not shown:
         return offered
-    return (*offered, *[channel for channel, _ in entry.shown if channel not in offered])
-
-
-def times(entry: Entry) -> tuple[str, str]:
-    """When it was asked and when it expires, as readers are shown it: neither ever changes."""
-    found = entry.times
-    if found is None:
-        found = entry.times = iso(entry.asked_at), iso(entry.state.deadline)
-    return found
+    if not offered and len(shown) == 1:  # nearly always
+        return (shown[0][0],)
+    return (*offered, *[channel for channel, _ in shown if channel not in offered])
 
 
 def view(entry: Entry) -> QuestionView:
     """The question as users read it."""
-    if entry.ended_at is None:
-        return _view(entry)
-    kept = entry.end_view
+    kept = entry.kept_view
     if kept is None:
-        kept = entry.end_view = _view(entry)
+        kept = entry.kept_view = _whole(entry)
+    elif kept.ended_at is None:  # what is true of it while it is open changes
+        kept = entry.kept_view = _since(entry, kept)
     return kept
 
 
-def _view(entry: Entry) -> QuestionView:
+def _since(entry: Entry, kept: QuestionView) -> QuestionView:
+    """An earlier view with all that may have changed."""
     state = entry.state
-    asked_at, deadline = entry.times or times(entry)
+    return replace(
+        kept,
+        status=state.status,
+        delivery=delivery(entry),
+        channels=channels(entry) if entry.shown else state.offered,
+        dismissals=state.dismissals,
+        content=state.content,
+        reason=state.reason,
+        ended_at=None if entry.ended_at is None else iso(entry.ended_at),
+        ended_by=state.ended_by,
+    )
+
+
+def _whole(entry: Entry) -> QuestionView:
+    state = entry.state
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
-        delivery="answered" if state.status is Status.ANSWERED else delivery(entry),
+        delivery=delivery(entry),
         asker=state.asker,
         addressee=state.addressee,
         message=state.message,
         schema=state.schema,
-        asked_at=asked_at,
-        deadline=deadline,
+        asked_at=iso(entry.asked_at),
+        deadline=iso(state.deadline),
         lane=state.lane,
         exposure=state.exposure,
         channels=channels(entry) if entry.shown else state.offered,
