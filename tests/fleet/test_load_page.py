@@ -163,6 +163,11 @@ def test_a_tick_is_not_written_over_the_unit(unit: str) -> None:
     assert last + 10 < 628 - 6.2 * len(unit)
 
 
+def test_without_a_unit_the_last_tick_stays() -> None:
+    (drawn,) = svgs(plot("x", [("a", [(0.0, 1.0), (100.0, 2.0)])], x_unit="", y_unit=""))
+    assert "100" in texts(drawn)
+
+
 def test_a_point_alone_can_be_seen() -> None:
     (drawn,) = svgs(plot("x", [("a", [(60.0, 24.0)])], x_unit="agents", y_unit="ms"))
     assert len(list(drawn.iter("circle"))) == 1

@@ -86,7 +86,7 @@ def _grid(across: _Axis, upward: _Axis, x_unit: str, y_unit: str) -> str:
     parts += [
         f'<text x="{across.place(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{value:g}</text>'
         for value in across.ticks()
-        if across.place(value) < WIDTH - RIGHT - UNIT_ROOM * (len(x_unit) + 2)
+        if not x_unit or across.place(value) < WIDTH - RIGHT - UNIT_ROOM * (len(x_unit) + 2)
     ]
     parts.append(f'<text x="4" y="14">{escape(y_unit)}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(x_unit)}</text>')
