@@ -104,7 +104,7 @@ def test_memory_that_the_c_library_keeps_is_given_back() -> None:
         return
     pieces = [b"x" * (4_000 + number % 2) for number in range(20_000)]
     survivors = pieces[::1_000]
-    survivors.append(b"x" * (4_000 + len(survivors)))  # above all of them: the top of the heap is not given back by itself
+    survivors.append(b"x" * (4_000 + len(survivors)))  # above them: the top of the heap goes back by itself
     used = resident()
     del pieces
     give_back()
