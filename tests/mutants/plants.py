@@ -95,8 +95,8 @@ PLANTS: Final = (
         "M12",
         "deadlines follow the wall clock",
         "outbound/host.py",
-        "        return Instant(time.clock_gettime_ns(_MONOTONIC) + self._offset)\n",
-        "        return Instant(time.time_ns())\n",
+        "        return time.clock_gettime_ns(_MONOTONIC) + self._offset  #",
+        "        return time.time_ns()  #",
         "tests/contract/test_promises.py -k walls",
     ),
     Plant(
@@ -135,8 +135,8 @@ PLANTS: Final = (
         "M16",
         "short ids",
         "outbound/host.py",
-        "self._chance(16).translate",
-        "(self._chance(4) * 4).translate",
+        "secrets.token_bytes(_FETCHED_BYTES).translate",
+        "(secrets.token_bytes(4) * 4).translate",
         "tests/contract/test_promises.py -k guessed",
     ),
     Plant(
