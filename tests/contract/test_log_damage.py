@@ -108,6 +108,27 @@ def test_damage_further_back_than_the_start_looks_is_named_by_verify(folder):
     run(lambda: open_sqlite(folder), check)
 
 
+def test_damage_done_to_the_file_while_it_is_open_is_named_although_memory_has_it_as_it_was(folder):
+    path = folder / startup.FILE_NAME
+
+    async def one_by_one(log):
+        for number in range(1, 901):
+            await log.append(SPACE, [tx(number, "q/a")])
+
+    run(lambda: open_sqlite(folder), one_by_one)
+
+    async def check(log):
+        assert await log.verify(SPACE) is None
+        content = path.read_bytes()
+        at = content.index(b"777/0")
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(b"778")
+        assert await log.verify(SPACE) == 777
+
+    run(lambda: open_sqlite(folder), check)
+
+
 def test_a_text_that_is_no_longer_text_is_named_by_verify_and_by_read(folder):
     fill(folder, 2_500)
     tamper(folder, "UPDATE events SET actor = CAST(x'ff' AS TEXT) WHERE sequence = 600")

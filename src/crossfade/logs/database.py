@@ -217,6 +217,11 @@ class Database:
         with _reading(lambda: f"shard {shard}: the index at sequence {rows[0].sequence}"):
             return self._index(shard).unreachable(rows)
 
+    def reread(self) -> None:
+        """Forget what memory holds of the file's pages: what is verified next comes from the disk."""
+        with _reading("the file"):
+            self._connection.execute("PRAGMA shrink_memory")
+
     def shards(self) -> list[Shard]:
         """Those that have records, or a head."""
         with _reading("the table of records"):

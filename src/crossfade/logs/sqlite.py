@@ -135,6 +135,7 @@ class SqliteLog:
             if bad is not None or end == through:
                 return bad
             after = end
+        await self._writer.call(Database.reread)
         prev = await self._writer.call(chain_at, shard, after)
         if prev is None:
             return after
