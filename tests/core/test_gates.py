@@ -276,6 +276,7 @@ def test_no_part_of_the_evidence_has_a_mean_above_one_however_many_bursts_a_unit
 @pytest.mark.parametrize("block_seconds", [0, 600])
 def test_an_outage_of_both_sides_blames_nobody(block_seconds):
     spec = msgspec.structs.replace(AB, block_seconds=block_seconds)
+
     def hurt(_cluster, at):
         return 0.3 if 6000 <= at < 9000 else 0.002
 

@@ -11,9 +11,7 @@ class Planted(Event, frozen=True, kw_only=True):
     """An event type that is not registered."""
 
 
-@pytest.mark.parametrize(
-    ("name", "event_type"), [("question.asked/1", Planted), ("planted.done/1", questions.Asked)]
-)
+@pytest.mark.parametrize(("name", "event_type"), [("question.asked/1", Planted), ("planted.done/1", questions.Asked)])
 def test_a_name_or_a_class_is_registered_once(name: str, event_type: type[Event]) -> None:
     before = records.registered()
     with pytest.raises(ValueError, match=f"^event type registered twice: {name}$"):

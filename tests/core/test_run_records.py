@@ -396,7 +396,5 @@ def test_a_migration_may_drop_what_was_never_begun() -> None:
     deployed = MACHINE.after(*GIVEN["paused, deployed"][0])
     without_share = changed(SHEET.phases[0].steps[0])
     assert after(deployed, migrate(without_share)).plan[-1].id == G
-    released = after(
-        msgspec.structs.replace(MACHINE.after(*HELD), status=Status.PAUSED), c.Release(node=D, by="ana")
-    )
+    released = after(msgspec.structs.replace(MACHINE.after(*HELD), status=Status.PAUSED), c.Release(node=D, by="ana"))
     assert refused(released, migrate(changed(Step(id="other", kind="check", run="x"))))[0] == "run.drops_nodes"

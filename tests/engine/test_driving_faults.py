@@ -546,8 +546,8 @@ async def test_a_question_without_an_end_is_lost_only_when_the_hub_had_its_time_
         facts = world.hub.plans.facts
         asked = await world.ask(ana, "bo", deadline_seconds=10.0)
         entry = world.hub._c.views.questions[asked.question_id]
-        assert entry.expiry is not None
-        entry.expiry.cancel()
+        assert entry.deadline_timer is not None
+        entry.deadline_timer.cancel()
         await world.clock.advance(35)
         assert facts.loss().verdict == "passed", "it is late, not lost"
         await world.clock.advance(10)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from crossfade.core.values import SECOND, Instant
-from crossfade.engine.timers import BUCKET_BITS, TURN_MAX, Timers
+from crossfade.engine.timers import DRAWER_BITS, TURN_MAX, Timers
 from tests.kit.clock import EPOCH, FakeClock, settle
 from tests.kit.hub import run
 
@@ -137,28 +137,28 @@ async def test_cancelled_appointments_leave_nothing_and_those_that_stand_are_kep
 
 
 @run
-async def test_one_that_is_cancelled_after_it_came_near_is_gone_a_bucket_later() -> None:
+async def test_one_that_is_cancelled_after_it_came_near_is_gone_a_drawer_later() -> None:
     clock, kept = FakeClock(), list[int]()
     async with running(clock) as timers:
         timers.at(at(1), lambda: kept.append(1))
         both = [timers.at(at(2), lambda n=n: kept.append(n)) for n in (2, 3)]  # type: ignore[misc]
         await clock.advance(1)
         both[0].cancel()
-        await clock.advance((1 << BUCKET_BITS) / SECOND)
+        await clock.advance((1 << DRAWER_BITS) / SECOND)
         assert kept == [1, 3]
         assert len(timers) == 0
 
 
 @run
-async def test_appointments_on_both_sides_of_every_edge_between_buckets_are_kept_in_order() -> None:
+async def test_appointments_on_both_sides_of_every_edge_between_drawers_are_kept_in_order() -> None:
     clock, kept = FakeClock(), list[int]()
-    edges = [(EPOCH >> BUCKET_BITS) + number << BUCKET_BITS for number in (5, 2, 1, 4, 3, 40)]
+    edges = [(EPOCH >> DRAWER_BITS) + number << DRAWER_BITS for number in (5, 2, 1, 4, 3, 40)]
     instants = [edge + offset for edge in edges for offset in (1, 0, -1)]
     async with running(clock) as timers:
         for instant in instants:
             timers.at(Instant(instant), lambda instant=instant: kept.append(clock.now() - instant))  # type: ignore[misc]
             timers.at(Instant(instant), lambda instant=instant: kept.append(instant))  # type: ignore[misc]
-        await clock.advance(41 * (1 << BUCKET_BITS) / SECOND)
+        await clock.advance(41 * (1 << DRAWER_BITS) / SECOND)
         assert kept == [value for instant in sorted(instants) for value in (0, instant)]
 
 
@@ -175,7 +175,7 @@ async def test_those_of_one_instant_keep_their_order_when_some_were_made_far_ahe
 
 
 @run
-async def test_a_bucket_that_opens_while_a_later_one_is_slept_for_is_kept_in_time() -> None:
+async def test_a_drawer_that_opens_while_a_later_one_is_slept_for_is_kept_in_time() -> None:
     clock, kept = FakeClock(), list[int]()
     async with running(clock) as timers:
         timers.at(at(10_000), lambda: kept.append(10_000))

@@ -110,10 +110,10 @@ class Collecting:
         self._arm(entry)
 
     def _arm(self, entry: Entry) -> None:
-        if entry.expiry is not None:
-            entry.expiry.cancel()
+        if entry.deadline_timer is not None:
+            entry.deadline_timer.cancel()
         end = deadline(entry.state)
-        entry.expiry = None if end is None else self._c.timers.at(end, lambda: self._mark(entry.signoff_id))
+        entry.deadline_timer = None if end is None else self._c.timers.at(end, lambda: self._mark(entry.signoff_id))
 
     # --- asking and taking answers ------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class Reactor:
         return self._c.lane_of(self._c.views.directory.member(state.addressee)) is Lane.POLLING
 
     def _arm(self, entry: Entry) -> None:
-        entry.expiry = self._c.timers.at(entry.state.deadline, self._expire, entry)
+        entry.deadline_timer = self._c.timers.at(entry.state.deadline, self._expire, entry)
 
     def _expire(self, entry: Entry) -> None:
         stream = stream_of("question", entry.question_id)

@@ -1,8 +1,8 @@
 """Timers: every wait and deadline of the engine, on one sleeping task.
 
 Nearly every appointment is cancelled: a question is answered long before its deadline, a wait is over long before
-its time. So what lies further ahead than a few seconds is not put in order at all: it lies in a bucket with all else
-of the same seconds, from which it is taken again at the cost of one look-up, leaving nothing. Only when a bucket's
+its time. So what lies further ahead than a few seconds is not put in order at all: it lies in a drawer with all else
+of the same seconds, from which it is taken again at the cost of one look-up, leaving nothing. Only when a drawer's
 time comes near does what is left in it go into the heap. The only thing waited on is ``Clock.sleep_until``, so the
 engine runs as well on a simulated clock.
 """
@@ -19,8 +19,8 @@ from crossfade.engine.ports import Clock
 
 TURN_MAX: Final = 256
 """Callbacks in one turn of the loop."""
-BUCKET_BITS: Final = 32
-"""A bucket holds 2**32 nanoseconds, some four seconds: so long a cancelled appointment may lie in the heap at most."""
+DRAWER_BITS: Final = 32
+"""A drawer holds 2**32 nanoseconds, some four seconds: so long a cancelled appointment may lie in the heap at most."""
 
 
 class Timer(msgspec.Struct, eq=False):
@@ -29,16 +29,16 @@ class Timer(msgspec.Struct, eq=False):
     instant: Instant
     callback: Callable[..., object] | None
     args: tuple[Any, ...]
-    bucket: "dict[Timer, None] | None" = None
+    drawer: "dict[Timer, None] | None" = None
     """Where it lies while it is far ahead."""
 
     def cancel(self) -> None:
         """Do not call back; allowed at any time, also after the call."""
         self.callback, self.args = None, ()
-        bucket = self.bucket
-        if bucket is not None:
-            del bucket[self]
-            self.bucket = None
+        drawer = self.drawer
+        if drawer is not None:
+            del drawer[self]
+            self.drawer = None
 
 
 class Timers:
@@ -50,10 +50,10 @@ class Timers:
         """What lies before ``_near``, by instant, and by number where that is the same."""
         self._count = 0
         self._near = Instant(0)
-        """Where the buckets begin."""
+        """Where the drawers begin."""
         self._far: dict[int, dict[Timer, None]] = {}
-        """What lies beyond, by bucket."""
-        self._buckets: list[int] = []
+        """What lies beyond, by drawer."""
+        self._drawers: list[int] = []
         """A heap of the keys of ``_far``."""
         self._earlier = asyncio.Event()
         self._sleeping_until: Instant | None = None
@@ -65,11 +65,11 @@ class Timers:
             self._push(timer)
             self._call(instant)
             return timer
-        bucket = self._far.get(instant >> BUCKET_BITS)
-        if bucket is None:
-            bucket = self._open(instant >> BUCKET_BITS)
-        timer = Timer(instant, callback, args, bucket)
-        bucket[timer] = None
+        drawer = self._far.get(instant >> DRAWER_BITS)
+        if drawer is None:
+            drawer = self._open(instant >> DRAWER_BITS)
+        timer = Timer(instant, callback, args, drawer)
+        drawer[timer] = None
         return timer
 
     def __len__(self) -> int:
@@ -90,10 +90,10 @@ class Timers:
         heapq.heappush(self._heap, (timer.instant, self._count, timer))
 
     def _open(self, number: int) -> dict[Timer, None]:
-        bucket = self._far[number] = {}
-        heapq.heappush(self._buckets, number)
-        self._call(Instant(number << BUCKET_BITS))
-        return bucket
+        drawer = self._far[number] = {}
+        heapq.heappush(self._drawers, number)
+        self._call(Instant(number << DRAWER_BITS))
+        return drawer
 
     def _call(self, instant: Instant) -> None:
         """See to it that nobody sleeps beyond ``instant``."""
@@ -101,18 +101,18 @@ class Timers:
             self._earlier.set()
 
     def _next(self) -> Instant | None:
-        """When there is something to do: the first appointment, or the first bucket coming near."""
+        """When there is something to do: the first appointment, or the first drawer coming near."""
         if self._heap:
             return self._heap[0][0]
-        return Instant(self._buckets[0] << BUCKET_BITS) if self._buckets else None
+        return Instant(self._drawers[0] << DRAWER_BITS) if self._drawers else None
 
     def _come_near(self, now: Instant) -> None:
-        """Put what is left in the buckets up to the present one into the heap."""
-        present = now >> BUCKET_BITS
-        self._near = Instant(present + 1 << BUCKET_BITS)
-        while self._buckets and self._buckets[0] <= present:
-            for timer in self._far.pop(heapq.heappop(self._buckets)):
-                timer.bucket = None
+        """Put what is left in the drawers up to the present one into the heap."""
+        present = now >> DRAWER_BITS
+        self._near = Instant(present + 1 << DRAWER_BITS)
+        while self._drawers and self._drawers[0] <= present:
+            for timer in self._far.pop(heapq.heappop(self._drawers)):
+                timer.drawer = None
                 self._push(timer)
 
     def _fire_due(self) -> bool:

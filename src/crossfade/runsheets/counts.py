@@ -214,7 +214,5 @@ def _start(line: str, index: int) -> int:
 
 
 def _error(file: str, line: int, column: int, name: str, message: str, hint: str = "") -> CountsError:
-    problem = Problem(
-        code="counts.refused", file=file, line=line, column=column, path=name, message=message, hint=hint
-    )
+    problem = Problem(code="counts.refused", file=file, line=line, column=column, path=name, message=message, hint=hint)
     return CountsError(problem)

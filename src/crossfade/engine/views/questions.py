@@ -36,7 +36,7 @@ class Entry(Slot[State], eq=False, gc=True):
     """Whom the end wakes, in the order in which they came."""
     collectors: int = 0
     """Waits of the asker itself: it will read the end there and needs no news of it in its mailbox."""
-    expiry: Timer | None = None
+    deadline_timer: Timer | None = None
     patience: Timer | None = None
     reclaim: Timer | None = None
     """When another carrier may take what one took natively."""
@@ -50,9 +50,9 @@ class Entry(Slot[State], eq=False, gc=True):
         """Note the end and wake who waits for it."""
         self.ended_at = at
         self.shown = ()  # what the end does not tell of was shown for less than a blink, and is not claimed
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None
+        if self.deadline_timer is not None:
+            self.deadline_timer.cancel()
+            self.deadline_timer = None
         if self.patience is not None:
             self.patience.cancel()
             self.patience = None

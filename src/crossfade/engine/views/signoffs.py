@@ -10,7 +10,7 @@ from crossfade.engine.timers import Timer
 class Entry:
     """One sign-off: its state, and the appointment for its end."""
 
-    __slots__ = ("ended_at", "expiry", "requested_at", "signoff_id", "state")
+    __slots__ = ("deadline_timer", "ended_at", "requested_at", "signoff_id", "state")
 
     def __init__(self, signoff_id: str, state: State, requested_at: Instant) -> None:
         self.signoff_id = signoff_id
@@ -18,7 +18,7 @@ class Entry:
         self.requested_at = requested_at
         self.ended_at: Instant | None = None
         """When it was last decided: given, or brought to its end."""
-        self.expiry: Timer | None = None
+        self.deadline_timer: Timer | None = None
 
 
 class Signoffs:
