@@ -139,11 +139,11 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(Entry.__struct_fields__) == {
         "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at", "version",
     } | {
-        "claimed_at", "collectors", "decider", "expiry", "kept_view", "patience", "reclaim", "shard", "shown",
+        "claimed_at", "collectors", "decider", "deadline_timer", "kept_view", "patience", "reclaim", "shard", "shown",
         "waiters",
     }  # fmt: skip
     assert set(RunEntry.__slots__) == {"changed_at", "created_by", "run_id", "state"}
-    assert set(SignoffEntry.__slots__) == {"ended_at", "requested_at", "signoff_id", "state"} | {"expiry"}
+    assert set(SignoffEntry.__slots__) == {"ended_at", "requested_at", "signoff_id", "state"} | {"deadline_timer"}
     assert set(vars(Signoffs())) == {"by_question", "certificates", "entries", "issued", "reviews"}
     assert set(vars(Programme())) == {"holders", "rollout", "since", "talk", "tokens"} | {
         "killed", "killed_by_file",
