@@ -300,7 +300,8 @@ class Agent:
             action = "accept" if way == "nonsense" else "cancel"
             nothing = NativeReply(question_id=view.question_id, action=action, content=given)  # type: ignore[arg-type]
             result = await self.surely(lambda hub: hub.native_reply(self.caller, nothing))
-            taken = isinstance(result, QuestionView) and result.status != "open"
+            # Tried again after a lost reply, it may find a question that has expired by itself meanwhile.
+            taken = isinstance(result, QuestionView) and result.status not in ("open", "expired")
             assert not taken, f"I7: {way} was taken for an end"
 
     async def _once(self, view: QuestionView, reply: NativeReply) -> None:
