@@ -6,14 +6,16 @@ Prints one line of JSON: cases, rate, violations with their seeds. Exit code 0: 
 
 ``--plant`` breaks something on purpose, to see that it is found: ``normal`` (synchronous=NORMAL), ``late`` (FULL,
 set after the write-ahead log), ``names`` (a disk that forgets removals), ``index`` (nobody looks whether the
-indexes lead to the rows), ``phantom`` (a start believes bytes that a failed sync never brought to the disk); of the
-snapshots ``shelf-unsynced`` (renamed before they are on the disk), ``shelf-unhashed`` (believed as they are),
-``shelf-short`` (a disk with too little room wrote a part of it, and nobody looked) and ``shelf-nameless`` (the folder
+indexes lead to the rows), ``phantom`` (a start believes bytes that a failed sync never brought to the disk),
+``phantom-named`` (it brings them there, and not the name they are under), ``phantom-torn`` (it writes them in their
+place); of the snapshots ``shelf-unsynced`` (renamed before they are on the disk), ``shelf-unhashed`` (believed as
+they are), ``shelf-short`` (a disk with too little room wrote a part of it, and nobody looked) and ``shelf-nameless`` (the folder
 was made, and its name never synced).
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -26,13 +28,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from crossfade.logs import audit, startup
+from crossfade.logs import audit, settling, startup
 from crossfade.outbound import host, snapshots
 from tests.powerloss import cases, flips, shelf
 from tests.powerloss.disk import layer
 
 PLANTS = (
-    "normal", "late", "names", "index", "phantom",
+    "normal", "late", "names", "index", "phantom", "phantom-named", "phantom-torn",
     "shelf-unsynced", "shelf-unhashed", "shelf-short", "shelf-nameless",
 )  # fmt: skip
 SHOWN = 20
@@ -50,10 +52,24 @@ def plant(name: str) -> None:
     elif name == "index":
         audit.unreachable = lambda *_: None  # type: ignore[assignment]
     elif name == "phantom":
-        startup._write_again = lambda _: None  # type: ignore[assignment]
+        setattr(startup, "settle", lambda _: None)  # noqa: B010 - not its own
+    elif name == "phantom-named":
+        settling.sync = lambda _: None  # type: ignore[assignment]
+    elif name == "phantom-torn":
+        setattr(startup, "settle", _in_place)  # noqa: B010
     elif name.startswith("shelf-"):
         _plant_in_shelf(name.removeprefix("shelf-"))
     startup._SETTINGS = tuple(settings)  # type: ignore[misc]
+
+
+def _in_place(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        source = os.open(path, os.O_RDONLY)
+        target = os.open(path, os.O_WRONLY)
+        os.write(target, os.read(source, 1 << 30))
+        os.fsync(target)
+        os.close(source)
+        os.close(target)
 
 
 def _plant_in_shelf(name: str) -> None:

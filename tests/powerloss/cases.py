@@ -28,13 +28,19 @@ from crossfade.logs import database as database_module
 from crossfade.logs import index as index_module
 from crossfade.logs.audit import check_ends, first_bad
 from crossfade.logs.database import Database
+from tests.powerloss.calls import under
 from tests.powerloss.disk import NEVER, Disk, DiskLayer
 
 TRANSACTIONS = 9
-KINDS = ("cut", "cut", "cut", "twice", "twice", "error", "full")
-"""Cut once; cut again while recovering; one operation fails; the disk is full for a while. All end with a cut."""
+KINDS = ("cut", "cut", "cut", "twice", "twice", "error", "full", "unsynced")
+"""Cut once; cut again while recovering; one operation fails; the disk is full for a while; one sync fails, the process
+is killed by it, and the power goes while the next one recovers. All end with a cut."""
 CUT_BEFORE = 110
 """Operations within which the power goes; most workloads have fewer, so the later cuts come after the last one."""
+SYNCS = 30
+"""Most workloads sync so many times, or fewer."""
+RECOVERING = 20
+"""Operations of a recovery, or fewer."""
 SIZES_BYTES = (0, 20, 300, 6_000)
 WAL_PAGES = 7
 """The write-ahead log is copied into the file this early, so that cuts fall into the copying too."""
@@ -65,24 +71,32 @@ def run(seed: int, folder: Path, layer: DiskLayer, *, keeps_removals: bool = Tru
     elif kind == "full":
         disk.full_from = dice.randrange(1, CUT_BEFORE)
         disk.full_until = disk.full_from + dice.randrange(1, 30)
+    elif kind == "unsynced":
+        disk.fail_sync_at = dice.randrange(1, SYNCS)
     else:
         disk.cut_at = dice.randrange(CUT_BEFORE)
-    told = Told({}, {}, {})
+    with under(layer, folder):
+        _through(kind, dice, folder, layer)
+    return kind
+
+
+def _through(kind: str, dice: random.Random, folder: Path, layer: DiskLayer) -> None:
+    disk, told = layer.disk, Told({}, {}, {})
     work(told, dice, folder, layer)
-    layer.disk = disk.after_cut(dice)
-    if kind == "twice":
-        layer.disk.cut_at = dice.randrange(12)
+    if kind != "unsynced":
+        layer.disk = disk.after_cut(dice)
+    if kind in ("twice", "unsynced"):
+        layer.disk.cut_at = layer.disk.operations + dice.randrange(RECOVERING)
         reopen_and_leave(folder, layer)
         layer.disk = layer.disk.after_cut(dice)
     check(told, dice, folder, layer)
-    return kind
 
 
 def work(told: Told, dice: random.Random, folder: Path, layer: DiskLayer) -> None:
     """Use the log until all is done or the power is gone; after a fault, open it again as the hub does."""
     todo = [transaction(number, dice) for number in range(TRANSACTIONS)]
     for _ in range(60):
-        if not todo or layer.disk.operations > layer.disk.cut_at:
+        if not todo or killed(layer.disk) or layer.disk.operations > layer.disk.cut_at:
             return
         try:
             database = opened(folder, layer)
@@ -95,10 +109,15 @@ def work(told: Told, dice: random.Random, folder: Path, layer: DiskLayer) -> Non
         except (UnavailableError, UnknownOutcomeError):
             pass
         finally:
-            if dice.random() < 0.5:
+            if dice.random() < 0.5 and not killed(layer.disk):
                 database.close()
             else:
                 vanish(database, layer)
+
+
+def killed(disk: Disk) -> bool:
+    """Whether the sync has failed by which the process ends."""
+    return disk.syncs >= disk.fail_sync_at
 
 
 def append(told: Told, database: Database, todo: list[tuple[Shard, Tx]]) -> None:

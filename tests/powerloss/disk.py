@@ -39,17 +39,20 @@ class Disk:
 
     def __init__(self, *, sync_folders: bool = False) -> None:
         self.files: dict[str, Contents] = {}
-        self.removed: dict[str, bytes] = {}
-        """Durable bytes of files whose removal may be undone by a cut."""
+        self.was: dict[str, list[Contents | None]] = {}
+        """What a name stood for before it was moved or removed, which a cut may bring back."""
         self.sync_folders = sync_folders
-        """Syncing a file makes the names in its folder durable too, as SQLite's own layer does for a file it made."""
+        """Syncing a file makes the names in its folder durable too, as SQLite's own layer does for one it opened."""
         self.keeps_removals = True
         """A removal that asks for it is durable at once; without that no setting of SQLite is safe."""
         self.operations = 0
         self.writes = 0
+        self.syncs = 0
         self.cut_at = NEVER
         self.fail_at = NEVER
         """This one operation fails with an I/O error; of a sync, what was under way is lost unseen."""
+        self.fail_sync_at = NEVER
+        """The same, counted among the syncs."""
         self.full_from, self.full_until = NEVER, NEVER
         """Writes with these numbers find no space."""
         self.hit = False
@@ -64,15 +67,51 @@ class Disk:
         self.hit |= failing
         return failing
 
+    def make(self, name: str) -> Contents:
+        """A file of its own under a name that is free."""
+        if self.change():
+            raise apsw.IOError("planted: the file could not be made")
+        self.files[name] = Contents()
+        return self.files[name]
+
+    def move(self, name: str, to: str) -> None:
+        """Let a file have another name, and what had that name none."""
+        if self.change():
+            raise apsw.IOError("planted: the renaming failed")
+        contents = self.files[name]
+        self._name(name, None)
+        self._name(to, contents)
+
+    def remove(self, name: str, *, durably: bool = False) -> None:
+        """Let a name stand for nothing; ``durably`` if the folder is synced with it."""
+        if self.change():
+            raise apsw.IOError("planted: the removal failed")
+        self._name(name, None)
+        if durably:
+            self.was.clear()
+
+    def sync_names(self) -> None:
+        """What stands in the folder now will stand there after a cut."""
+        if self.change():
+            raise apsw.IOError("planted: the sync of the folder failed")
+        self.was.clear()
+        for contents in self.files.values():
+            contents.durable = contents.durable or b""
+
+    def _name(self, name: str, contents: Contents | None) -> None:
+        self.was.setdefault(name, []).append(self.files.get(name))
+        if contents is None:
+            self.files.pop(name, None)
+        else:
+            self.files[name] = contents
+
     def after_cut(self, dice: random.Random) -> "Disk":
-        """What the machine finds when the power is back."""
+        """What the machine finds when the power is back: each name for itself is as it is now, or as it was."""
         found = self._empty()
-        for name, contents in self.files.items():
-            if contents.durable is not None or dice.random() < 0.5:
+        for name in sorted({*self.files, *self.was}):
+            contents = dice.choice([self.files.get(name), *self.was.get(name, [])])
+            if contents is not None and (contents.durable is not None or dice.random() < 0.5):
                 found.files[name] = Contents(bytes(_left(contents, dice)))
-        for name, durable in self.removed.items():
-            if name not in found.files and dice.random() < 0.5:
-                found.files[name] = Contents(durable)
         return found
 
     def copy(self) -> "Disk":
@@ -116,9 +155,11 @@ def _resize(image: bytearray, size: int) -> None:
 class DiskFile:
     """One open file, as SQLite uses it."""
 
-    def __init__(self, disk: Disk, name: str) -> None:
+    def __init__(self, disk: Disk, contents: Contents, *, made: bool = False) -> None:
+        """``made`` by this opening: the first sync of it is one of its name, too."""
         self._disk = disk
-        self._contents = disk.files.setdefault(name, Contents())
+        self._contents = contents
+        self._made = made
 
     def xRead(self, amount: int, at: int) -> bytes:  # noqa: N802 - SQLite's names, here and below
         return bytes(self._contents.seen[at : at + amount])
@@ -141,9 +182,12 @@ class DiskFile:
         _resize(self._contents.seen, size)
         self._contents.pending.append((size, None))
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
-        contents = self._contents
-        if self._disk.change():
+    def sync(self) -> None:
+        """Bring what is under way to the disk, as ``fsync`` does."""
+        contents, disk = self._contents, self._disk
+        disk.syncs += 1
+        if disk.change() or disk.syncs == disk.fail_sync_at:
+            disk.hit = True
             contents.pending.clear()  # the system takes the pages for clean, though they never reached the disk
             raise apsw.IOError("planted: the sync failed")
         durable = bytearray(contents.durable or b"")
@@ -154,8 +198,14 @@ class DiskFile:
                 _put(durable, at, data)
         contents.durable = bytes(durable)
         contents.pending.clear()
-        if self._disk.sync_folders:
-            self._disk.removed.clear()
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        self.sync()
+        disk = self._disk
+        if disk.sync_folders:
+            disk.was.clear()
+        elif self._made:
+            disk.was = {name: was for name, was in disk.was.items() if disk.files.get(name) is not self._contents}
 
     def xFileSize(self) -> int:  # noqa: N802
         return len(self._contents.seen)
@@ -197,16 +247,13 @@ class DiskLayer(apsw.VFS):
         return name in self.disk.files
 
     def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
-        disk = self.disk
-        if disk.change():
-            raise apsw.IOError("planted: the removal failed")
-        contents = disk.files.pop(name, None)
-        if contents is not None and contents.durable is not None and not (sync and disk.keeps_removals):
-            disk.removed[name] = contents.durable
+        self.disk.remove(name, durably=sync and self.disk.keeps_removals)
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802
         path = name.filename() if hasattr(name, "filename") else name
-        return DiskFile(self.disk, path or f"temporary-{self.disk.operations}")
+        name = path or f"temporary-{self.disk.operations}"
+        made = name not in self.disk.files
+        return DiskFile(self.disk, self.disk.files.setdefault(name, Contents()), made=made)
 
 
 @contextmanager

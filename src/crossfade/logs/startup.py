@@ -19,8 +19,11 @@ from crossfade.logs.bases import SCHEMA as _BASES
 from crossfade.logs.blocks import SCHEMA as _BLOCKS
 from crossfade.logs.conversion import FORMERLY, convert
 from crossfade.logs.index import SCHEMA as _INDEX
+from crossfade.logs.settling import settle, sync
 
 FILE_NAME: Final = "log.db"
+WAL_NAME: Final = "log.db-wal"
+"""SQLite's name for the write-ahead log of that file."""
 LOCK_NAME: Final = "log.lock"
 FORMAT: Final = 3
 """``user_version`` of the file; raised when the tables or the canonical bytes change."""
@@ -102,11 +105,7 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     folder.mkdir(mode=0o700, parents=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)
 
 
 def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
@@ -117,13 +116,17 @@ def connect(folder: Path, vfs: str | None = None) -> apsw.Connection:
     """
     refuse_unsound_sqlite(apsw.SQLITE_VERSION_NUMBER)
     try:
+        settle(folder / WAL_NAME)
+    except OSError as fault:
+        raise LogError(f"{folder / WAL_NAME} cannot be written again: {fault.strerror}") from fault
+    try:
         connection = apsw.Connection(str(folder / FILE_NAME), vfs=vfs, statementcachesize=STATEMENTS_CACHED)
     except apsw.Error as fault:
         raise _explained(fault, folder) from fault
     try:
         _configure(connection)
         _create_or_recognise(connection)
-        _write_again(connection)
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)  # the writer counts its pages from none
         convert(connection)
     except apsw.Error as fault:
         close(connection)
@@ -155,18 +158,6 @@ def _configure(connection: apsw.Connection) -> None:
     connection.pragma("mmap_size", 0)
     if connection.pragma("mmap_size") not in (0, None):  # None: this file layer cannot map at all
         raise LogError("SQLite does not hold to mmap_size=0")
-
-
-def _write_again(connection: apsw.Connection) -> None:
-    """Write and sync what was found once more, before anything is built upon it.
-
-    After a sync that failed the system may show bytes that never reached the disk, also to the next process. What
-    rests on such bytes would be lost at a power cut, and everything after it with it. So the write-ahead log is
-    copied into the file; and a file without records, whose making may have failed, is written anew as a whole.
-    """
-    if connection.execute("SELECT 1 FROM heads").get is None:
-        connection.execute("VACUUM")
-    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _create_or_recognise(connection: apsw.Connection) -> None:
