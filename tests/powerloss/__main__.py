@@ -9,8 +9,8 @@ set after the write-ahead log), ``names`` (a disk that forgets removals), ``inde
 indexes lead to the rows), ``phantom`` (a start believes bytes that a failed sync never brought to the disk),
 ``phantom-named`` (it brings them there, and not the name they are under), ``phantom-torn`` (it writes them in their
 place); of the snapshots ``shelf-unsynced`` (renamed before they are on the disk), ``shelf-unhashed`` (believed as
-they are), ``shelf-short`` (a disk with too little room wrote a part of it, and nobody looked) and ``shelf-nameless`` (the folder
-was made, and its name never synced).
+they are), ``shelf-short`` (a disk with too little room wrote a part of it, and nobody looked) and ``shelf-nameless``
+(the folder was made, and its name never synced).
 """
 
 import argparse
