@@ -1,6 +1,9 @@
 """The schedule of a load: fixed in advance, Poisson, of the wished rate; and who asks whom."""
 
+import math
 import statistics
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from crossfade.fleet.dice import Dice
 from crossfade.fleet.load.profile import Phase, Profile, ProfileError
 from crossfade.fleet.load.scenarios import SCENARIOS, Wish, of_name, profiles
-from crossfade.fleet.load.schedule import SECOND_NS, Shape, arrivals
+from crossfade.fleet.load.schedule import SECOND_NS, Shape, arrivals, asks_of
 from crossfade.fleet.model import ASSISTANT, ATTENTIVE
 
 
@@ -16,45 +19,83 @@ def steady(rate: float, seconds: float, **more: object) -> Profile:
     return Profile(agents=100, phases=(Phase("steady", seconds, rate),), **more)  # type: ignore[arg-type]
 
 
+def due_of(profile: Profile, seed: int = 1) -> list[int]:
+    return list(arrivals(profile.phases, asks_of(profile), profile.burst, Dice(seed)))
+
+
 def test_the_same_seed_gives_the_same_schedule_and_another_gives_another() -> None:
     profile = steady(50, 20)
-    assert arrivals(profile, Dice(1), 1.0) == arrivals(profile, Dice(1), 1.0)
-    assert arrivals(profile, Dice(1), 1.0) != arrivals(profile, Dice(2), 1.0)
+    assert due_of(profile, 1) == due_of(profile, 1)
+    assert due_of(profile, 1) != due_of(profile, 2)
 
 
-def test_arrivals_are_poisson_of_the_wished_rate_and_in_order() -> None:
-    due = arrivals(steady(200, 100), Dice(7), 1.0)
-    assert list(due) == sorted(due)
+def test_arrivals_are_poisson_of_the_wished_number_and_in_order() -> None:
+    due = due_of(steady(200, 100), 7)
+    assert due == sorted(due)
     assert due[0] >= 0
     assert due[-1] < 100 * SECOND_NS
-    assert 19_400 < len(due) < 20_600  # 20,000 ± 4 standard deviations
+    assert len(due) == 20_000
     counts = [0] * 100
     for at in due:
         counts[at // SECOND_NS] += 1
     dispersion = statistics.variance(counts) / statistics.mean(counts)
     assert 0.6 < dispersion < 1.5
+    gaps = sorted(late - early for early, late in pairwise(due))
+    assert gaps[len(gaps) // 2] * 200 / SECOND_NS == pytest.approx(math.log(2), rel=0.05)  # exponential
+    assert statistics.mean(due) / SECOND_NS == pytest.approx(50, abs=1)
 
 
-def test_bursts_keep_the_mean_rate_and_come_together() -> None:
-    due = arrivals(steady(200, 200, burst=10.0), Dice(3), 1.0)
-    assert 35_000 < len(due) < 45_000
-    together = len(due) / len(set(due))
-    assert 8.5 < together < 11.5
+@pytest.mark.parametrize(
+    ("rate", "seconds", "more", "asks"),
+    [
+        (1, 1, {}, 1),
+        (0.5, 2, {}, 1),
+        (2.5, 1, {}, 3),
+        (20, 1, {"burst": 10_000.0}, 20),
+        (20, 5, {"burst": 7.0}, 100),
+        (2, 1, {"fan_out": 9}, 1),
+        (30, 4, {"fan_out": 2}, 60),
+    ],
+)
+def test_a_short_run_has_as_many_questions_as_its_rate_and_seconds_say(
+    rate: float, seconds: float, more: dict[str, Any], asks: int
+) -> None:
+    """Neither none nor half as many again, as it would be if the number were random, too."""
+    profile = steady(rate, seconds, **more)
+    for seed in range(20):
+        assert len(due_of(profile, seed)) == asks
+
+
+def test_bursts_keep_the_number_and_come_together() -> None:
+    due = due_of(steady(200, 200, burst=10.0), 3)
+    assert len(due) == 40_000
+    batches = Counter(due)
+    assert len(batches) == 4_000
+    assert statistics.stdev(batches.values()) == pytest.approx(math.sqrt(90), rel=0.1)  # geometric of mean 10
 
 
 def test_every_phase_has_its_own_rate() -> None:
     profile = Profile(agents=10, phases=(Phase("before", 10, 20), Phase("spike", 10, 200), Phase("after", 10, 20)))
-    due = arrivals(profile, Dice(1), 1.0)
+    due = due_of(profile)
     thirds = [sum(1 for at in due if start <= at / SECOND_NS < start + 10) for start in (0, 10, 20)]
-    assert 140 < thirds[0] < 260
-    assert 1_800 < thirds[1] < 2_200
-    assert 140 < thirds[2] < 260
+    assert thirds == [200, 2_000, 200]
 
 
-def test_the_parts_of_the_processes_make_the_whole() -> None:
-    whole = steady(100, 100)
-    parts = [len(arrivals(whole, Dice(seed), 0.5)) for seed in (1, 2)]
-    assert 9_600 < sum(parts) < 10_400
+@pytest.mark.parametrize("rate", [100.0, 0.7, 0.1])
+@pytest.mark.parametrize("askers", [(50, 50), (0, 1), (34, 33, 33), (1, 1, 1, 1)])
+def test_the_parts_of_the_processes_make_the_whole(rate: float, askers: tuple[int, ...]) -> None:
+    phases = (Phase("before", 10, rate), Phase("spike", 10, 5 * rate), Phase("after", 10, rate))
+    whole = Profile(agents=100, phases=phases)
+    parts = [asks_of(whole, sum(askers[:n]), mine, sum(askers)) for n, mine in enumerate(askers)]
+    assert [sum(each) for each in zip(*parts, strict=True)] == asks_of(whole)
+    assert sum(map(sum, parts)) == round(70 * rate)
+    assert all(not any(part) for part, mine in zip(parts, askers, strict=True) if not mine)
+
+
+def test_a_schedule_of_a_week_takes_no_memory() -> None:
+    profile = steady(1_000_000, 604_800)
+    due = arrivals(profile.phases, asks_of(profile), profile.burst, Dice(1))
+    assert 0 <= next(due) < next(due) < SECOND_NS
 
 
 def test_an_asker_asks_fan_out_different_agents_and_never_itself() -> None:

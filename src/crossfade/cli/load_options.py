@@ -22,7 +22,7 @@ class Asked:
     """How much and by whom. What is not given is as the scenario has it."""
 
     agents: Annotated[int | None, Parameter(help="Simulated agents, up to 15,000 on one hub.")] = None
-    questions_per_second: Annotated[float | None, Parameter(help="Rate, on average; arrivals are random.")] = None
+    questions_per_second: Annotated[float | None, Parameter(help="Rate; only the instants are random.")] = None
     seconds: Annotated[float | None, Parameter(help="How long questions are due.")] = None
     lane: Annotated[str | None, Parameter(help="polling or elicitation: --share 0 or 1.")] = None
     share: Annotated[float | None, Parameter(help="Share of the agents on the elicitation lane, 0 to 1.")] = None

@@ -7,8 +7,7 @@ Rules
    the call that asked, in ``question`` calls after it, or from its mailbox.
 """
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -60,8 +59,9 @@ class Asking:
         self._early: set[str] = set()
         """Questions whose end came before the reply to the ask, or came again."""
         self._wait_seconds = 0 if crew.profile.ends_by_mail else crew.model.ask_wait_seconds
-        self._due: array[int] = array("q")
-        self._next = 0
+        self._due: Iterator[int] = iter(())
+        self._next_ns: int | None = None
+        """When the next ask is due; None if there is none."""
         self._start_ns = 0
         crew.on_end = self._mailed
 
@@ -75,14 +75,20 @@ class Asking:
         """Asks that the hub has not acknowledged."""
         return self._unsent
 
-    def run(self, due: "array[int]", start_ns: int) -> None:
+    def run(self, due: Iterator[int], start_ns: int) -> None:
         """Ask at ``start_ns`` + each of ``due`` nanoseconds."""
         self._due, self._start_ns = due, start_ns
+        self._draw()
         self._turn()
+
+    def _draw(self) -> None:
+        """When the next ask is due."""
+        after_ns = next(self._due, None)
+        self._next_ns = None if after_ns is None else self._start_ns + after_ns
 
     def stop(self) -> None:
         """Ask nothing more."""
-        self._next = len(self._due)
+        self._next_ns = None
         self.finished = True
 
     # --- asking -------------------------------------------------------------------------------------
@@ -92,17 +98,16 @@ class Asking:
         if self.finished:
             return
         now_ns = monotonic_ns()
-        last = min(len(self._due), self._next + BATCH_MAX)
-        while self._next < last and self._start_ns + self._due[self._next] <= now_ns:
-            due_ns = self._start_ns + self._due[self._next]
-            self._next += 1
-            self._crew.lateness.add((now_ns - due_ns) / MS)
-            self._ask_all(due_ns)
-        if self._next >= len(self._due):
+        for _ in range(BATCH_MAX):
+            if self._next_ns is None or self._next_ns > now_ns:
+                break
+            self._crew.lateness.add((now_ns - self._next_ns) / MS)
+            self._ask_all(self._next_ns)
+            self._draw()
+        if self._next_ns is None:
             self.finished = True
             return
-        wait_seconds = (self._start_ns + self._due[self._next] - monotonic_ns()) / NS
-        self._crew.loop.call_later(max(0.0, wait_seconds), self._turn)
+        self._crew.loop.call_later(max(0.0, (self._next_ns - monotonic_ns()) / NS), self._turn)
 
     def _ask_all(self, due_ns: int) -> None:
         dice = self._crew.dice

@@ -5,13 +5,16 @@ due, so that a stall shows in the latencies instead of hiding in fewer questions
 
 Rules
 -----
-1. Arrivals are a Poisson process of each phase's rate; with ``burst`` above 1, a compound one: batches of
-   geometric size whose instants are further apart, so that the mean rate is the same.
-2. Each load process draws its own schedule, of its own askers; together they have the profile's rate.
+1. Arrivals are a Poisson process of each phase's rate whose number is given, the rate times the seconds: so many
+   independent instants. With ``burst`` above 1 they come in batches, of which there are fewer, at as many instants.
+2. Each load process draws its own part, as large as its share of the askers; together they have the profile's number.
+
+Source: D. E. Knuth, "The Art of Computer Programming" 2, 3.4.2 algorithm S, for the batches; instants in order, one at
+a time: L. Devroye, "Non-Uniform Random Variate Generation", 1986, ch. V.3.
 """
 
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from crossfade.fleet.dice import Dice
@@ -21,29 +24,41 @@ SECOND_NS: Final = 1_000_000_000
 TRIES_MAX: Final = 16
 
 
-def arrivals(profile: Profile, dice: Dice, portion: float) -> "array[int]":
-    """Nanoseconds after the start at which ``portion`` of the profile's asks are due, in order.
+def asks_of(profile: Profile, before: int = 0, mine: int = 1, every: int = 1) -> list[int]:
+    """How many asks of each phase are due from ``mine`` of ``every`` asker, when ``before`` others have their part.
+
+    In all phases and of all askers together it is what the rate and the seconds come to, and at least one.
+    """
+    asks, total = 0.0, [0]
+    for phase in profile.phases:
+        asks += phase.seconds * phase.questions_per_second / profile.fan_out
+        total.append(int(asks + 0.5))
+    total[-1] = max(1, total[-1])
+    # Parts of what is due until the end of each phase, so that roundings do not add up.
+    ends = [end * (before + mine) // every - end * before // every for end in total]
+    return [late - early for early, late in pairwise(ends)]
+
+
+def arrivals(phases: Sequence[Phase], asks: Sequence[int], burst: float, dice: Dice) -> Iterator[int]:
+    """Nanoseconds after the start at which asks are due, in order: so many in each phase.
 
     One for each asker that asks; it then asks ``fan_out`` questions.
     """
-    found: array[int] = array("q")
     begins = 0.0
-    for phase in profile.phases:
-        _of_phase(found, phase, begins, phase.questions_per_second * portion / profile.fan_out, profile.burst, dice)
+    for phase, count in zip(phases, asks, strict=True):
+        yield from _of_phase(phase, begins, count, burst, dice)
         begins += phase.seconds
-    return found
 
 
-def _of_phase(found: "array[int]", phase: Phase, begins: float, rate: float, burst: float, dice: Dice) -> None:
-    if rate <= 0:
-        return
-    ends = begins + phase.seconds
-    at = begins + dice.gap(burst / rate)
-    while at < ends:
-        found.append(int(at * SECOND_NS))
-        while burst > 1 and dice.fraction() >= 1 / burst:
-            found.append(int(at * SECOND_NS))
-        at += dice.gap(burst / rate)
+def _of_phase(phase: Phase, begins: float, count: int, burst: float, dice: Dice) -> Iterator[int]:
+    at, ends = begins, begins + phase.seconds
+    batches = max(1, round(count / burst))
+    for left in range(count, 0, -1):
+        if left in (count, batches) or dice.fraction() < batches / left:
+            # The earliest of so many instants that are still to come.
+            at += (ends - at) * (1.0 - (1.0 - dice.fraction()) ** (1.0 / batches))
+            batches -= 1
+        yield int(at * SECOND_NS)
 
 
 class Shape:

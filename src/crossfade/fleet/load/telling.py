@@ -113,8 +113,6 @@ def _rate(profile: Profile, found: Findings) -> float:
 
 def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float], waited: float | None) -> list[str]:
     said = []
-    if "end" in gauge.marks and not (gauge.acknowledged or gauge.unacknowledged or gauge.faults()):
-        said.append("no question was due, since arrivals are random: give more --seconds or a higher rate")
     if waited is not None and waited > CROWDED:
         said.append(f"for {waited:.0%} of the time other processes had the processors that the hub wanted")
     if max(clients) > BUSY:

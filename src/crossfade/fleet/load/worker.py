@@ -28,7 +28,7 @@ from crossfade.fleet.load.line import Place
 from crossfade.fleet.load.member import Listener, Member, Poller
 from crossfade.fleet.load.orders import ORDERS, Finish, Go, Halt, Histogrammed, Last, Order, State
 from crossfade.fleet.load.profile import Carrier, Profile
-from crossfade.fleet.load.schedule import Shape, arrivals
+from crossfade.fleet.load.schedule import Shape, arrivals, asks_of
 
 STATE_SECONDS: Final = 0.2
 STATES_PER_FLUSH: Final = 5
@@ -79,8 +79,9 @@ class LoadProcess:
             for index, caller in callers.items()
         ]
         self.asking = Asking(self.crew, callers, names, self.shape)
-        portion = len(self.asking.askers) / max(1, profile.agents - profile.experts)
-        self.due = arrivals(profile, Dice(mixed.seed), portion)
+        askers = [sum(map(self.shape.asks, own(profile, number, order.processes))) for number in range(order.processes)]
+        asks = asks_of(profile, sum(askers[: order.process]), askers[order.process], sum(askers))
+        self.due = arrivals(profile.phases, asks, profile.burst, Dice(mixed.seed))
 
     def _member(self, caller: Caller, *, on_elicitation: bool) -> Member:
         model = self.crew.model
