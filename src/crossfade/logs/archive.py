@@ -22,6 +22,7 @@ from crossfade.engine.ports import CorruptLogError, StoredEvent, UnavailableErro
 from crossfade.logs.bases import Beginning
 from crossfade.logs.codec import GENESIS, verify
 from crossfade.logs.export import record_lines
+from crossfade.logs.settling import sync
 from crossfade.logs.startup import make_folder
 
 FORMAT: Final = "crossfade-segment/1"
@@ -128,11 +129,7 @@ def write_segment(folder: Path, top: Top, rows: Seq[StoredEvent]) -> Path:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder)
     if read_segment(path) != (top, list(rows)):
         raise CorruptLogError(f"{path} does not read back as it was written; nothing was cut off the log")
     return path

@@ -9,7 +9,6 @@ Source: sqlite.org/backup.html (a write by the connection that is copied from is
 """
 
 import asyncio
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from crossfade.core.values import Sequence, Shard
 from crossfade.engine.ports import START, BackupFailedError, CorruptLogError, Head, StoredEvent
 from crossfade.logs.audit import first_bad
 from crossfade.logs.database import Database
+from crossfade.logs.settling import sync
 from crossfade.logs.sqlite import SqliteLog, open_sqlite
 from crossfade.logs.startup import FILE_NAME, close, make_folder
 
@@ -117,9 +117,9 @@ def _begin(target: Path, beside: tuple[Path, ...]) -> Path:
 def _end(unfinished: Path, target: Path) -> None:
     try:
         for path in (*unfinished.rglob("*"), unfinished):
-            _sync(path)
+            sync(path)
         unfinished.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as fault:
         raise BackupFailedError(f"{target}: {fault.strerror}") from fault
 
@@ -160,14 +160,14 @@ def _fresh(folder: Path) -> Database:
         raise BackupFailedError(f"{folder} is not empty")
     make_folder(folder)
     (folder / UNFINISHED).touch()
-    _sync(folder)
+    sync(folder)
     return Database(folder)
 
 
 def finish(folder: Path) -> None:
     """The log in ``folder`` is whole and verified."""
     (folder / UNFINISHED).unlink()
-    _sync(folder)
+    sync(folder)
 
 
 def refuse_unfinished(folder: Path) -> None:
@@ -209,11 +209,3 @@ def open_copy(folder: Path) -> SqliteLog:
         raise BackupFailedError(f"there is no log in {folder}")
     refuse_unfinished(folder)
     return open_sqlite(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
