@@ -59,6 +59,7 @@ def test_a_clean_run_is_sound() -> None:
         {"faults": {"HTTP 500": 1}},
         {"reason": "interrupted"},
         {"questions": 0},
+        {"leaks": True},
     ],
 )
 def test_whatever_went_wrong_makes_it_unsound(changes: dict[str, object]) -> None:

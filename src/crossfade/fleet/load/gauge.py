@@ -49,6 +49,8 @@ class Gauge:
         self.waited = 0
         """Most calls that waited for a shared connection at once."""
         self._sampled: Mark | None = None
+        self._alive: Mark | None = None
+        """When the hub was last seen to live."""
 
     @property
     def target(self) -> Target:
@@ -111,6 +113,7 @@ class Gauge:
             return
         now = Mark(self._target.vitals(), self._children)
         self._sampled = now
+        self._alive = self._alive if now.hub is None else now
         self.waited = max(self.waited, self.waiting)
         if before is None or not self._start_ns or len(self.samples) >= SAMPLES_MAX:
             return
@@ -160,6 +163,24 @@ class Gauge:
     def after(self) -> None:
         """And a moment later."""
         self.mark("after")
+
+    def cut(self) -> None:
+        """It goes no further."""
+        self.mark("cut")
+
+    def last_alive(self) -> Mark | None:
+        """How it stands now or, with a hub that is gone, stood when it was last seen; None if it had not begun."""
+        now, seen = self.last_mark(), self._alive
+        if now is None or now.hub is not None or seen is None or seen.at_ns <= self.marks["begin"].at_ns:
+            return now
+        return seen
+
+    @property
+    def rss_peak_mib(self) -> float | None:
+        """The most memory that the hub was seen to hold."""
+        turns = [mark.hub.rss_mib for mark in self.marks.values() if mark.hub is not None]
+        seen = [sample.hub_rss_mib for sample in self.samples if sample.hub_rss_mib is not None]
+        return round(max((*turns, *seen)), 1) if turns or seen else None
 
     def last_mark(self) -> Mark | None:
         """How it stands now, for a run that was cut short; None if it had not begun."""

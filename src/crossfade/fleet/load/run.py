@@ -153,6 +153,8 @@ class _Run:
         try:
             await asyncio.wait((work, told, dead), return_when=asyncio.FIRST_COMPLETED)
             reason = self._why(work, dead)
+            if reason:
+                self._gauge.cut()
             if reason == INTERRUPTED and self._start_ns:
                 await self._halt()
         finally:

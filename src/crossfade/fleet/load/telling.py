@@ -8,7 +8,8 @@ from crossfade.fleet.load.account import SECOND_NS, Findings, Lane
 from crossfade.fleet.load.gauge import Gauge, Mark, client_cores, hub_cores, hub_waited
 from crossfade.fleet.load.profile import Phase, Profile
 from crossfade.fleet.load.report import LaneReport, LoadReport, SecondRow, Storm, missed
-from crossfade.fleet.load.slope import Slope, slope
+from crossfade.fleet.load.scenarios import SCENARIOS
+from crossfade.fleet.load.slope import STRETCHES_MIN, Slope, slope
 
 BUSY: Final = 0.85
 """Share of a core from which a load process may be what is measured."""
@@ -21,20 +22,23 @@ of its log. Before that its memory grows, and ought to."""
 WARM_UP_MIN: Final = 0.2
 WARM_UP_MAX: Final = 0.5
 """Share of a run that does not count for the slope of memory."""
+LASTING: Final = frozenset(scenario.name for scenario in SCENARIOS.values() if scenario.leak)
+"""Scenarios whose result is whether memory grows."""
 KINDS: Final = ("ask", "look", "wait", "respond", "answer", "stream", "acknowledge")
 
 
 def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason: str) -> LoadReport:
     """The report of a run."""
-    begin, end = gauge.marks.get("begin"), gauge.marks.get("end") or gauge.last_mark()
+    begin, end = gauge.marks.get("begin"), gauge.marks.get("end") or gauge.last_alive()
     clients = client_cores(begin, end)
+    leak = _leak(profile, gauge)
     return LoadReport(
         scenario=scenario,
         questions=found.questions,
         answered=found.answered,
         lost=found.lost,
         doubled=found.doubled,
-        questions_per_second=_rate(profile, found),
+        questions_per_second=_rate(profile, found, gauge.marks.get("cut")),
         delivery_ms=found.whole.delivery.times(),
         answer_ms=found.whole.answer.times(),
         client_cpu=round(sum(clients), 3),
@@ -52,7 +56,7 @@ def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, re
         hub_waited=hub_waited(begin, end),
         hub_idle_cpu=hub_cores(gauge.marks.get("attached"), gauge.marks.get("settled")),
         hub_kib_per_agent=_per_agent(profile, gauge),
-        hub_rss_peak_mib=max((s.hub_rss_mib for s in gauge.samples if s.hub_rss_mib is not None), default=None),
+        hub_rss_peak_mib=gauge.rss_peak_mib,
         hub_rss_after_mib=_rss(gauge.marks.get("after")),
         delivered=found.delivered,
         **_costs(gauge, found.delivered),  # type: ignore[arg-type]
@@ -67,10 +71,11 @@ def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, re
         phases=_phases(profile.phases, found.phases),
         targets_met=not missed(found.whole.answer.times()),
         storm=_storm(profile, gauge),
-        leak=_leak(profile, gauge),
+        leak=leak,
+        leaks=scenario in LASTING and leak is not None and leak.grows and _long_enough(profile),
         faults=dict(gauge.faults()),
         wrong=tuple(found.faults),
-        warnings=tuple(_warnings(profile, gauge, clients, hub_waited(begin, end))),
+        warnings=(*_warnings(profile, gauge, clients, hub_waited(begin, end)), *_of_memory(scenario, profile, leak)),
         reason=reason,
         samples=tuple(gauge.samples),
         rows=_rows(found),
@@ -103,12 +108,13 @@ def _costs(gauge: Gauge, delivered: int) -> dict[str, object]:
     }
 
 
-def _rate(profile: Profile, found: Findings) -> float:
-    """Answers a second until the last one, and no more than the schedule's length allows."""
+def _rate(profile: Profile, found: Findings, cut: Mark | None) -> float:
+    """Answers a second until the last one, or until the schedule was over or cut short, whichever was later."""
     if not found.answered:
         return 0.0
     took = (found.last_end_ns - found.start_ns) / SECOND_NS
-    return round(found.answered / max(took, profile.seconds if not found.unfinished else took, 0.001), 2)
+    due = profile.seconds if cut is None else min(profile.seconds, (cut.at_ns - found.start_ns) / SECOND_NS)
+    return round(found.answered / max(took, due, 0.001), 2)
 
 
 def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float], waited: float | None) -> list[str]:
@@ -128,6 +134,24 @@ def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float], waited: 
     if missing and gauge.attached_then:
         said.append(f"{missing} agents were not held when the questions began")
     return said
+
+
+def _long_enough(profile: Profile) -> bool:
+    """What is bounded is full when the second half of the run begins."""
+    return WARM_UP_MAX * profile.seconds * profile.rate >= WARM_UP_QUESTIONS
+
+
+def _of_memory(scenario: str, profile: Profile, leak: Slope | None) -> list[str]:
+    """What a long run has to say of the hub's memory."""
+    if scenario not in LASTING or (leak is not None and _long_enough(profile) and not leak.grows):
+        return []
+    if leak is None:
+        return [
+            f"whether the hub's memory grows was not measured: that takes {STRETCHES_MIN} seconds after the first part"
+        ]
+    if _long_enough(profile):
+        return [f"the hub's memory grows: by {leak.low:.1f} MiB an hour at least"]
+    return [f"too short to tell a leak: what the hub keeps fills during the first {WARM_UP_QUESTIONS:,} questions"]
 
 
 def _leak(profile: Profile, gauge: Gauge) -> Slope | None:
