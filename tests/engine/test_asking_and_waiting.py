@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from crossfade.core.values import Caller, Channel
+from crossfade.engine.mail import OFFER, OFFER_SECONDS
 from crossfade.engine.ports import UnavailableError
 from crossfade.engine.requests import AnswerRequest, AskRequest, QuestionView, ReceiveRequest
 from tests.kit.faulty import FaultyLog
@@ -180,6 +181,34 @@ async def test_in_a_whole_trip_each_of_its_three_calls_sleeps_once() -> None:
             del loop.create_future
         assert made == [3]
         assert len(world.hub._c.timers) == appointments, "no appointment is left of it"
+
+
+@run
+async def test_one_look_is_enough_for_all_that_were_shown_and_answered_before_it() -> None:
+    """And a question among them that stays open is recorded as shown when its time comes, not before, not later."""
+    async with World() as world:
+        asker, bo = await pair(world)
+        mail, looks = world.hub._mail, []
+        look = mail._record_lately
+
+        def counted() -> None:
+            looks.append(world.clock.now())
+            look()
+
+        mail._record_lately = counted  # type: ignore[method-assign]
+        first = world.clock.now()
+        for _ in range(4):
+            await trip(world, asker, bo)
+            await world.clock.advance(0.01)
+        stays = await world.ask(asker.caller, "bo")
+        await world.poll(bo)
+        entry, due = world.hub._views.questions[stays.question_id], world.clock.now() + OFFER
+        await world.clock.advance(OFFER_SECONDS - 1e-9)
+        assert entry.state.offered == ()
+        await world.clock.advance(1e-9)
+        assert entry.state.offered == (Channel.POLL,)
+        await world.clock.advance(1.0)
+        assert looks == [first + OFFER, due]
 
 
 async def trip(world: World, asker: Asker, bo: Caller) -> None:

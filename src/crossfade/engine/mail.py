@@ -294,7 +294,7 @@ class Mail:
     def _record_lately(self) -> None:
         """Record what was shown a while ago and has no end; look again when it is time for the next."""
         lately, due = self._lately, self._c.clock.now() - OFFER
-        while lately and lately[0][0] <= due:
+        while lately and (lately[0][0] <= due or not lately[0][1].shown):  # or it has its end
             entry = lately.popleft()[1]
             if entry.shown:
                 self.record_offers(entry)
