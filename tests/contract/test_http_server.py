@@ -483,7 +483,7 @@ def test_a_closed_connection_leaves_nothing_for_the_collector() -> None:
                 gc.garbage.clear()
                 gc.enable()
         assert ours == []
-        assert front.served == 40
+        assert front.served == 60
 
     run(scenario())
 

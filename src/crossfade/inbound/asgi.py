@@ -14,7 +14,6 @@ Sources: the ASGI HTTP specification 2.3; the WHATWG HTML standard, "server-sent
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -242,7 +241,7 @@ class EventStream:
         self._streams = streams
         self._limits = streams.limits
         self._abort: Callable[[], None] | None = scope.get("extensions", {}).get(ABORT)
-        self._queue: deque[bytes] = deque()
+        self._queue: list[bytes] = []
         self._queued_bytes = 0
         self._started = self._ending = self._cutting = False
         self._writer: asyncio.Task[None] | None = None
@@ -263,6 +262,10 @@ class EventStream:
             self._timer = self._loop.call_later(self._ping_seconds, self._tick)
             if self._queue or self._ending:
                 self._wake()
+
+    def starts_at_once(self, headers: Headers = ()) -> bool:
+        """As ``start`` under our own server, where that takes neither waiting nor a task; whether it did."""
+        return self._abort is not None and done_at_once(self.start(headers))
 
     def push(self, data: bytes) -> bool:
         """Queue whole events (see ``frame``). False if they will not be sent: closed, ending, or cut now."""
@@ -348,14 +351,14 @@ class EventStream:
     def _take(self) -> bytes:
         """Take the next write: queued events, joined while they are small."""
         queue = self._queue
-        first = queue.popleft()
-        size = len(first)
-        batch = [first]
-        while queue and size + len(queue[0]) <= WRITE_BYTES:
-            batch.append(queue.popleft())
-            size += len(batch[-1])
+        count, size = 1, len(queue[0])
+        while count < len(queue) and size + len(queue[count]) <= WRITE_BYTES:
+            size += len(queue[count])
+            count += 1
+        taken = queue[0] if count == 1 else b"".join(queue[:count])
+        del queue[:count]
         self._queued_bytes -= size
-        return first if len(batch) == 1 else b"".join(batch)
+        return taken
 
     def _tick(self) -> None:
         """Ping after silence; cut a reader that took nothing for two periods."""

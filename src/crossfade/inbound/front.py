@@ -1,13 +1,14 @@
-"""The front: requests for one target that are answered without ASGI, on connections that sent their head before.
+"""The front: requests for one target that are answered without ASGI, and without the parser where it read their head.
 
 A client repeats itself: from one request to the next only the length changes in its head. The bytes of a head
 that the parser and every check have let pass are remembered with the connection, and the next request with the
-same bytes goes straight to the application (docs/adr/0021).
+same bytes goes straight to the application (docs/adr/0021). So does one that was parsed, when all of it is there: what
+ASGI keeps for a request is a third of what an agent that waits holds (docs/adr/0036).
 
 Rules
 -----
-1. Nothing is parsed here. What is not byte for byte a head that this connection sent before takes the long way,
-   through the parser and ASGI, and is remembered there.
+1. Nothing is parsed here. What is not byte for byte a head that this connection sent before goes through the parser,
+   and through ASGI as well if the parser found it out of the ordinary.
 2. What is answered does not depend on the way: the application is the same, and the bytes are.
 3. Work begins at once, in the call that brought the bytes; a strand goes on with it when it first waits.
 
@@ -15,10 +16,9 @@ Not here: bounds and deadlines (inbound/protocol.py), MCP (inbound/mcp).
 """
 
 import asyncio
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from crossfade.inbound.asgi import ABORT, LOST, Headers, Message, Scope
@@ -57,14 +57,11 @@ class Heads:
         """What stands before the digits of the length, how long that is, what stands behind them, and what is known
         of the head; the last one that came is the first."""
 
-    def remember(self, data: bytes, scope: Scope, front: Front) -> None:
-        """Take note of the head that ``data`` begins with and that the parser has read into ``scope``."""
+    def remember(self, data: bytes, headers: Headers, target: bytes, kept: object) -> None:
+        """Take note of the head that ``data`` begins with, that the parser has read, and what to know of it."""
         head = data[: data.find(HEAD_END) + len(HEAD_END)]
         length_at = head.lower().find(LENGTH_NAME)
-        if length_at < 0 or not _usual(head, scope, front.target):
-            return
-        kept = front.remember(scope)
-        if kept is None:
+        if length_at < 0 or not _usual(head, headers, target):
             return
         digits_at = length_at + len(LENGTH_NAME)
         parts = head[:digits_at], head[head.find(b"\r\n", digits_at) :]
@@ -86,11 +83,10 @@ class Heads:
         return None
 
 
-def _usual(head: bytes, scope: Scope, target: bytes) -> bool:
+def _usual(head: bytes, headers: Headers, target: bytes) -> bool:
     """Whether nobody could read anything else into the head than what the parser made of it."""
     if not head.startswith(b"POST " + target + b" HTTP/1.1\r\n"):
         return False
-    headers = scope["headers"]
     names = [name for name, _ in headers]
     lines = len(headers) + 2  # the request line, and the empty one
     return (
@@ -113,7 +109,8 @@ class Connection(Protocol):
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
-    flow: FlowControl
+    flow: Any
+    """uvicorn's flow control, or ``bare.Flow``."""
 
     def lost(self) -> "asyncio.Future[None]":
         """A future that is done when the connection is gone."""
@@ -214,3 +211,20 @@ class Turn(msgspec.Struct, eq=False):
         if not self.keep_alive:
             self.connection.transport.close()
         self.connection.on_turn_complete()
+
+
+class Coming(msgspec.Struct, eq=False):
+    """A request for the front that the parser reads."""
+
+    head: object
+    """What is known of its head."""
+    headers: Headers
+    turn: Turn
+    parts: list[bytes] = []
+    """Of its body."""
+    whole: bool = False
+    """All of it came."""
+
+    def takes(self, cycle: object) -> bool:
+        """Whether what is being parsed now is this request: there may be another behind it already."""
+        return cycle is self.turn and not self.whole

@@ -21,11 +21,12 @@ from typing import Final, NoReturn, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope, error_body
-from crossfade.inbound.front import Heads, Turn
+from crossfade.inbound.bare import BareProtocol
+from crossfade.inbound.front import Coming, Heads, Turn
 from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
 
 BYTES_PER_BODY_BYTE_MAX: Final = 8
@@ -38,8 +39,13 @@ class RefusedError(Exception):
     """Stops the parser. Never leaves this module."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(BareProtocol):
     """One connection. Created by uvicorn, with ``gate`` bound in by the server."""
+
+    __slots__ = (
+        "_answer", "_arriving", "_begun", "_body_bytes", "_coming", "_deadline", "_gate", "_head_done", "_heads",
+        "_idle_timer_at", "_idle_until", "_kept", "_limits", "_raw_bytes", "_refused",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,8 +59,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._gate = gate
         self._limits = gate.limits
         self._deadline: asyncio.TimerHandle | None = None
-        self._lost: set[asyncio.Future[None]] | None = None
-        self._is_lost = False
         self._arriving = False  # a request has begun and is not complete
         self._head_done = False  # …and its head is
         self._begun = 0  # requests begun in the bytes being parsed
@@ -62,8 +66,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._answer: RefusalAnswer | None = None
         self._refused = False
-        self._heads = Heads() if gate.front is not None else None
-        self._unremembered: Scope | None = None  # of a head just parsed, which the front may know from then on
+        self._heads: Heads | None = None
+        self._coming: Coming | None = None  # a request for the front, until that has it
         self._kept = b""  # the beginning of a request whose head is known
         self._idle_until = self._idle_timer_at = 0.0
 
@@ -80,33 +84,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and break every reference cycle: frozen objects are not collected."""
-        self._is_lost = True
         self._disarm()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
-        self._tell_lost()
         self._gate.lingering.discard(self.transport)
         self.pipeline.clear()
-        self.cycle = self.scope = self._heads = self._unremembered = None  # type: ignore[assignment]
+        self.cycle = self.scope = self._heads = self._coming = None  # type: ignore[assignment]
         if not self.connections:
             self._gate.emptied.set()
-
-    def lost(self) -> asyncio.Future[None]:
-        """Return a future that is done when this connection is gone; the caller may cancel it."""
-        future: asyncio.Future[None] = self.loop.create_future()
-        if self._is_lost:
-            future.set_result(None)
-            return future
-        if self._lost is None:
-            self._lost = set()
-        self._lost.add(future)
-        future.add_done_callback(self._lost.discard)
-        return future
-
-    def _tell_lost(self) -> None:
-        for future in list(self._lost or ()):
-            if not future.done():
-                future.set_result(None)
 
     # --- the deadline ---
 
@@ -150,8 +135,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._kept = b""
         self._begun = 0
         super().data_received(data)
-        if self._unremembered is not None:
-            self._remember(data, alone=whole and self._begun == 1)
+        coming = self._coming
+        if coming is not None and coming.whole:
+            self._came(coming, data if whole and self._begun == 1 else b"")
         if self._arriving and self._begun == int(whole):  # all of ``data`` belongs to the arriving request
             self._raw_bytes += len(data)
             self._check_raw()
@@ -200,12 +186,18 @@ class BoundedProtocol(HttpToolsProtocol):
             self._arm()
         return True
 
-    def _remember(self, data: bytes, *, alone: bool) -> None:
-        """Let the front know the head that was just parsed, if it is the first in ``data``, and the only one."""
-        scope, self._unremembered = self._unremembered, None
-        front = self._gate.front
-        if alone and scope is not None and self._heads is not None and front is not None and not self._refused:
-            self._heads.remember(data, scope, front)
+    def _came(self, coming: Coming, alone: bytes) -> None:
+        """Have the front serve what was parsed; ``alone``: its bytes, if nothing else came with them."""
+        self._coming = None
+        gate, turn = self._gate, coming.turn
+        assert gate.front is not None
+        if alone:
+            self._heads = self._heads or Heads()
+            self._heads.remember(alone, coming.headers, gate.front.target, coming.head)
+        if turn.keep_alive and not self._arriving:
+            self.drop_parser()
+        work = gate.front.serve(coming.head, b"".join(coming.parts), turn)
+        turn.task = gate.strands.begin(work, self.transport.abort)
 
     def default_lines(self) -> bytes:
         """Headers of every answer, as they are on the wire."""
@@ -254,8 +246,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.data_received(kept)
         super().shutdown()
 
-    # --- parsing, continued ---
-
     def on_message_begin(self) -> None:
         """Start counting a request."""
         super().on_message_begin()
@@ -270,11 +260,23 @@ class BoundedProtocol(HttpToolsProtocol):
         """Check the head before the application sees it."""
         self._check_head()
         self._head_done = True
-        super().on_headers_complete()
-        front = self._gate.front
-        if front is not None and self.scope["raw_path"] == front.target and self.scope["method"] == "POST":
-            self._unremembered = cast("Scope", self.scope)
+        if not self._goes_to_front():
+            super().on_headers_complete()
         self.headers = []  # trailers would be appended to what the application takes for headers
+
+    def _goes_to_front(self) -> bool:
+        """Whether the front takes the request whose head was just parsed."""
+        front, parser = self._gate.front, self.parser
+        if front is None or self.url != front.target or self.expect_100_continue or not self._is_idle():
+            return False
+        if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or parser.should_upgrade():
+            return False
+        head = front.remember(cast("Scope", self.scope))
+        if head is not None:
+            turn = Turn(self, keep_alive=parser.should_keep_alive())
+            self.cycle = turn  # type: ignore[assignment]  # it has what uvicorn uses of a cycle from outside
+            self._coming = Coming(head, self.headers, turn)
+        return head is not None
 
     def _check_head(self) -> None:
         size_bytes = len(self.url)
@@ -299,13 +301,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes:
             self._stop(body_too_large(self._limits))
-        super().on_body(body)
+        coming = self._coming
+        if coming is None or not coming.takes(self.cycle):
+            super().on_body(body)
+        else:
+            coming.parts.append(body)
 
     def on_message_complete(self) -> None:
         """Lift the deadline: the request is all here."""
         self._arriving = self._head_done = False
         self._disarm()
-        super().on_message_complete()
+        coming = self._coming
+        if coming is None or not coming.takes(self.cycle):
+            super().on_message_complete()
+        else:
+            coming.whole = True
 
     def on_response_complete(self) -> None:
         """Choose how long the connection may stay idle."""
@@ -342,7 +352,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_done:  # the application has begun: to it the client is gone
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            self._tell_lost()
+            self.tell_lost()
         self.flow.resume_reading()
         self._say(answer)
 

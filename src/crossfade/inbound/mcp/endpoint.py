@@ -70,11 +70,14 @@ class McpEndpoint:
         """Serve one HTTP request."""
         reply = AsgiReply(scope, receive, send)
         try:
-            await self._request(reply)
+            call = await self._request(reply)
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 - as in `_anew`
             await refuse(reply, error)
+            return
+        if call is not None:
+            await call
 
     def remember(self, scope: Scope) -> arrival.Head | None:
         """As in ``Front``."""
@@ -122,16 +125,20 @@ class McpEndpoint:
         try:
             known = self._identities.known(head.token)
             arrival.check_size(body, self._settings.body_bytes)
-            await self._dispatched(head, body, reply, known)
+            call = await self._dispatched(head, body, reply, known)
         except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
             await refuse(reply, error)
+            return
+        del known  # a call may wait for long, and this with it
+        if call is not None:
+            await call
 
-    async def _dispatched(self, head: arrival.Head, body: bytes, reply: Reply, known: Caller | None) -> None:
+    async def _dispatched(self, head: arrival.Head, body: bytes, reply: Reply, known: Caller | None) -> Work | None:
         head.standing = None
         arrived = arrival.Arrival(reply, head, wire.decode(body), body, self._clock.now())
-        await self._era(arrived).handle(arrived, known)
+        return await self._era(arrived).handle(arrived, known)
 
-    async def _request(self, reply: Reply) -> None:
+    async def _request(self, reply: Reply) -> Work | None:
         scope = reply.scope
         self._check_door(scope)
         head = arrival.read_head(scope)
@@ -139,13 +146,13 @@ class McpEndpoint:
         if scope["method"] == "POST":
             arrival.check_types(scope)
             body = await arrival.read(reply.receive, self._settings.body_bytes)
-            await self._dispatched(head, body, reply, known)
-        elif scope["method"] == "DELETE" and head.routing.get(VERSION, b"").decode("latin-1") not in wire.ENVELOPE:
+            return await self._dispatched(head, body, reply, known)
+        if scope["method"] == "DELETE" and head.routing.get(VERSION, b"").decode("latin-1") not in wire.ENVELOPE:
             await self._handshake.end(head, known)
             await reply.send({"type": "http.response.start", "status": 204, "headers": []})
             await reply.send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
-            raise _wrong_method(scope["method"])
+            return None
+        raise _wrong_method(scope["method"])
 
     def _era(self, arrived: arrival.Arrival) -> Envelope | Handshake:
         return self._envelope if _self_contained(arrived) else self._handshake

@@ -23,6 +23,7 @@ from crossfade.inbound.mcp.seal import Binding, BrokenSealError, Sealed, Seals
 from crossfade.inbound.mcp.seam import FORM, Complete, Fault, InputRequired, Outcome, Peer, Plan, Reply, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.wire import UNSET, ProtocolError, fault
+from crossfade.inbound.strand import Work
 
 VERSION: Final = b"mcp-protocol-version"
 METHOD: Final = b"mcp-method"
@@ -44,15 +45,15 @@ class Envelope:
         self._seals = seals
         self._answers = results.Answers(settings.version, tools.instructions)
 
-    async def handle(self, arrival: Arrival, known: Caller | None) -> None:
-        """Answer one POST. Raises ProtocolError."""
+    async def handle(self, arrival: Arrival, known: Caller | None) -> Work | None:
+        """Answer one POST, or come back with the call that will: it may wait. Raises ProtocolError."""
         message = arrival.message
         if isinstance(message.id, wire.Unset):
             await self._notified(arrival)
-            return
+            return None
         request_id = wire.encode_id(message.id)
         try:
-            await self._request(arrival, known, request_id)
+            return await self._request(arrival, known, request_id)
         except ProtocolError as error:
             error.request_id = error.request_id or request_id
             raise
@@ -63,7 +64,7 @@ class Envelope:
         await arrival.reply.send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
         await arrival.reply.send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _request(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> None:
+    async def _request(self, arrival: Arrival, known: Caller | None, request_id: wire.Raw) -> Work | None:
         message = arrival.message
         if message.method is UNSET:
             raise fault(
@@ -83,11 +84,12 @@ class Envelope:
         elif message.method == "tools/call":
             peer = await self._peer(meta, revision, known)
             self._stands(arrival, peer, known)
-            await self._call(arrival, peer, bytes(request_id))
+            return await self._call(arrival, peer, bytes(request_id))
         else:
             raise ProtocolError(
                 404, wire.METHOD_NOT_FOUND, f"There is no method {str(message.method)[: wire.SHOWN_MAX]!r}."
             )
+        return None
 
     async def _peer(self, meta: wire.Meta, revision: str, known: Caller | None) -> Peer:
         client = meta.client.name[: wire.SHOWN_MAX] if meta.client else ""
@@ -107,7 +109,7 @@ class Envelope:
 
     # --- calls
 
-    async def _call(self, arrival: Arrival, peer: Peer, request_id: bytes) -> None:
+    async def _call(self, arrival: Arrival, peer: Peer, request_id: bytes) -> Work | None:
         params = arrival.message.params
         if isinstance(params.name, wire.Unset):
             raise ProtocolError(400, wire.INVALID_PARAMS, "tools/call needs the name of a tool.")
@@ -118,19 +120,18 @@ class Envelope:
         plan = self._tools.plan(params.name, params.arguments)
         if not isinstance(plan, Plan):
             await arrival.reply.whole(*self.write(call, None, plan))
-            return
+            return None
         opened = self._opened(params, peer, plan)
         replies = _replies(params, opened)
 
         if replies is None:
-            await self._runner.run(call, plan, self)
-            return
+            return self._runner.run(call, plan, self)
 
         def begin(call: Running) -> Awaitable[Outcome]:
             call.asked = opened.round
             return self._resume(plan, call, opened.state, replies)
 
-        await self._runner.run(call, plan, self, begin)
+        return self._runner.run(call, plan, self, begin)
 
     async def _resume(self, plan: Plan, call: Running, state: bytes, replies: dict[str, Reply]) -> Outcome:
         settled = {key: await self._tools.settle(call.peer, key, reply) for key, reply in replies.items()}

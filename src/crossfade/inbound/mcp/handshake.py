@@ -34,6 +34,7 @@ from crossfade.inbound.mcp.seam import (
 from crossfade.inbound.mcp.sessions import Session, Sessions
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.wire import UNSET, fault
+from crossfade.inbound.strand import Work
 
 SESSION_ID: Final = b"mcp-session-id"
 VERSION: Final = b"mcp-protocol-version"
@@ -59,18 +60,18 @@ class Handshake:
 
     # --- what comes in
 
-    async def handle(self, arrival: Arrival, known: Caller | None) -> None:
-        """Answer one POST. ``known`` is who the credential names, if there was one."""
+    async def handle(self, arrival: Arrival, known: Caller | None) -> Work | None:
+        """Answer one POST, or come back with the call that will. ``known`` is who the credential names, if any."""
         message = arrival.message
         if message.method == "initialize" and message.id is not UNSET:
             await self._initialize(arrival, known, wire.encode_id(message.id))
-            return
+            return None
         session = self._session(arrival.head)
         peer = await self._peer(session, known, arrival.head)
         if message.method == "tools/call" and not isinstance(message.id, wire.Unset):
             self._stands(arrival, peer, session, known)
-            await self._call(arrival, peer, session, message.id)
-        elif message.id is UNSET:
+            return await self._call(arrival, peer, session, message.id)
+        if message.id is UNSET:
             self._notified(session, message)
             await _accepted(arrival)
         elif message.method is UNSET:
@@ -78,6 +79,7 @@ class Handshake:
             await _accepted(arrival)
         else:
             await self._request(arrival)
+        return None
 
     async def end(self, head: Head, known: Caller | None) -> None:
         """DELETE: the client is done with its session. Raises ProtocolError if it has none."""
@@ -180,7 +182,7 @@ class Handshake:
             )
             await arrival.reply.whole(200, body)
 
-    async def _call(self, arrival: Arrival, peer: Peer, session: Session, number: int | str) -> None:
+    async def _call(self, arrival: Arrival, peer: Peer, session: Session, number: int | str) -> Work | None:
         params = arrival.message.params
         request_id = wire.encode(number)
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
@@ -191,9 +193,9 @@ class Handshake:
         )
         plan = self._plan(params)
         if isinstance(plan, Plan):
-            await self._runner.run(call, plan, self)
-        else:
-            await arrival.reply.whole(*self.write(call, None, plan))
+            return self._runner.run(call, plan, self)
+        await arrival.reply.whole(*self.write(call, None, plan))
+        return None
 
     def _plan(self, params: wire.Params) -> Plan | Complete | Fault:
         if isinstance(params.name, wire.Unset):

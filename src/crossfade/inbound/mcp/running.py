@@ -65,6 +65,7 @@ class Running(msgspec.Struct, eq=False):
     _early: Sequence[bytes] = ()
     """Messages from before the stream was open."""
     _opening: asyncio.Task[None] | None = None
+    _opened: bool = False
     _ticks: int = 0
     _timer: asyncio.TimerHandle | None = None
     _stack: ExitStack | None = None
@@ -106,7 +107,7 @@ class Running(msgspec.Struct, eq=False):
 
     def out_of_patience(self) -> None:
         """Hold the call, unless it is done or held already."""
-        if self.armed and self._opening is None:
+        if self.armed and not self._opened and self._opening is None:
             self._begin_opening()
 
     async def hold(self) -> None:
@@ -117,7 +118,7 @@ class Running(msgspec.Struct, eq=False):
             if not self.takes_stream:
                 self._watch()
         if self.takes_stream:
-            if self._opening is None:
+            if not self._opened and self._opening is None:
                 self._begin_opening()
             if self._opening is not None:
                 await asyncio.shield(self._opening)
@@ -127,16 +128,25 @@ class Running(msgspec.Struct, eq=False):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._opening = asyncio.ensure_future(self._open())
-
-    async def _open(self) -> None:
         reply = self.reply
-        self.stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self._stop)
-        self.stream.closed.add_done_callback(self._gone)
+        stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self._stop)
+        self.stream = stream
+        stream.closed.add_done_callback(self._gone)
         early, self._early = self._early, ()
         for message in early:
             self.push(message)
-        await self.stream.start(self.headers)
+        if stream.starts_at_once(self.headers):
+            self._is_open()
+        else:
+            self._opening = asyncio.ensure_future(self._open(stream))
+
+    async def _open(self, stream: EventStream) -> None:
+        await stream.start(self.headers)
+        self._is_open()
+        self._opening = None
+
+    def _is_open(self) -> None:
+        self._opened = True
         if self.progress_token is not None and self.armed:
             self._timer = asyncio.get_running_loop().call_later(self.conditions.progress_seconds, self._tick)
 
