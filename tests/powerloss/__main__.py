@@ -103,13 +103,13 @@ def part(options: argparse.Namespace, of: int, number: int) -> dict[str, Any]:
             except cases.Violation as violation:
                 bad.append(f"{kind} {seed}: {violation}")
 
-    with tempfile.TemporaryDirectory() as name, layer() as made:
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place) as name, layer() as made:
         folder, keeps = Path(name), options.plant != "names"
         logs = [flips.keep(folder, made, closed=closed) for closed in (True, False)]
         each("case", options.cases, lambda seed: cases.run(seed, folder, made, keeps_removals=keeps))
         each("flip", options.flips, lambda seed: flips.run(seed, logs[seed % 2], folder, made))
     if options.shelves:
-        place = MEMORY if os.access(MEMORY, os.W_OK) else None
         with tempfile.TemporaryDirectory(dir=place) as name, asyncio.Runner() as runner:
             story, folder = shelf.Story(runner), Path(name)
             each("shelf", options.shelves, lambda seed: shelf.run(seed, story, folder))
