@@ -53,6 +53,23 @@ run.HALT_SECONDS = supervisor.STOP_SECONDS = 3_600
 sys.exit(main())
 """
 """The same program, which by itself would not give up on a hub that stands still."""
+FULL = """
+import sys
+from crossfade.cli.entry import main
+from crossfade.fleet.load import crowd
+crowd.WORKER = "full"
+sys.exit(main())
+"""
+FULL_WORKER = """
+import errno, runpy
+from crossfade.fleet.load.journals import Journals
+def flush(self):
+    if self.entries:
+        raise OSError(errno.ENOSPC, "no room")
+Journals.flush = flush
+runpy.run_module("crossfade.fleet.load.worker", run_name="__main__")
+"""
+"""The same program, whose load processes have no room for their journals."""
 SMALL = ("--agents", "40", "--questions-per-second", "40", "--seconds", "2")
 FIELDS = {
     *("questions", "answered", "lost", "doubled", "questions_per_second", "delivery_ms", "answer_ms", "client_cpu"),
@@ -317,6 +334,14 @@ def test_a_load_process_that_dies_is_noticed(tmp_path: Path) -> None:
     assert gone(every)
 
 
+def test_a_full_disk_ends_the_run_with_a_report_and_that_reason(tmp_path: Path) -> None:
+    (tmp_path / "full.py").write_text(FULL_WORKER, "utf-8")
+    code, report, err = loaded(tmp_path, *LONG, program=("-c", FULL))
+    assert code == Exit.FAILED
+    assert "could not write its journals" in report["reason"]
+    assert (report["lost"], err) == (0, "")
+
+
 def test_ctrl_c_gives_the_report_so_far_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with begun(tmp_path, *LONG) as process:
         asked(tmp_path / "kept", process)
@@ -393,6 +418,10 @@ def test_killed_itself_it_leaves_no_process_behind(tmp_path: Path) -> None:
         (("--rates", "10,nan"), "nan questions a second"),
         (("--think-seconds", "nan"), "nan s is no time"),
         (("--url", "gopher://x", "--token", "t"), "http://"),
+        (("--url", "http://127.0.0.1:99999", "--token", "t"), "http://"),
+        (("--url", "http://127.0.0.1:9", "--token", "a\tb"), "no token has"),
+        (("--html", "."), "is a folder"),
+        (("--keep", "/proc/nowhere/x"), "/proc/nowhere/x cannot be made"),
         (("--html", "/nowhere/at/all.html"), "--html"),
         (("--keep", "/proc"), "--keep takes a new folder"),
         (("--compare-lanes", "--rounds", "0"), "--rounds 0"),
@@ -421,6 +450,19 @@ def test_a_hub_that_is_not_there_is_said_in_two_lines(tmp_path: Path) -> None:
     code, _, err = loaded(tmp_path, "--url", "http://127.0.0.1:9", "--token", "t", "--json")
     assert code == Exit.UNREACHABLE
     assert json.loads(err)["error"]["code"] == "load.no_hub"
+
+
+def test_a_hub_that_is_not_there_is_said_before_a_token_is_asked_for(tmp_path: Path) -> None:
+    code, _, err = loaded(tmp_path, "--url", f"http://127.0.0.1:{free_port()}", "--json")
+    assert code == Exit.UNREACHABLE
+    assert json.loads(err)["error"]["code"] == "load.no_hub"
+
+
+def test_what_was_found_is_printed_even_if_the_page_cannot_be_written(tmp_path: Path) -> None:
+    code, report, err = loaded(tmp_path, *SMALL, "--json", "--html", "/proc/x.html")
+    assert code == Exit.USAGE
+    assert report["questions"] == report["answered"] == 80
+    assert json.loads(err)["error"]["code"] == "usage.file"
 
 
 def test_a_token_that_is_not_an_admin_s_is_said(tmp_path: Path) -> None:

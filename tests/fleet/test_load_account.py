@@ -99,6 +99,19 @@ def test_the_journals_writes_what_the_account_and_the_plain_reconciliation_read(
         assert len(bucket_files(tmp_path, bucket)) == 2
 
 
+def test_a_line_that_a_load_process_could_not_finish_is_left_out(tmp_path: Path) -> None:
+    """It was killed, or the disk was full; what it wrote before counts."""
+    journals = Journals(tmp_path, 0)
+    for entry in story("q_1", 100):
+        journals._write(entry)
+    journals.close()
+    with bucket_files(tmp_path, bucket_of("q_1"))[0].open("ab") as file:
+        file.write(b'{"agent":"a","step":"as')
+    assert findings(tmp_path, PHASES, 0, cut=True).answered == 1
+    with pytest.raises(msgspec.DecodeError):
+        findings(tmp_path, PHASES, 0, cut=False)
+
+
 def test_a_tally_knows_its_largest_value_and_never_says_more() -> None:
     tally = Tally()
     for value in (1.0, 2.0, 3.0, 100.0):

@@ -49,6 +49,7 @@ def of(**changes: object) -> Profile:
         ({"clusters": 80}, "80 clusters"),
         ({"within": -0.1}, "--within"),
         ({"lines": 1_001}, "--connections"),
+        ({"lines": -1}, "--connections"),
         ({"processes": 65}, "--processes"),
     ],
 )
@@ -109,6 +110,34 @@ def test_connections_that_the_load_processes_cannot_share_are_refused() -> None:
         plan(of(lines=3, processes=4), BIG, "127.0.0.1", own_hub=True)
     assert "--connections 4" in caught.value.hint
     assert plan(of(lines=4, processes=4), BIG, "127.0.0.1", own_hub=True).lines == 1
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "agents", "lines"),
+    [(20_000, 15_000, 1_000), (20_000, 17_500, 500), (1_024, 20, 901), (256, 20, 210)],
+)
+def test_shared_connections_that_nobody_numbered_are_as_many_as_fit(descriptors: int, agents: int, lines: int) -> None:
+    """A fleet of twenty is not refused for a thousand connections that it would not need."""
+    machine = Machine(descriptors=descriptors, ports=28_232, free_mib=8_000)
+    found = plan(of(agents=agents, lines=0), machine, "127.0.0.1", own_hub=True)
+    assert lines - found.processes < found.lines * found.processes <= lines
+
+
+def test_where_none_fit_it_is_refused_as_if_they_had_been_numbered() -> None:
+    few = Machine(descriptors=256, ports=28_232, free_mib=8_000)
+    with pytest.raises(ProfileError, match="300 agents and 1,000 shared connections"):
+        plan(of(agents=300, lines=0), few, "127.0.0.1", own_hub=True)
+    assert plan(of(agents=300, lines=0), few, "127.0.0.1", own_hub=False).lines > 0, "another hub has limits of its own"
+
+
+def test_too_little_address_space_for_a_process_is_refused() -> None:
+    tight = Machine(descriptors=20_000, ports=28_232, free_mib=8_000, address_mib=300)
+    plan(of(agents=500), tight, "127.0.0.1", own_hub=True)
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=5_000), tight, "127.0.0.1", own_hub=True)
+    assert "address space" in caught.value.message
+    assert "ulimit -v" in caught.value.hint
+    plan(of(agents=5_000), tight, "127.0.0.1", own_hub=False)
 
 
 def test_source_addresses_of_this_machine_are_refused_for_a_hub_on_another() -> None:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
@@ -90,19 +90,27 @@ def _kept(shown: Shown, profile: "Profile", steps: "Sequence[Profile]") -> Path 
 
 
 def _token(options: Options, url: str) -> str:
+    from crossfade.fleet.load.target import knock
+
     if not url:
         return ""
     token = credential(options, url)
     if token is None:
+        with told():
+            asyncio.run(knock(url))  # a hub that is not there needs no token
         raise CommandError("auth.missing", "loading a hub needs an admin's token", "give --token", Exit.AUTHENTICATION)
+    if not (token.isascii() and token.isprintable()):
+        raise usage("--token has characters that no token has", "write it as it was given to you")
     return token
 
 
 def _writable(shown: Shown) -> None:
     """Say before the run, not after it, that its result cannot be written."""
     for flag, file in (("--html", shown.html), ("--markdown", shown.markdown)):
-        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-            raise usage(f"{file} cannot be written", f"{flag} takes a file in a folder that exists")
+        if file is not None and not os.access(file if file.is_file() else file.absolute().parent, os.W_OK):
+            raise usage(f"{file} cannot be written", f"{flag} takes a file in a folder that you may write to")
+        if file is not None and file.is_dir():
+            raise usage(f"{file} is a folder", f"{flag} takes a file")
     if shown.markdown is not None and not shown.compare_lanes:
         raise usage("--markdown is for a comparison of lanes", "add --compare-lanes, or take --html")
     if shown.keep is not None and shown.keep.exists() and (not shown.keep.is_dir() or any(shown.keep.iterdir())):
@@ -127,7 +135,6 @@ def _runs(settings: "Sequence[Settings]", shown: Shown, options: Options) -> int
                 break
 
     supervised(work, options)
-    _write(shown.html, lambda: load_page(reports))
     fields = reports[-1].fields()
     if len(settings) > 1:
         fields["steps"] = [report.fields() for report in reports]
@@ -138,6 +145,7 @@ def _runs(settings: "Sequence[Settings]", shown: Shown, options: Options) -> int
         Output(options).one(fields)
     else:
         show(sys.stdout, reports)
+    _write(shown.html, lambda: load_page(reports))
     return _exit(all(report.sound for report in reports), reports[-1].reason)
 
 
@@ -160,12 +168,12 @@ def _compared(settings: "Settings", shown: Shown, options: Options) -> int:
 
     supervised(work, options)
     report = found[0]
-    _write(shown.html, lambda: lanes_page(report))
-    _write(shown.markdown, lambda: lanes_markdown(report))
     if options.machine:
         Output(options).one(report.fields())
     else:
         show_lanes(sys.stdout, report)
+    _write(shown.html, lambda: lanes_page(report))
+    _write(shown.markdown, lambda: lanes_markdown(report))
     return _exit(report.sound, report.reason)
 
 
@@ -176,6 +184,7 @@ def _exit(sound: bool, reason: str) -> int:
 
 
 def _write(file: Path | None, page: Callable[[], str]) -> None:
+    """Last: what was found is on stdout, whatever becomes of the page."""
     if file is None:
         return
     try:
@@ -218,9 +227,7 @@ class One:
 
 def supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None:
     """Run ``work`` with the bar and the signals. Raises CommandError."""
-    from crossfade.fleet.load.bulk import EnlistError, NobodyThereError
     from crossfade.fleet.load.screen import Bar
-    from crossfade.fleet.supervisor import HubFailedError
 
     async def main() -> None:
         with Bar(sys.stderr, quiet=options.quiet) as bar:
@@ -231,10 +238,20 @@ def supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None
                     loop.add_signal_handler(number, one.interrupt)
             await work(one)
 
-    try:
+    with told():
         asyncio.run(main())
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Say in two lines why there is no hub to load. Raises CommandError."""
+    from crossfade.fleet.load.bulk import EnlistError, NobodyThereError
+    from crossfade.fleet.supervisor import HubFailedError
+
+    try:
+        yield
     except HubFailedError as error:
-        raise CommandError("load.no_hub", str(error), "crossfade doctor") from None
+        raise CommandError("load.no_hub", str(error), error.hint or "crossfade doctor") from None
     except NobodyThereError as error:
         hint = "start it there, give another --url, or leave it out: then the load starts a hub of its own"
         raise CommandError("load.no_hub", str(error), hint, Exit.UNREACHABLE) from None

@@ -45,7 +45,7 @@ class Manner:
     think_seconds: Annotated[float | None, Parameter(help="Mean time for one question; not part of answer_ms.")] = None
     carrier: Annotated[str, Parameter(help="On elicitation: attend, unchanged or stream.")] = "attend"
     processes: Annotated[int, Parameter(help="Load processes; 0: as many as needed, at least two.")] = 0
-    connections: Annotated[int, Parameter(help="Connections that all askers share, at most 1,000.")] = 1_000
+    connections: Annotated[int, Parameter(help="Connections that all askers share; 0: as fit, at most 1,000.")] = 0
     sources: Annotated[int, Parameter(help="Loopback addresses to call from; 0: as many as needed.")] = 0
     seed: Annotated[int, Parameter(help="The same seed gives the same schedule.")] = 1
 

@@ -123,8 +123,13 @@ class Journal:
             self._file.write(msgspec.json.encode(entry).decode() + "\n")
 
 
-def read_journal(file: Path) -> Iterator[Entry]:
-    """The entries of a journal file, in order. Raises msgspec.ValidationError on a foreign line."""
+def read_journal(file: Path, *, cut: bool = False) -> Iterator[Entry]:
+    """The entries of a journal file, in order. Raises msgspec.ValidationError on a foreign line.
+
+    ``cut``: who wrote it may have been ended in the middle of a line; the last one is left out if it has no end.
+    """
     with file.open(encoding="utf-8") as lines:
         for line in lines:
+            if cut and not line.endswith("\n"):
+                return
             yield msgspec.json.decode(line, type=Entry)

@@ -28,7 +28,12 @@ LOOK_SECONDS: Final = 0.05
 
 
 class HubFailedError(Exception):
-    """The hub did not come up; the message holds the end of what it said."""
+    """The hub did not come up, or is gone; the message says why in one line."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+        """What the hub said to try; empty if it said nothing."""
 
 
 class HubProcess:
@@ -148,8 +153,7 @@ class HubProcess:
             if await self._ready(self._child):
                 self.up.set()
                 return
-        said = (self.folder / "hub.out").read_text("utf-8", "replace")[-2000:]
-        raise HubFailedError(f"the hub does not start; it said:\n{said}")
+        raise _last_words((self.folder / "hub.out").read_text("utf-8", "replace"))
 
     async def _ready(self, child: asyncio.subprocess.Process) -> bool:
         """Wait until the hub answers ``/readyz``; False if it ended, or was too slow and was ended."""
@@ -176,6 +180,14 @@ class HubProcess:
         except LostError:
             return False
         return reply.status == 200
+
+
+def _last_words(said: str) -> HubFailedError:
+    """The last error and advice among what a hub said that did not start, else its last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    error = next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
+    hint = next((line for line in reversed(lines) if line.startswith("try: ")), "")
+    return HubFailedError(f"the hub does not start: {error.removeprefix('error: ')}", hint.removeprefix("try: "))
 
 
 def _how(code: int) -> str:

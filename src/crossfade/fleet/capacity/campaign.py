@@ -140,6 +140,7 @@ def profiles_of(wish: Wish) -> list[Profile]:
             agents=round(wish.agents * agents),
             phases=(Phase("steady", _seconds(wish, rate), wish.questions_per_second * rate),),
             share=share,
+            lines=0,
             seed=number,
         )
         for number, (agents, rate, share) in enumerate(GRID_QUICK if wish.quick else GRID, 1)

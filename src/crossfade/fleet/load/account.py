@@ -177,5 +177,5 @@ def findings(folder: Path, phases: Sequence[Phase], start_ns: int, *, cut: bool)
     """Read all journals of a run."""
     found = Findings(phases, start_ns)
     for bucket in range(BUCKETS):
-        found.add([list(read_journal(file)) for file in bucket_files(folder, bucket)], cut=cut)
+        found.add([list(read_journal(file, cut=cut)) for file in bucket_files(folder, bucket)], cut=cut)
     return found

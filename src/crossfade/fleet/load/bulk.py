@@ -99,5 +99,19 @@ class Operator:
         return found, left
 
 
+class _Fault(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Refused(msgspec.Struct):
+    error: _Fault
+
+
 def _said(status: int, body: bytes) -> str:
-    return f"HTTP {status}: {body[:300].decode('utf-8', 'replace')}"
+    """What the hub said, in its words if it is one."""
+    try:
+        refused = msgspec.json.decode(body, type=_Refused).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"HTTP {status}: {body[:300].decode('utf-8', 'replace')}"
+    return f"HTTP {status}: {refused.message} ({refused.code})"

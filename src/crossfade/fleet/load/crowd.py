@@ -9,10 +9,14 @@ from typing import Final
 
 import msgspec
 
-from crossfade.fleet.load.orders import REPORTS, Finish, Go, Halt, Last, Order, State
+from crossfade.fleet.host import monotonic_ns
+from crossfade.fleet.load.orders import REPORTS, UNWRITABLE, Finish, Go, Halt, Last, Order, State
 
+WORKER: Final = "crossfade.fleet.load.worker"
 LINE_BYTES_MAX: Final = 4 * 1_048_576
 FINISH_SECONDS: Final = 15.0
+SILENT_NS: Final = 60_000_000_000
+"""A load process that lives says something several times a second."""
 END_SECONDS: Final = 5.0
 """From its last word to its end."""
 NOTHING: Final = State(
@@ -32,16 +36,18 @@ class LoadChild:
         self.state = NOTHING
         self.last: Last | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._started_ns = 0
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self, order: Order) -> None:
         """Start it and tell it everything."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "crossfade.fleet.load.worker",
+            sys.executable, "-m", WORKER,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             limit=LINE_BYTES_MAX, start_new_session=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")},
         )  # fmt: skip
+        self._started_ns = monotonic_ns()
         self._reading = asyncio.create_task(self._read(self._process))
         await self.tell(order)
 
@@ -82,9 +88,16 @@ class LoadChild:
             self._process.send_signal(signal.SIGKILL)
 
     def check(self) -> None:
-        """Raises LoadChildError if it died before its last word."""
-        if self._process is not None and self._process.returncode is not None and self.last is None:
-            raise LoadChildError(f"a load process ended by itself, exit code {self._process.returncode}")
+        """Raises LoadChildError if it died before its last word, or says nothing any more."""
+        if self._process is None or self.last is not None:
+            return
+        code = self._process.returncode
+        if code == UNWRITABLE:
+            raise LoadChildError("a load process could not write its journals: is the disk full?")
+        if code is not None:
+            raise LoadChildError(f"a load process ended by itself, exit code {code}")
+        if monotonic_ns() - max(self.state.at_ns, self._started_ns) > SILENT_NS:
+            raise LoadChildError(f"a load process has said nothing for {SILENT_NS // 10**9} s")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

@@ -26,6 +26,8 @@ HUB_KIB_PER_AGENT: Final = 60
 CLIENT_KIB_PER_AGENT: Final = 12
 FIXED_MIB: Final = 300
 """The hub, two load processes and the one that watches, without agents."""
+ADDRESS_MIB: Final = 256
+"""Address space of a hub without agents, its threads and libraries."""
 PROCESSES: Final = 2
 AGENTS_MIN: Final = 2
 
@@ -39,6 +41,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Ports of one source address."""
     free_mib: float
     """Memory that could be taken; infinite where nobody can say."""
+    address_mib: float = math.inf
+    """Address space that one process may take."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +59,9 @@ def of_this_machine() -> Machine:
     """Look at the limits of this process and the kernel's."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = 1_000_000 if hard == resource.RLIM_INFINITY else hard
-    return Machine(descriptors=descriptors, ports=_ports(), free_mib=_free_mib())
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    address_mib = math.inf if space == resource.RLIM_INFINITY else space / 1_048_576
+    return Machine(descriptors=descriptors, ports=_ports(), free_mib=_free_mib(), address_mib=address_mib)
 
 
 def _ports() -> int:
@@ -76,6 +82,8 @@ def _free_mib() -> float:
 
 def plan(profile: Profile, machine: Machine, host: str, *, own_hub: bool) -> Plan:
     """How to spread the profile over processes and addresses. Raises ProfileError with what to change."""
+    if not profile.lines:
+        profile = msgspec.structs.replace(profile, lines=_lines(profile, machine, own_hub=own_hub))
     connections = profile.agents + profile.lines
     if profile.sources and host != LOOPBACK:
         raise ProfileError(f"--sources are loopback addresses, and {host} is called from elsewhere", "leave it out")
@@ -102,8 +110,20 @@ def plan(profile: Profile, machine: Machine, host: str, *, own_hub: bool) -> Pla
     return Plan(processes=processes, lines=profile.lines // processes, sources=sources)
 
 
+def _most(machine: Machine) -> int:
+    """Connections that a hub of our own holds here."""
+    return min(HUB_CONNECTIONS_MAX, int(machine.descriptors * HUB_SHARE))
+
+
+def _lines(profile: Profile, machine: Machine, *, own_hub: bool) -> int:
+    """As many shared connections as fit beside the agents; as many as usual if none do, which is refused then."""
+    room = (machine.descriptors - SPARE_DESCRIPTORS) * (profile.processes or 64)
+    fit = min(room, _most(machine) if own_hub else room) - profile.agents
+    return min(LINES_MAX, fit) if fit >= max(PROCESSES, profile.processes) else LINES_MAX
+
+
 def _hub(profile: Profile, machine: Machine, connections: int, *, own_hub: bool) -> None:
-    most = min(HUB_CONNECTIONS_MAX, int(machine.descriptors * HUB_SHARE))
+    most = _most(machine)
     if own_hub and connections > most:
         raise ProfileError(
             f"{profile.agents:,} agents and {profile.lines:,} shared connections are more than"
@@ -141,6 +161,13 @@ def _sources(profile: Profile, machine: Machine, host: str, connections: int) ->
 
 
 def _memory(profile: Profile, machine: Machine, *, own_hub: bool) -> None:
+    space = ADDRESS_MIB + profile.agents * HUB_KIB_PER_AGENT * own_hub / 1024
+    if space > machine.address_mib:
+        raise ProfileError(
+            f"{profile.agents:,} agents need about {space:,.0f} MiB of address space in one process,"
+            f" and {machine.address_mib:,.0f} are allowed",
+            "raise `ulimit -v`, or fewer --agents",
+        )
     each = CLIENT_KIB_PER_AGENT + (HUB_KIB_PER_AGENT if own_hub else 0)
     need = FIXED_MIB + (profile.agents * each + LINES_MAX * HUB_KIB_PER_AGENT) / 1024
     if need > machine.free_mib:

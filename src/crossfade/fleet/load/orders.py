@@ -6,6 +6,8 @@ Rules
 2. Histograms travel in their compact form (core/histograms.py) and are merged by the parent.
 """
 
+from typing import Final
+
 import msgspec
 
 from crossfade.fleet.load.profile import Profile
@@ -91,5 +93,7 @@ class Last(msgspec.Struct, frozen=True, kw_only=True, tag="last"):
     state: State
 
 
+UNWRITABLE: Final = 74
+"""Exit code of a load process that could not write its journals: EX_IOERR."""
 ORDERS = msgspec.json.Decoder(Order | Go | Halt | Finish)
 REPORTS = msgspec.json.Decoder(State | Last)

@@ -66,7 +66,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 0
     """Load processes; 0: two, or as many as descriptors ask for."""
     lines: int = LINES_MAX
-    """Connections that the askers share, of all processes together."""
+    """Connections that the askers share, of all processes together; 0: as many as fit, at most LINES_MAX."""
     sources: int = 0
     """Loopback addresses to call from; 0: as many as ports ask for."""
     seed: int = 1
@@ -164,7 +164,7 @@ _BOUNDS: Final = (
     ("within", 0, 1),
     ("experts", 0, AGENTS_MAX),
     ("processes", 0, 64),
-    ("lines", 1, LINES_MAX),
+    ("lines", 0, LINES_MAX),
     ("sources", 0, 250),
     ("storm_at_seconds", 0, 604_800),
 )

@@ -96,9 +96,10 @@ async def run_load(settings: Settings, stop: asyncio.Event, watch: Watch, kill: 
     ``stop`` ends it early with a report; ``kill`` is filled with what ends every child at once.
     """
     spread = await fitted(settings)
-    folder = settings.keep.absolute() if settings.keep else Path(tempfile.mkdtemp(prefix="crossfade-load-"))
+    profile = msgspec.structs.replace(settings.profile, lines=spread.lines * spread.processes)
+    settings = msgspec.structs.replace(settings, profile=profile)
+    folder = _folder(settings.keep)
     journals = folder / "journals"
-    journals.mkdir(parents=True, exist_ok=True)
     keep = settings.keep is not None
     try:
         async with _target(settings, folder) as target:
@@ -111,6 +112,17 @@ async def run_load(settings: Settings, stop: asyncio.Event, watch: Watch, kill: 
         kill.clear()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(keep: Path | None) -> Path:
+    """Where the run has its hub and journals: ``keep``, or a scratch folder. Raises ProfileError."""
+    try:
+        folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="crossfade-load-"))
+        (folder / "journals").mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        where = keep or "a scratch folder"
+        raise ProfileError(f"{where} cannot be made: {fault.strerror}", "name another with --keep or TMPDIR") from None
+    return folder
 
 
 def drain_seconds(profile: Profile) -> float:
@@ -162,7 +174,16 @@ class _Run:
                 task.cancel()
             await asyncio.gather(work, told, dead, return_exceptions=True)
             await asyncio.gather(*(child.finish() for child in self._children))
-        return await self._account(reason)
+        return await self._account(reason or self._unsaid())
+
+    def _unsaid(self) -> str:
+        """Why a load process ended without its last word; empty if none did."""
+        try:
+            for child in self._children:
+                child.check()
+        except LoadChildError as error:
+            return str(error)
+        return ""
 
     def _why(self, work: "asyncio.Future[None]", dead: "asyncio.Future[None]") -> str:
         """Why the run ended; empty if it came to its end. Raises EnlistError."""

@@ -81,14 +81,19 @@ class Target:
 
 async def resolved(url: str) -> str:
     """``url`` with an address instead of a name. Raises ProfileError."""
-    place = urlsplit(url)
-    if place.scheme != "http" or not place.hostname:
-        raise ProfileError(f"{url!r} is not an http:// URL", "give --url http://HOST:PORT, behind whatever ends TLS")
+    no_url = ProfileError(f"{url!r} is not an http:// URL", "give --url http://HOST:PORT, behind whatever ends TLS")
+    try:
+        place = urlsplit(url)
+        scheme, host, port = place.scheme, place.hostname, place.port or 80  # each may find that it is none
+    except ValueError:
+        raise no_url from None
+    if scheme != "http" or not host:
+        raise no_url
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(place.hostname, place.port or 80, type=socket.SOCK_STREAM)
-    except OSError as fault:
-        raise ProfileError(f"{place.hostname} has no address: {fault}", "check --url") from None
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as fault:
+        raise ProfileError(f"{host} has no address: {fault}", "check --url") from None
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return str(found[0][4][0])
 
@@ -104,19 +109,25 @@ async def own_hub(folder: Path, options: tuple[str, ...]) -> AsyncIterator[Targe
         await hub.stop()
 
 
-async def there(url: str, token: str) -> Target:
-    """A hub that runs already. Raises ProfileError, EnlistError."""
+async def knock(url: str) -> str:
+    """The address at which something listens. Raises ProfileError, NobodyThereError."""
     address = await resolved(url)
-    target = Target(url.rstrip("/"), token)
-    target.host = address
-    target.operator = Operator(Place(address, target.port, ()), target.authority, token)
     try:
         async with asyncio.timeout(THERE_SECONDS):
-            _, door = await asyncio.open_connection(address, target.port)
+            _, door = await asyncio.open_connection(address, urlsplit(url).port or 80)
             door.close()
     except (OSError, TimeoutError) as fault:
         said = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else "no answer"
         raise NobodyThereError(f"no hub at {url}: {said}") from None
+    return address
+
+
+async def there(url: str, token: str) -> Target:
+    """A hub that runs already. Raises ProfileError, EnlistError."""
+    address = await knock(url)
+    target = Target(url.rstrip("/"), token)
+    target.host = address
+    target.operator = Operator(Place(address, target.port, ()), target.authority, token)
     try:
         async with asyncio.timeout(THERE_SECONDS):
             await target.operator.call(b"GET", b"/v1/rollout")

@@ -26,7 +26,7 @@ from crossfade.fleet.load.frames import Caller
 from crossfade.fleet.load.journals import Journals
 from crossfade.fleet.load.line import Place
 from crossfade.fleet.load.member import Listener, Member, Poller
-from crossfade.fleet.load.orders import ORDERS, Finish, Go, Halt, Histogrammed, Last, Order, State
+from crossfade.fleet.load.orders import ORDERS, UNWRITABLE, Finish, Go, Halt, Histogrammed, Last, Order, State
 from crossfade.fleet.load.profile import Carrier, Profile
 from crossfade.fleet.load.schedule import Shape, arrivals, asks_of
 
@@ -190,12 +190,19 @@ async def _reports(process: LoadProcess) -> None:
         await asyncio.sleep(STATE_SECONDS)
 
 
+def _silent(reports: "asyncio.Task[None]") -> None:
+    """A load process that cannot report or write its journals ends: its parent would wait for ever."""
+    if not reports.cancelled():
+        os._exit(UNWRITABLE if isinstance(reports.exception(), OSError) else 1)
+
+
 async def _obey(orders: asyncio.StreamReader) -> None:
     first = ORDERS.decode(await orders.readline())
     assert isinstance(first, Order)
     process = LoadProcess(first)
     process.crew.loop.set_exception_handler(lambda _, context: process.crew.fault(f"load: {_what(context)}"))
     tasks = [asyncio.create_task(_reports(process)), asyncio.create_task(process.attach())]
+    tasks[0].add_done_callback(_silent)
     while line := await orders.readline():
         match ORDERS.decode(line):
             case Go(start_ns):
@@ -220,5 +227,8 @@ async def main() -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except OSError:
+        os._exit(UNWRITABLE)
     os._exit(0)
