@@ -185,6 +185,26 @@ def test_too_few_measurements_are_refused_and_named() -> None:
         learn(points(), [*RUNGS, Rung(in_flight=1, questions_per_second=0)])
 
 
+def test_one_measurement_copied_often_is_still_one() -> None:
+    """Its interval would have no width, and beyond it everything would be as it is there."""
+    with pytest.raises(UndeterminedError, match="cores: 1 measurements"):
+        learn(points()[:1] * 12, RUNGS)
+    with pytest.raises(UndeterminedError, match=r"most questions a second: 3 measurements"):
+        learn(points(), list(RUNGS[:3]) * 3)
+    assert learn([*points(), *points()], [*RUNGS, *RUNGS]) == learn(points(), RUNGS)
+
+
+def test_measurements_of_too_few_settings_do_not_determine_anything_however_many_they_are() -> None:
+    first, *_, second = points()
+    scattered = [
+        msgspec.structs.replace(one, cores=one.cores * (1 + number / 100))
+        for number in range(6)
+        for one in (first, second)
+    ]
+    with pytest.raises(UndeterminedError, match="at 2 settings"):
+        learn(scattered, RUNGS)
+
+
 def test_a_law_in_which_one_alone_would_be_infinitely_fast_is_refused() -> None:
     rungs = [Rung(in_flight=count, questions_per_second=1 / (count - 1)) for count in (2, 4, 8, 16)]
     with pytest.raises(UndeterminedError, match="one in flight was not measured"):

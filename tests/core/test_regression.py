@@ -63,6 +63,7 @@ def test_students_t_agrees_with_the_tables() -> None:
         ([(1.0,), (1.0,)], [1.0, float("nan")], "not above 0"),
         ([(1.0,), (1.0,)], [1.0, float("inf")], "not above 0"),
         ([(0.0,), (0.0,)], [1.0, 1.0], "vary them"),
+        ([(1.0, 2.0)] * 5, [1.0, 1.1, 0.9, 1.0, 1.2], "at 1 settings do not determine 2"),
     ],
 )
 def test_what_does_not_determine_anything_is_refused(rows: list[tuple[float, ...]], ys: list[float], said: str) -> None:

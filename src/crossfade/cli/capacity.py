@@ -36,8 +36,8 @@ AIM: Final = 0.15
 """Largest relative error on points that were not learnt from."""
 DIGITS: Final = 3
 SEVERAL: Final = (
-    "{replicas} hubs would be needed at {share:.0%}. Several hubs need one log for all of them, in PostgreSQL; "
-    "there is none yet: one hub is the limit (docs/how-to/plan-capacity.md)"
+    "Several hubs need one log for all of them, in PostgreSQL; there is none yet: one hub is the limit "
+    "(docs/how-to/plan-capacity.md)"
 )
 
 
@@ -234,12 +234,7 @@ def _shares(text: str) -> list[float]:
 
 def _whole(needs: "list[Need]", found: "Measurements", headroom: float, errors: dict[str, float]) -> dict[str, object]:
     """The plan as one object, with everything that a reader has to bear in mind."""
-    notes = [
-        SEVERAL.format(replicas=need.replicas, share=need.stage.elicitation_share)
-        for need in needs
-        if need.replicas > 1
-    ]
-    notes += sorted({f"beyond what was measured: {text}" for need in needs for text in need.beyond})
+    notes = _too_much(needs) + sorted({f"beyond what was measured: {text}" for need in needs for text in need.beyond})
     if errors and max(errors.values()) > AIM:
         notes.append(f"off by up to {max(errors.values()):.0%} on measured points that were left out")
     if not errors:
@@ -252,6 +247,20 @@ def _whole(needs: "list[Need]", found: "Measurements", headroom: float, errors: 
         "version": found.version,
         "notes": notes,
     }
+
+
+def _too_much(needs: "list[Need]") -> list[str]:
+    """What is to be said of stages that one hub does not carry: once, with all of them."""
+    stages: dict[int, list[str]] = {}
+    for need in needs:
+        if need.replicas > 1:
+            stages.setdefault(need.replicas, []).append(_per_cent(need.stage.elicitation_share))
+    said = [f"{replicas} hubs would be needed at {', '.join(shares)}" for replicas, shares in stages.items()]
+    return [f"{'; '.join(said)}. {SEVERAL}"] if said else []
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.6g}%"
 
 
 def _store(out: Path, whole: dict[str, object]) -> None:
@@ -282,7 +291,7 @@ def _row(need: "Need") -> dict[str, object]:
         name: f"{_round(need.provide[name]):g} ({_round(use.low):g} to {_round(use.high):g})"
         for name, use in need.uses.items()
     }
-    share = f"{need.stage.elicitation_share:.0%}"
+    share = _per_cent(need.stage.elicitation_share)
     return {"stage": share, **cells, "replicas": need.replicas, "limited_by": need.limited_by}
 
 

@@ -162,7 +162,11 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def learn(points: Sequence[Point], rungs: Sequence[Rung]) -> Model:
-    """Fit everything. Raises UndeterminedError, naming what is missing."""
+    """Fit everything. Raises UndeterminedError, naming what is missing.
+
+    What is there twice, figure for figure, is one measurement: it says no more than once.
+    """
+    points, rungs = list(dict.fromkeys(points)), list(dict.fromkeys(rungs))
     if not points or not rungs:
         raise UndeterminedError("there is nothing measured yet")
     uses = {resource: _use(resource, points) for resource in RESOURCES}
@@ -284,5 +288,5 @@ def _outside(model: Model, stage: Stage) -> list[str]:
         ("elicitation share", model.elicitation_share, stage.elicitation_share),
     ):
         if not low <= value <= high:
-            said.append(f"{value:g} {name} were not measured, {low:g} to {high:g} were")
+            said.append(f"{value:.10g} {name} were not measured, {low:.10g} to {high:.10g} were")
     return said

@@ -79,13 +79,18 @@ def fit(rows: Sequence[Row], ys: Sequence[float]) -> Fit:
         ys: what was measured, each above 0.
 
     Raises:
-        UndeterminedError: fewer rows than features plus one, a y that is not above 0, or no subset has a solution.
+        UndeterminedError: fewer rows than features plus one, fewer different rows than features, a y that is not above
+            0, or no subset has a solution.
     """
     width = len(rows[0]) if rows else 0
     if len(rows) != len(ys) or not 1 <= width <= FEATURES_MAX or any(len(row) != width for row in rows):
         raise UndeterminedError("every measurement needs the same features, and one figure")
     if len(rows) < width + 1:
         raise UndeterminedError(f"{len(rows)} measurements do not determine {width} coefficients: {width + 1} or more")
+    if (different := len(set(map(tuple, rows)))) < width:
+        raise UndeterminedError(
+            f"measurements at {different} settings do not determine {width} coefficients: {width} or more"
+        )
     if any(not (y > 0 and math.isfinite(y)) for y in ys):
         raise UndeterminedError("a measured figure is not above 0")
     best: tuple[float, Fit] | None = None
