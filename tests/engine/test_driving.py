@@ -104,6 +104,23 @@ async def test_the_story_of_a_rollback_can_be_read_by_somebody_who_was_asleep() 
     await it.die()
 
 
+@pytest.mark.parametrize("name", ["errors", "gate.errors"])
+def test_a_gate_that_is_not_judged_yet_is_told_from_one_that_is_not_there(name: str) -> None:
+    @run
+    async def check() -> None:
+        it = await Driven().begin()
+        assert "There is no gate" in str(await it.hub.plans.gate(name))
+        ok(await it.accept(PLAN + "baseline: {seconds: 600, samples_min: 100}\n"))
+        assert it.state.stage < 0
+        said = await it.hub.plans.gate(name)
+        assert refused(said) == "gate.unknown"
+        assert "is not judged now: it is from the plan's first stage" in str(said)
+        assert "There is no gate" in str(await it.hub.plans.gate("nothing"))
+        await it.die()
+
+    check()
+
+
 @run
 async def test_between_gate_and_trigger_it_holds_until_somebody_has_looked_and_then_goes_on() -> None:
     it = await baking(stage=1)

@@ -5,6 +5,7 @@ import pytest
 from crossfade.core.gates import Exposure, Kind, SharePhase, Spec
 from crossfade.runsheets.counts import CountsError, load_counts, parse_counts
 from crossfade.runsheets.gate_files import parse_gates
+from crossfade.runsheets.loader import parse
 
 pytestmark = pytest.mark.requirement("P17")
 
@@ -195,3 +196,12 @@ def test_contradictory_thresholds_of_one_metric_are_refused_in_the_later_gate():
     assert "two thresholds" in told[0]
     assert "g.yaml:4:" in told[1]
     assert "which promotion still lets pass" in told[1]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_spec_does_not_send_anybody_to_write_a_runsheet(text):
+    (gates,) = parse_gates(text.encode())
+    (sheet,) = parse(text.encode())
+    assert gates.code == sheet.code == "yaml.empty"
+    assert "runsheet" not in str(gates)
+    assert "crossfade runsheet new" in str(sheet)

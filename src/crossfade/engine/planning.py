@@ -145,7 +145,7 @@ class Planning:
         """One of them with its story."""
         found = next((said for said in self._said(self._fresh()) if name in (said.name, _short(said.name))), None)
         if found is None:
-            return Refusal("gate.unknown", f"There is no gate {name[:64]!r}.", "`crossfade gate ls` lists them.")
+            return self._not_among(name)
         rows = await self._c.log.read_stream(PROGRAMME, stages.STREAM)
         records = [recorded(PROGRAMME, row) for row in rows]
         begun = max(
@@ -155,6 +155,12 @@ class Planning:
         kept = tuple(_as_json(one) for one in mine if _tells(one, found.name))
         state = self._view.state
         return GateStory(gate=gate_view(found), story=story_of(found, state, mine, self._fresh()), history=kept)
+
+    def _not_among(self, name: str) -> Refusal:
+        if _short(name) in self._view.state.plan.gates:
+            said = f"Gate {_short(name)!r} is not judged now: it is from the plan's first stage until its end."
+            return Refusal("gate.unknown", said, "`crossfade rollout status` says what the plan waits for.")
+        return Refusal("gate.unknown", f"There is no gate {name[:64]!r}.", "`crossfade gate ls` lists them.")
 
     def _shown(self) -> PlanView:
         reading = self._fresh()

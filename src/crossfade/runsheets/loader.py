@@ -89,6 +89,8 @@ def parse(source: bytes, file: str = "runsheet.yaml") -> Loaded | list[Problem]:
     """The runsheet in ``source``; ``file`` is only what messages call it."""
     root = tree_of(source, file)
     if isinstance(root, Problem):
+        if root.code == "yaml.empty":
+            root = msgspec.structs.replace(root, hint="crossfade runsheet new writes one to start from")
         return [root]
     reading = Reading(file)
     runsheet = reading.typed(root, Runsheet)

@@ -100,7 +100,7 @@ class _Tree:
         for event in events:
             self._take(event, _place(event.start_mark))
         if self._root is None:
-            raise YamlError("yaml.empty", START, "the file is empty", "crossfade runsheet new writes one to start from")
+            raise YamlError("yaml.empty", START, "the file is empty", "write something into it: see docs/reference")
         return self._root
 
     def _take(self, event: yaml.Event, place: Place) -> None:
