@@ -12,7 +12,7 @@ from crossfade.core.values import Kind, Scope
 from crossfade.engine.ports import UnavailableError
 from crossfade.inbound.asgi import Receive, Send, Streams, read_body
 from crossfade.inbound.asgi import Scope as AsgiScope
-from crossfade.inbound.front import HEADS_MAX, Heads
+from crossfade.inbound.front import HEADS_MAX, LENGTHS_MAX, Heads
 from crossfade.inbound.mcp.endpoint import Host, McpEndpoint
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.tools import HubTools
@@ -459,14 +459,60 @@ def test_what_a_client_says_of_itself_counts_although_its_head_is_known() -> Non
     run(scenario())
 
 
+HEADS = [
+    (b"POST /mcp HTTP/1.1\r\nHost: %b\r\nContent-Length: %b\r\nX-End: %b\r\n\r\n" % (host, length, end), body)
+    for host in (b"one", b"two", b"new")
+    for end in (b"y", b"n")
+    for length, body in ((b"3", b"abc"), (b"3", b"xyz"), (b"12", b"{}"), (b"03", b"ab"), (b"+3", b"ab"), (b"4", b"abc"))
+]
+"""Known and unknown ones, bad and incomplete ones; many as long as others that differ in one place."""
+
+
+def known_heads() -> Heads:
+    heads = Heads()
+    for head, body in HEADS:
+        headers = [(b"host", b""), (b"content-length", b"3"), (b"x-end", b"")]
+        if b": 3\r" in head and b"new" not in head and b"X-End: n" not in head:
+            heads.remember(head + body, headers, b"/mcp", head[:26])
+    return heads
+
+
+def test_a_head_is_recalled_the_same_whatever_came_before_it() -> None:
+    fresh = [known_heads().recall(head + body) for head, body in HEADS]
+    assert {None, *(len(found) for found in fresh if found)} == {None, 3}
+    for first, body in HEADS:
+        for (second, other), expected in zip(HEADS, fresh, strict=True):
+            heads = known_heads()
+            heads.recall(first + body)
+            assert heads.recall(second + other) == expected
+            assert heads.recall(second + other) == expected
+
+
+def test_what_a_head_means_that_is_remembered_anew_is_what_counts() -> None:
+    heads, (head, body) = known_heads(), HEADS[0]
+    first = heads.recall(head + body)
+    heads.remember(head + body, [(b"host", b""), (b"content-length", b"3"), (b"x-end", b"")], b"/mcp", "anew")
+    assert (first, heads.recall(head + body)) == ((head[:26], len(head), 3), ("anew", len(head), 3))
+
+
+def test_heads_with_their_digits_are_kept_for_a_few_lengths_only() -> None:
+    heads, head = known_heads(), HEADS[0][0]
+    for length in range(10, 90):
+        data = head.replace(b": 3\r", b": %d\r" % length) + b"x" * length
+        found = heads.recall(data)
+        assert found is not None
+        assert found[2] == length
+        assert len(heads._as_long) <= LENGTHS_MAX
+
+
 def test_heads_belong_to_one_connection_and_are_bounded() -> None:
     async def scenario() -> None:
         ours = await Side().start(fronted=True)
         ask = call(ours, "bo", "agents", {})
         await ours.say(ask, ask)
-        assert ours.connection._heads is not None
+        before = ours.connection._heads
         ours.reconnect()
-        assert ours.connection._heads is None
+        assert (before is None, ours.connection._heads) == (False, None)
         await ours.say(ask)
         for number in range(5 * HEADS_MAX):
             await ours.say(ask.replace(b"Host:", b"X-Number: %d\r\nHost:" % number))

@@ -30,6 +30,10 @@ LENGTH_NAME: Final = b"\r\ncontent-length: "
 LENGTH_DIGITS_MAX: Final = 8
 HEADS_MAX: Final = 8
 """Heads remembered for one connection: on 2026-07-28 a head names its tool."""
+LENGTHS_MAX: Final = 4
+"""Lengths of requests by which a head is remembered with its own digits, for one connection."""
+Found = tuple[object, int, int]
+"""What is known of a head, where the body behind it begins, and how long that is."""
 UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
 """Heads with one of these always take the long way."""
 
@@ -50,12 +54,15 @@ class Front(Protocol):
 class Heads:
     """The heads of one connection."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_as_long", "_known")
 
     def __init__(self) -> None:
         self._known: list[tuple[bytes, int, bytes, object]] = []
         """What stands before the digits of the length, how long that is, what stands behind them, and what is known
         of the head; the last one that came is the first."""
+        self._as_long: dict[int, tuple[bytes, int, bytes, Found]] = {}
+        """By the length of what came: the head that it began with, in two parts as above, the second one with the
+        digits, and what was found in it. The next request as long mostly begins with the same bytes."""
 
     def remember(self, data: bytes, headers: Headers, target: bytes, kept: object) -> None:
         """Take note of the head that ``data`` begins with, that the parser has read, and what to know of it."""
@@ -67,9 +74,18 @@ class Heads:
         parts = head[:digits_at], head[head.find(b"\r\n", digits_at) :]
         others = [known for known in self._known if (known[0], known[2]) != parts]
         self._known = [(parts[0], digits_at, parts[1], kept), *others[: HEADS_MAX - 1]]
+        self._as_long.clear()
 
-    def recall(self, data: bytes) -> tuple[object, int, int] | None:
-        """The head that ``data`` begins with, where its body begins, and how long that is; None if it is not known."""
+    def recall(self, data: bytes) -> Found | None:
+        """What is found at the beginning of ``data``; None if that is not a head that is known."""
+        as_long = self._as_long.get(len(data))
+        if as_long is not None:
+            before, digits_at, rest, found = as_long
+            if data.startswith(before) and data.startswith(rest, digits_at):
+                return found
+        return self._found(data)
+
+    def _found(self, data: bytes) -> Found | None:
         for known in self._known:
             before, digits_at, behind, head = known
             if data.startswith(before):
@@ -79,7 +95,11 @@ class Heads:
                     if known is not self._known[0]:
                         self._known.remove(known)
                         self._known.insert(0, known)
-                    return head, digits_end + len(behind), int(digits)
+                    found = head, digits_end + len(behind), int(digits)
+                    if len(self._as_long) >= LENGTHS_MAX:
+                        self._as_long.clear()
+                    self._as_long[len(data)] = before, digits_at, digits + behind, found
+                    return found
         return None
 
 

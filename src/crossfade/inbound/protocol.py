@@ -26,7 +26,7 @@ from uvicorn.server import ServerState
 
 from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope, error_body
 from crossfade.inbound.bare import BareProtocol
-from crossfade.inbound.front import Coming, Heads, Turn
+from crossfade.inbound.front import Coming, Found, Heads, Turn
 from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
 
 BYTES_PER_BODY_BYTE_MAX: Final = 8
@@ -155,7 +155,7 @@ class BoundedProtocol(BareProtocol):
 
     # --- the front ---
 
-    def _recalled(self, data: bytes, found: tuple[object, int, int]) -> bool:
+    def _recalled(self, data: bytes, found: Found) -> bool:
         """Whether ``data`` is a request with a known head, or the beginning of one: then it is dealt with."""
         current: RequestResponseCycle | None = self.cycle
         if (current is not None and not current.response_complete) or self.transport.is_closing():

@@ -111,14 +111,34 @@ def channels(entry: Entry) -> tuple[Channel, ...]:
 def view(entry: Entry) -> QuestionView:
     """The question as users read it."""
     kept = entry.kept_view
-    if kept is None:
-        kept = entry.kept_view = _whole(entry)
-    elif kept.ended_at is None:  # what is true of it while it is open changes
-        kept = entry.kept_view = _since(entry, kept)
+    if kept is None or kept.ended_at is None:  # what is true of it while it is open changes
+        kept = entry.kept_view = _now(entry, kept or _asked(entry))
     return kept
 
 
-def _since(entry: Entry, kept: QuestionView) -> QuestionView:
+def _asked(entry: Entry) -> QuestionView:
+    """What never changes of a question."""
+    state = entry.state
+    return QuestionView(
+        question_id=entry.question_id,
+        status=state.status,
+        delivery="queued",
+        asker=state.asker,
+        addressee=state.addressee,
+        message=state.message,
+        schema=state.schema,
+        asked_at=iso(entry.asked_at),
+        deadline=iso(state.deadline),
+        lane=state.lane,
+        exposure=state.exposure,
+        conversation=state.conversation or entry.question_id,
+        reply_to=state.reply_to,
+        sequence=entry.sequence,
+        metadata=state.metadata,
+    )
+
+
+def _now(entry: Entry, kept: QuestionView) -> QuestionView:
     """An earlier view with all that may have changed."""
     state = entry.state
     return replace(
@@ -131,33 +151,6 @@ def _since(entry: Entry, kept: QuestionView) -> QuestionView:
         reason=state.reason,
         ended_at=None if entry.ended_at is None else iso(entry.ended_at),
         ended_by=state.ended_by,
-    )
-
-
-def _whole(entry: Entry) -> QuestionView:
-    state = entry.state
-    return QuestionView(
-        question_id=entry.question_id,
-        status=state.status,
-        delivery=delivery(entry),
-        asker=state.asker,
-        addressee=state.addressee,
-        message=state.message,
-        schema=state.schema,
-        asked_at=iso(entry.asked_at),
-        deadline=iso(state.deadline),
-        lane=state.lane,
-        exposure=state.exposure,
-        channels=channels(entry) if entry.shown else state.offered,
-        dismissals=state.dismissals,
-        content=state.content,
-        reason=state.reason,
-        ended_at=None if entry.ended_at is None else iso(entry.ended_at),
-        ended_by=state.ended_by,
-        conversation=state.conversation or entry.question_id,
-        reply_to=state.reply_to,
-        sequence=entry.sequence,
-        metadata=state.metadata,
     )
 
 

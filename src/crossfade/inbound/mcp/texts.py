@@ -96,20 +96,18 @@ class Ends:
     """Questions that are over, as they were told last: both ends read the same, one soon after the other."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[QuestionView, Complete]] = {}
+        self._told: dict[str, Complete] = {}
 
     def question(self, view: QuestionView, reader: str) -> Complete:
         """As ``question``."""
         if view.status == "open":
             return question(view, reader)
-        told = self._told.pop(view.question_id, None)
-        if told is not None and told[0] is view:
-            return told[1]
-        complete = question(view, reader)
-        self._told[view.question_id] = view, complete
-        if len(self._told) > ENDS_MAX:
-            del self._told[next(iter(self._told))]
-        return complete
+        told = self._told.pop(view.question_id, None)  # an end is for ever
+        if told is None:
+            told = self._told[view.question_id] = question(view, reader)
+            if len(self._told) > ENDS_MAX:
+                del self._told[next(iter(self._told))]
+        return told
 
 
 def _out(view: QuestionView, reader: str, *, in_message: bool = False) -> QuestionOut:
