@@ -430,6 +430,7 @@ def test_killed_itself_it_leaves_no_process_behind(tmp_path: Path) -> None:
         (("--fan-out", "5", "--experts", "2"), "as many experts"),
         (("--compare-lanes", "--steps", "10,20"), "several runs"),
         (("--compare-lanes", "--lane", "polling"), "goes without --lane"),
+        (("--compare-lanes", "--share", "0.5"), "goes without --share"),
         (("--compare-lanes", "--keep", "kept"), "goes without --keep"),
         (("--compare-lanes", "--url", "http://127.0.0.1:9", "--token", "t"), "--compare-lanes goes without --url"),
     ],

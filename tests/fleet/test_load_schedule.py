@@ -66,6 +66,14 @@ def test_a_short_run_has_as_many_questions_as_its_rate_and_seconds_say(
         assert len(due_of(profile, seed)) == asks
 
 
+@pytest.mark.parametrize("asks", [1, 2, 4])
+def test_few_arrivals_lie_anywhere_in_their_time(asks: int) -> None:
+    """As so many independent instants in order: the n-th of them is due n / (asks + 1) of the way on average."""
+    runs = [due_of(steady(asks, 1), seed) for seed in range(4_000)]
+    for place, due in enumerate(zip(*runs, strict=True), 1):
+        assert statistics.mean(due) / SECOND_NS == pytest.approx(place / (asks + 1), abs=0.03)
+
+
 def test_bursts_keep_the_number_and_come_together() -> None:
     due = due_of(steady(200, 200, burst=10.0), 3)
     assert len(due) == 40_000
