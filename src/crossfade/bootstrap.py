@@ -270,7 +270,7 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
         https=config.public_url.startswith("https:"),
         body_bytes_max=config.body_bytes_max,
     )
-    collector = CollectorPolicy(clock.monotonic, give_back)
+    collector = CollectorPolicy(clock.monotonic, lambda: _after_a_crowd(hub))
     app = build_app(hub, mcp, settings, clock=clock, streams=streams, pauses=collector.pauses)
 
     async def drain(grace_seconds: float) -> None:
@@ -292,6 +292,12 @@ def _server(hub: Hub, config: Config, operator_token: str, *, handle_signals: bo
         app.front(),
         collector,
     )
+
+
+def _after_a_crowd(hub: Hub) -> None:
+    """Have the hub forget what it can do without, and give back what nobody uses."""
+    hub.forget()
+    give_back()
 
 
 def _door(config: Config) -> Door:

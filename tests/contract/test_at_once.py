@@ -57,10 +57,10 @@ async def test_a_ping_is_written_in_the_tick_itself():
     wire = Wire()
     stream = await a_stream(wire)
     before = asyncio.all_tasks()
-    silent(stream)._tick()
+    silent(stream).tick()
     assert wire.bodies == [b": ping\n\n"]
     assert asyncio.all_tasks() == before, "without a task"
-    stream._tick()
+    stream.tick()
     assert len(wire.bodies) == 1, "the silence begins anew"
     stream._close("complete")
 
@@ -70,7 +70,7 @@ async def test_a_ping_to_a_slow_reader_waits_as_an_event_does():
     wire = Wire()
     stream = await a_stream(wire)
     wire.readable.clear()
-    silent(stream)._tick()
+    silent(stream).tick()
     await settled()
     assert wire.bodies == []
     assert stream.event(b"news")
@@ -84,7 +84,7 @@ async def test_a_ping_to_a_slow_reader_waits_as_an_event_does():
 async def test_under_another_server_a_ping_is_sent_by_a_task():
     wire = Wire()
     stream = await a_stream(wire, ours=False)
-    silent(stream)._tick()
+    silent(stream).tick()
     assert wire.bodies == []
     await settled()
     assert wire.bodies == [b": ping\n\n"]
@@ -99,7 +99,7 @@ async def test_nothing_is_pinged_while_something_is_being_written():
     assert stream.event(b"news")
     await settled()
     stream._wrote_at -= 1_100.0
-    stream._tick()
+    stream.tick()
     wire.readable.set()
     await settled()
     assert wire.bodies == [b"data: news\n\n"]

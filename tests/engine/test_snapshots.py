@@ -130,7 +130,7 @@ def test_a_snapshot_and_the_records_since_give_what_all_records_give(busy_log, k
 def test_nothing_of_the_views_is_left_out_by_oversight():
     """Whoever adds a part to a view says here whether a snapshot holds it."""
     assert set(Member.__slots__) == {"accepted", "asked_open", "mailbox", "open", "state"} | {
-        "allowance", "allowance_at", "lane", "lane_under", "lapse", "native_at", "seen_at",
+        "_heard_at", "allowance", "allowance_at", "lane", "lane_under", "watched",
     }  # fmt: skip
     assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {
         "patience", "ready", "unconfirmed", "wakers",

@@ -87,8 +87,10 @@ class Judge:
         head, asked = kept
         overheard = Overheard(reply)
         self.fronted += 1
+        work = self.app.serve(head, body, overheard)
         try:
-            await self.app.serve(head, body, overheard)
+            while work is not None:
+                work = await work
         finally:
             if overheard.head:
                 self._judge(asked, body, overheard.head, bytes(overheard.sent))

@@ -302,6 +302,10 @@ class Hub(Steering):
         """Note that the caller was heard from, with a client that can elicit or cannot."""
         self._identity.touch(caller, native=native)
 
+    def forget(self) -> None:
+        """A crowd has gone: let go of what is quickly worked out again."""
+        self._identity.forget()
+
     async def agents(self, caller: Caller, query: str = "", limit: int = 100) -> list[AgentView]:
         """Who is here; present ones first."""
         return self._identity.search(query, min(limit, self.limits.page_items_max))

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Sequence as Seq
 from hashlib import sha256
+from sys import intern
 from typing import Final
 
 from crossfade.core import agents, credentials
 from crossfade.core.decider import Refusal
 from crossfade.core.values import SECOND, AgentName, Caller, Instant, Kind, Scope, stream_of
 from crossfade.engine.context import Context
+from crossfade.engine.leases import Leases
 from crossfade.engine.requests import AgentView, IssuedToken, TokenView
 from crossfade.engine.views.directory import Member
 from crossfade.engine.views.instants import iso
@@ -36,6 +38,9 @@ class Identity:
         """Digest of a token → caller, for as long as the token's state is the same."""
         self._digests: dict[str, str] = {}
         """Tokens that were presented and known → digest."""
+        self._scopes: dict[tuple[Scope, ...], frozenset[Scope]] = {}
+        """As a set, what tokens were issued with: few are different."""
+        self._leases = Leases(context.timers, self._lapsed)
 
     # --- who is it --------------------------------------------------------------------------------------
 
@@ -62,8 +67,14 @@ class Identity:
             return Refusal("auth.expired", "This token has expired.", "Ask an operator for a new one.")
         caller = self._callers.get(digest)
         if caller is None:
-            caller = self._callers[digest] = Caller(name=state.name, kind=state.kind, scopes=frozenset(state.scopes))
+            scopes = self._scopes.setdefault(state.scopes, frozenset(state.scopes))
+            caller = self._callers[digest] = Caller(name=state.name, kind=state.kind, scopes=scopes)
         return caller
+
+    def forget(self) -> None:
+        """Let go of what is known of tokens by having seen them; whoever calls again is looked up again."""
+        self._callers.clear()
+        self._digests.clear()
 
     def _digest(self, token: str) -> str:
         """What a token is known by; kept for those that were issued."""
@@ -171,7 +182,7 @@ class Identity:
             member.native_at = now
         if state.status is agents.Status.AWAY:
             self._post(member, agents.Arrive())
-        if member.lapse is None:
+        if not member.watched:
             self._watch(member)
         known = not caller.client or (caller.client == state.client and caller.faces_person == state.faces_person)
         if not known or native is not state.native:
@@ -182,17 +193,16 @@ class Identity:
         state = member.state
         lease = self._c.limits.lease_seconds * SECOND
         still_native = native or (state.native and now - member.native_at < lease)
-        client = caller.client or state.client
+        client = intern(caller.client) if caller.client else state.client  # few are different, and it stays
         faces_person = caller.faces_person if caller.client else state.faces_person
         if (client, still_native, faces_person) != (state.client, state.native, state.faces_person):
             self._post(member, agents.Declare(client=client, native=still_native, faces_person=faces_person))
 
     def _watch(self, member: Member) -> None:
         lease = int(self._c.limits.lease_seconds * SECOND)
-        member.lapse = self._c.timers.at(Instant(member.seen_at + lease), lambda: self._lapsed(member))
+        self._leases.watch(member, Instant(member.seen_at + lease))
 
     def _lapsed(self, member: Member) -> None:
-        member.lapse = None
         lease = int(self._c.limits.lease_seconds * SECOND)
         if self._c.clock.now() - member.seen_at < lease:
             self._watch(member)
@@ -205,7 +215,7 @@ class Identity:
     def watch_present(self) -> None:
         """After a restart: whoever was present keeps the lease from now on, once."""
         for member in self._c.views.directory:
-            if member.state.status is agents.Status.PRESENT and member.lapse is None:
+            if member.state.status is agents.Status.PRESENT and not member.watched:
                 member.seen_at = member.native_at = self._c.clock.now()
                 self._watch(member)
 

@@ -163,6 +163,8 @@ class Mail:
             finally:
                 mailbox.ready.leave(clock.monotonic())
                 mailbox.wakers.pop(wake, None)
+                if arrived.cancelled():  # the client is gone, and may stay away
+                    mailbox.vacate()
             batch = self._collect(member, request, after)
             if batch is None and clock.now() >= until:
                 break
@@ -184,6 +186,7 @@ class Mail:
                 wake()
             elif until is not NEVER:
                 self._patience(mailbox, until)
+        mailbox.vacate()
 
     def _collect(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
         """What can be handed out now; None if there is nothing."""

@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from crossfade.inbound.at_once import done_at_once
+from crossfade.inbound.beats import Beats
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -157,19 +158,20 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     queue_bytes: int = 1_048_576
     """Without the event that is written next, so that one of any size can pass."""
     ping_seconds: float = 15.0
-    """Longest silence; each stream keeps its own 75 to 100 % of it, so pings do not come in bursts."""
+    """Longest silence; a ping comes after 75 to 100 % of it, of each stream at another time."""
 
 
 class Streams:
     """All that is held open in this process: event streams and polls. One per server."""
 
-    __slots__ = ("_empty", "_held", "_opened", "draining", "limits")
+    __slots__ = ("_empty", "_held", "beats", "draining", "limits")
 
     def __init__(self, limits: StreamLimits | None = None) -> None:
         self.limits = limits or StreamLimits()
         self.draining = False
-        self._held: dict[object, tuple[Callable[[], object], Callable[[], None]]] = {}
-        self._opened = 0
+        self.beats = Beats(self.limits.ping_seconds)
+        self._held: dict[object, Callable[[], object]] = {}
+        """Streams, and something for each poll, with what they are told when the server stops."""
         self._empty: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -180,7 +182,7 @@ class Streams:
     def holding(self, on_drain: Callable[[], object]) -> Iterator[None]:
         """While the block runs, ``on_drain`` is called if the server stops; it must make the block end."""
         token = object()
-        self.add(token, on_drain, _nothing)
+        self.add(token, on_drain)
         try:
             yield
         finally:
@@ -190,33 +192,28 @@ class Streams:
         """Ask everything held to end; after ``grace_seconds`` cut the rest. Returns how many were cut."""
         self.draining = True
         self._empty = asyncio.Event()
-        for on_drain, _ in list(self._held.values()):
+        for on_drain in list(self._held.values()):
             on_drain()
         if self._held:
             await asyncio.wait({asyncio.ensure_future(self._empty.wait())}, timeout=grace_seconds)
-        late = list(self._held.values())
+        late = list(self._held)
         self._empty.set()
-        for _, cut in late:
-            cut()
+        for one in late:
+            if isinstance(one, EventStream):  # of a poll the server closes the connection
+                one.cut()
         return len(late)
 
-    def add(self, token: object, on_drain: Callable[[], object], cut: Callable[[], None]) -> float:
-        """Register; returns a number in [0, 1), spread evenly over what is opened."""
-        self._held[token] = (on_drain, cut)
+    def add(self, token: object, on_drain: Callable[[], object]) -> None:
+        """Register."""
+        self._held[token] = on_drain
         if self.draining:
             asyncio.get_running_loop().call_soon(on_drain)
-        self._opened += 1
-        return self._opened * GOLDEN % 1.0
 
     def discard(self, token: object) -> None:
         """Forget what was added; unknown tokens are ignored."""
         self._held.pop(token, None)
         if self._empty is not None and not self._held:
             self._empty.set()
-
-
-def _nothing() -> None:
-    """Cut a poll: nothing to do, the server closes its connection."""
 
 
 class EventStream:
@@ -229,8 +226,8 @@ class EventStream:
     """
 
     __slots__ = (
-        "_abort", "_cutting", "_ending", "_gone", "_limits", "_loop", "_ping_seconds", "_queue", "_queued_bytes",
-        "_send", "_started", "_streams", "_timer", "_writer", "_wrote_at", "closed",
+        "_abort", "_cutting", "_ending", "_gone", "_limits", "_loop", "_queue", "_queued_bytes", "_row", "_send",
+        "_started", "_streams", "_writer", "_wrote_at", "closed",
     )  # fmt: skip
 
     def __init__(
@@ -245,13 +242,12 @@ class EventStream:
         self._queued_bytes = 0
         self._started = self._ending = self._cutting = False
         self._writer: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._row: int | None = None
         self._wrote_at = 0.0
         self.closed: asyncio.Future[Ending] = self._loop.create_future()
         self._gone = disconnected(scope, receive)
         self._gone.add_done_callback(self._on_gone)
-        spread = streams.add(self, on_drain or self.end, self.cut)
-        self._ping_seconds = self._limits.ping_seconds * (0.75 + 0.25 * spread)
+        streams.add(self, on_drain or self.end)
 
     async def start(self, headers: Headers = ()) -> None:
         """Send status 200 and the headers at once. What was pushed before follows."""
@@ -259,7 +255,7 @@ class EventStream:
         self._started = True
         self._wrote_at = self._loop.time()
         if not self.closed.done():
-            self._timer = self._loop.call_later(self._ping_seconds, self._tick)
+            self._row = self._streams.beats.add(self)
             if self._queue or self._ending:
                 self._wake()
 
@@ -360,18 +356,14 @@ class EventStream:
         self._queued_bytes -= size
         return taken
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         """Ping after silence; cut a reader that took nothing for two periods."""
-        silent_seconds = self._loop.time() - self._wrote_at
-        left_seconds = self._ping_seconds - silent_seconds
-        if self._writer is not None and silent_seconds >= 2 * self._ping_seconds:
-            self.cut()
-            return
-        if left_seconds <= TIMER_SECONDS:
-            left_seconds = self._ping_seconds
-            if self._writer is None and not self._cutting:
-                self._ping()
-        self._timer = self._loop.call_later(left_seconds, self._tick)
+        silent_seconds, longest_seconds = self._loop.time() - self._wrote_at, self._limits.ping_seconds
+        if self._writer is not None:
+            if silent_seconds >= 2 * longest_seconds:
+                self.cut()
+        elif silent_seconds + self._streams.beats.round_seconds > longest_seconds and not self._cutting:
+            self._ping()
 
     def _ping(self) -> None:
         """Under our own server without a task, unless the reader is slow; under others a send may wait anywhere."""
@@ -391,9 +383,9 @@ class EventStream:
             return
         self.closed.set_result(ending)
         self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._row is not None:
+            self._streams.beats.discard(self, self._row)
+            self._row = None
         self._gone.remove_done_callback(self._on_gone)
         self._gone.cancel()
         self._streams.discard(self)

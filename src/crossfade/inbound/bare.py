@@ -7,12 +7,17 @@ Not here: bounds, and what is answered (inbound/protocol.py). Rests on the same 
 """
 
 import asyncio
+from collections import deque
+from typing import Final
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
+
+NOTHING_BEHIND: Final = ()
+"""The requests behind the one that is answered, of nearly every connection."""
 
 
 class Flow:
@@ -57,16 +62,6 @@ class Flow:
             writable.set()
 
 
-class Pipeline(list[object]):
-    """The requests behind the one that is answered: a list is 50 bytes while it is empty, a deque 760."""
-
-    __slots__ = ()
-
-    def appendleft(self, request: object) -> None:
-        """As of a deque."""
-        self.insert(0, request)
-
-
 class BareProtocol(HttpToolsProtocol):
     """One connection, of which nothing is there yet but the transport."""
 
@@ -83,7 +78,7 @@ class BareProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]  # until there is something to parse
         self._lost: list[asyncio.Future[None]] | None = None
         self._is_lost = False
-        self.pipeline = Pipeline()  # type: ignore[assignment]  # what uvicorn uses of a deque, it has
+        self.pipeline = NOTHING_BEHIND  # type: ignore[assignment]  # an empty deque takes 760 bytes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take note of the connection; who is at its ends is looked up when a scope is to say it."""
@@ -129,8 +124,11 @@ class BareProtocol(HttpToolsProtocol):
             self.scheme = "https" if is_ssl(self.transport) else "http"
             self.server, self.client = get_local_addr(self.transport), get_remote_addr(self.transport)
         self.scope.update({"server": self.server, "client": self.client, "scheme": self.scheme})
+        if not self.pipeline and self.cycle is not None and not self.cycle.response_complete:
+            self.pipeline = deque()
         super().on_headers_complete()
 
     def drop_parser(self) -> None:
         """Let go of what parsing has left; only where the bytes ended with a request."""
         self.parser = self.scope = self.headers = None  # type: ignore[assignment]
+        self.url = b""

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from uvicorn.server import ServerState
 
 from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope, error_body
-from crossfade.inbound.bare import BareProtocol
+from crossfade.inbound.bare import NOTHING_BEHIND, BareProtocol
 from crossfade.inbound.front import Coming, Found, Heads, Turn
 from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
 
@@ -88,7 +88,7 @@ class BoundedProtocol(BareProtocol):
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._gate.lingering.discard(self.transport)
-        self.pipeline.clear()
+        self.pipeline = NOTHING_BEHIND  # type: ignore[assignment]
         self.cycle = self.scope = self._heads = self._coming = None  # type: ignore[assignment]
         if not self.connections:
             self._gate.emptied.set()

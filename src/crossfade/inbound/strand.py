@@ -7,7 +7,8 @@ awaits one.
 Rules
 -----
 1. Cancelling is as with a task: what the work waits for is cancelled, and the work may deal with that.
-2. Work ends by returning. A fault that it lets through is written down and ends its connection.
+2. Work ends by returning, or goes on with the work that it returns.
+   A fault that it lets through is written down and ends its connection.
 3. Work on a strand must not use what needs a task: ``asyncio.timeout``, ``asyncio.TaskGroup``.
 
 Source: asyncio/tasks.py, ``Task.__step`` and ``Task.cancel`` (the protocol between a coroutine and its futures).
@@ -22,7 +23,8 @@ import msgspec
 
 log: Final = logging.getLogger("crossfade.http")
 
-Work = Coroutine[Any, Any, None]
+Work = Coroutine[Any, Any, Any]
+"""Returns None, or more work that is to take its place: then nothing of it is kept while that waits."""
 
 
 class Strands:
@@ -44,8 +46,8 @@ class Strands:
         """
         try:
             waits_for = work.send(None)
-        except StopIteration:
-            return None
+        except StopIteration as end:
+            return None if end.value is None else self.begin(end.value, abort)
         except Exception:
             log.exception("a request could not be served")
             abort()
@@ -107,7 +109,13 @@ class Strand(msgspec.Struct, eq=False):
                 waits_for = work.throw(asyncio.CancelledError())
             else:
                 waits_for = work.send(None)
-        except (StopIteration, asyncio.CancelledError):
+        except StopIteration as end:
+            if end.value is None:
+                self._strands.ended(self)
+            else:
+                self._work = end.value
+                self._go_on(None)
+        except asyncio.CancelledError:
             self._strands.ended(self)
         except Exception:
             self._strands.ended(self)

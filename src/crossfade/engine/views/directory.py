@@ -1,11 +1,11 @@
 """The directory: who exists, who is there, what their client can do, and what waits for them."""
 
+from array import array
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 
 from crossfade.core.agents import State, Status
 from crossfade.core.values import AgentName, Instant, Lane
-from crossfade.engine.timers import Timer
 from crossfade.engine.views.mailboxes import Mailbox
 from crossfade.engine.views.questions import Entry
 
@@ -14,8 +14,8 @@ class Member:
     """One identity: its state, its mailbox and its presence."""
 
     __slots__ = (
-        "accepted", "allowance", "allowance_at", "asked_open", "lane", "lane_under", "lapse", "mailbox", "native_at",
-        "open", "seen_at", "state",
+        "_heard_at", "accepted", "allowance", "allowance_at", "asked_open", "lane", "lane_under", "mailbox", "open",
+        "state", "watched",
     )  # fmt: skip
 
     def __init__(self, state: State) -> None:
@@ -27,16 +27,34 @@ class Member:
         """Open questions that it has asked."""
         self.accepted = 0
         """Native elicitations it has accepted, ever; a client that never did may be declining by itself."""
-        self.seen_at = Instant(0)
-        self.native_at = Instant(0)
-        """Last heard from with a client that declared elicitation."""
-        self.lapse: Timer | None = None
+        self._heard_at = array("q", (0, 0))
+        """In place of two numbers that would be made anew among the objects of each connection (docs/adr/0036)."""
+        self.watched = False
+        """It is looked at when its lease may have lapsed."""
         self.lane = Lane.POLLING
         self.lane_under: object = None
         """The state of the rollout under which ``lane`` was worked out; its label never changes."""
         self.allowance = 0.0
         """Commands it may issue now (token bucket)."""
         self.allowance_at = Instant(0)
+
+    @property
+    def seen_at(self) -> Instant:
+        """Last heard from; 0: not since the start."""
+        return self._heard_at[0]  # type: ignore[return-value]  # ``Instant`` would be a call
+
+    @seen_at.setter
+    def seen_at(self, instant: Instant) -> None:
+        self._heard_at[0] = instant
+
+    @property
+    def native_at(self) -> Instant:
+        """Last heard from with a client that declared elicitation."""
+        return self._heard_at[1]  # type: ignore[return-value]  # ``Instant`` would be a call
+
+    @native_at.setter
+    def native_at(self, instant: Instant) -> None:
+        self._heard_at[1] = instant
 
     @property
     def addressable(self) -> bool:

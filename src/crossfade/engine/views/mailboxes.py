@@ -123,6 +123,14 @@ class Mailbox:
         unread.reverse()
         return unread
 
+    def vacate(self) -> None:
+        """Nobody waits any more: let go of what is kept for the next wait."""
+        if not self.wakers:
+            self.wakers.clear()  # an empty dict keeps its room, a cleared one does not
+            if self.patience is not None:
+                self.patience.cancel()
+                self.patience = None
+
     def wake(self) -> None:
         """Tell every carrier that waits."""
         for waker in tuple(self.wakers):

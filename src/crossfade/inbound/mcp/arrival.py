@@ -17,7 +17,8 @@ from crossfade.inbound.mcp.sessions import Session
 from crossfade.inbound.mcp.wire import ProtocolError, fault
 from crossfade.inbound.replies import Reply
 
-ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id")
+SESSION: Final = b"mcp-session-id"
+ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name", SESSION)
 """Headers that must not be there twice: two readers would believe different copies."""
 
 

@@ -33,6 +33,8 @@ VERSION: Final = b"mcp-protocol-version"
 TOUCH_SECONDS: Final = 0.2
 """A caller that calls and calls is noted as present this often; the shortest lease is a second."""
 TOUCH: Final = int(TOUCH_SECONDS * SECOND)
+ROUTINGS_MAX: Final = 64
+"""Sets of headers that are kept once for all heads which have them."""
 DOOR_STATUS: Final = {"http.wrong_host": 421, "http.bad_origin": 403}
 
 
@@ -62,6 +64,7 @@ class McpEndpoint:
         self._settings = settings
         self._tools, self._runner, self._sessions, self._clock = tools, runner, sessions, host.clock
         self._authenticate = hub.authenticate
+        self._routings: dict[tuple[tuple[bytes, bytes], ...], dict[bytes, bytes]] = {}
         self._identities = Identities(hub)
         self._handshake = Handshake(tools, runner, self._identities, sessions, settings)
         self._envelope = Envelope(tools, runner, self._identities, seals, settings)
@@ -87,7 +90,15 @@ class McpEndpoint:
             arrival.check_types(scope)
         except ProtocolError:
             return None
+        head.routing = self._shared(head.routing)
         return head
+
+    def _shared(self, routing: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """The same headers as the one dictionary of them: they differ little from agent to agent."""
+        of_session, known = arrival.SESSION in routing, self._routings
+        if of_session or len(known) >= ROUTINGS_MAX:
+            return routing if of_session else known.get(tuple(routing.items()), routing)
+        return known.setdefault(tuple(routing.items()), routing)
 
     def serve(self, head: object, body: bytes, reply: Reply) -> Work:
         """As in ``Front``: what ``__call__`` does, from where the headers have been read.
@@ -116,22 +127,19 @@ class McpEndpoint:
             head.takes_stream,
             session is None or head.takes_stream,
             None,
-            body,
+            body if standing.peer.capabilities else b"",
             None if session is None else (session.session, number),
         )
         return self._runner.run(call, given.plan, standing.dialect)
 
-    async def _anew(self, head: arrival.Head, body: bytes, reply: Reply) -> None:
+    async def _anew(self, head: arrival.Head, body: bytes, reply: Reply) -> Work | None:
         try:
             known = self._identities.known(head.token)
             arrival.check_size(body, self._settings.body_bytes)
-            call = await self._dispatched(head, body, reply, known)
+            return await self._dispatched(head, body, reply, known)
         except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
             await refuse(reply, error)
-            return
-        del known  # a call may wait for long, and this with it
-        if call is not None:
-            await call
+            return None
 
     async def _dispatched(self, head: arrival.Head, body: bytes, reply: Reply, known: Caller | None) -> Work | None:
         head.standing = None

@@ -116,7 +116,8 @@ class Envelope:
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
         takes_stream = arrival.head.takes_stream
         conditions = self._runner.conditions
-        call = Running(conditions, arrival.reply, request_id, peer, takes_stream, True, token, arrival.body)
+        body = arrival.body if peer.capabilities else b""
+        call = Running(conditions, arrival.reply, request_id, peer, takes_stream, True, token, body)
         plan = self._tools.plan(params.name, params.arguments)
         if not isinstance(plan, Plan):
             await arrival.reply.whole(*self.write(call, None, plan))

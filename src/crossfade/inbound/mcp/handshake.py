@@ -188,9 +188,7 @@ class Handshake:
         token = None if isinstance(params.meta, wire.Unset) else params.meta.progress_token
         takes_stream, name = arrival.head.takes_stream, (session.session, number)
         conditions = self._runner.conditions
-        call = Running(
-            conditions, arrival.reply, request_id, peer, takes_stream, takes_stream, token, arrival.body, name
-        )
+        call = Running(conditions, arrival.reply, request_id, peer, takes_stream, takes_stream, token, b"", name)
         plan = self._plan(params)
         if isinstance(plan, Plan):
             return self._runner.run(call, plan, self)

@@ -46,7 +46,7 @@ class Running(msgspec.Struct, eq=False):
     """What a tool needs to be told can reach the client on this response."""
     progress_token: int | str | None = None
     body: bytes = b""
-    """The whole message."""
+    """The whole message, of a client that can be asked for more on a revision where it then sends the same again."""
     name: tuple[str, int | str] | None = None
     """Session and id, by which a client may cancel the call with another POST."""
     headers: Headers = ()
