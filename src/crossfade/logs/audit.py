@@ -7,7 +7,7 @@ place. Only a head that is kept elsewhere shows that.
 from typing import Final
 
 from crossfade.core.values import Sequence, Shard
-from crossfade.engine.ports import CorruptLogError, StoredEvent
+from crossfade.engine.ports import CorruptLogError, LogError, StoredEvent
 from crossfade.logs.codec import verify
 from crossfade.logs.database import Database
 
@@ -18,8 +18,13 @@ ROWS_PER_STEP: Final = 1_000
 def check_ends(database: Database) -> None:
     """Verify the newest rows of every shard against its head, and that it begins with sequence 1.
 
-    Raises CorruptLogError, naming the shard and the first bad sequence.
+    Raises CorruptLogError, naming the shard and the first bad sequence; UnavailableError if the disk cannot read them.
     """
+    with database.disk_or_damage():
+        _check_ends(database)
+
+
+def _check_ends(database: Database) -> None:
     for shard in database.shards():
         base = database.base(shard).sequence
         first = database.first_sequence(shard)
@@ -38,6 +43,9 @@ def recover(database: Database) -> None:
         check_ends(database)
     except CorruptLogError as fault:
         database.lost = database.broken = str(fault)
+        raise
+    except LogError as fault:
+        database.broken = str(fault)  # the next attempt checks again
         raise
 
 

@@ -8,6 +8,8 @@ and under load waits to get it back; so a batch is few statements.
 """
 
 import contextlib
+import ctypes
+import os
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from pathlib import Path
@@ -63,7 +65,8 @@ class Database:
             undo.callback(self._lock.release)
             self._connection = connect(folder, vfs)
             undo.callback(close, self._connection)
-            self.heads = self._opened()
+            with self.disk_or_damage():
+                self.heads = self._opened()
             undo.pop_all()
 
     def head(self, shard: Shard) -> Head:
@@ -117,13 +120,33 @@ class Database:
         promised = dict(self.heads)
         close(self._connection)
         self._connection = connect(*self._place)
-        self.heads = self._opened()
+        with self.disk_or_damage():
+            self.heads = self._opened()
         for shard, head in promised.items():
             if self.head(shard).sequence < head.sequence or not self._has(shard, head):
                 self.heads = promised
+                self._refuse_if_unreadable()
                 self.lost = self.broken = f"shard {shard}: the disk lost what it had confirmed, before {head.sequence}"
                 raise CorruptLogError(self.lost)
         self.broken = ""
+
+    @contextlib.contextmanager
+    def disk_or_damage(self) -> Iterator[None]:
+        """Let damage be UnavailableError if the disk has refused to read: another attempt may find all as it was.
+
+        SQLite calls a file damaged of which a part could not be read (SQLITE_IOERR_CORRUPTFS).
+        """
+        try:
+            yield
+        except CorruptLogError:
+            self._refuse_if_unreadable()
+            raise
+
+    def _refuse_if_unreadable(self) -> None:
+        number = ctypes.c_int(0)
+        asked = self._connection.file_control("main", apsw.SQLITE_FCNTL_LAST_ERRNO, ctypes.addressof(number))
+        if asked and number.value:
+            raise UnavailableError(f"the log cannot be read: {os.strerror(number.value)}")
 
     def _has(self, shard: Shard, head: Head) -> bool:
         try:
