@@ -32,7 +32,7 @@ from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer,
 BYTES_PER_BODY_BYTE_MAX: Final = 8
 """A body sent in one-byte chunks takes 6 bytes for each; more is chunk extensions or trailers."""
 KEPT_BYTES: Final = 16_384
-"""A request up to this size whose head is known is kept until its body is whole; a longer one is parsed as it comes."""
+"""A request for the front up to this size is kept until its body is whole; a longer one goes to ASGI as it comes."""
 
 
 class RefusedError(Exception):
@@ -258,9 +258,9 @@ class BoundedProtocol(BareProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the head before the application sees it."""
-        self._check_head()
+        declared = self._check_head()
         self._head_done = True
-        if not self._goes_to_front():
+        if not 0 <= declared <= KEPT_BYTES or not self._goes_to_front():
             super().on_headers_complete()
         self.headers = []  # trailers would be appended to what the application takes for headers
 
@@ -271,16 +271,15 @@ class BoundedProtocol(BareProtocol):
             return False
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or parser.should_upgrade():
             return False
-        head = front.remember(cast("Scope", self.scope))
-        if head is not None:
+        if (head := front.remember(cast("Scope", self.scope))) is not None:
             turn = Turn(self, keep_alive=parser.should_keep_alive())
             self.cycle = turn  # type: ignore[assignment]  # it has what uvicorn uses of a cycle from outside
             self._coming = Coming(head, self.headers, turn)
         return head is not None
 
-    def _check_head(self) -> None:
-        size_bytes = len(self.url)
-        hosts, host, declared = 0, b"", b"0"
+    def _check_head(self) -> int:
+        """Refuse a head that breaks a bound; the length it declares of its body, -1 for none."""
+        size_bytes, hosts, host, declared = len(self.url), 0, b"", b"-1"
         for name, value in self.headers:
             size_bytes += len(name) + len(value) + 4
             if name == b"host":
@@ -295,6 +294,7 @@ class BoundedProtocol(BareProtocol):
             self._stop(TARGET)
         if int(declared) > self._limits.body_bytes:  # the parser lets only digits through
             self._stop(body_too_large(self._limits))
+        return int(declared)
 
     def on_body(self, body: bytes) -> None:
         """Count the body, however it is framed."""
