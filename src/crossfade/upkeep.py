@@ -22,7 +22,16 @@ from crossfade.engine.snapshots import Folded, Snapshots
 from crossfade.engine.streams import LEAVING, Streams, recorded
 from crossfade.engine.witnessing import hold
 from crossfade.logs.archive import RECORDS_PER_SEGMENT, Stretch, Top, write_segment
-from crossfade.logs.backup import adopt, back_up, finish, open_copy, refuse_unfinished, until_instant, whole_until
+from crossfade.logs.backup import (
+    adopt,
+    back_up,
+    fetch,
+    finish,
+    open_copy,
+    refuse_unfinished,
+    until_instant,
+    whole_until,
+)
 from crossfade.logs.bases import Beginning
 from crossfade.logs.database import Database
 from crossfade.logs.export import first_line, record_lines
@@ -70,6 +79,11 @@ async def back_up_log(config: Config, target: Path) -> list[tuple[int, int, str]
     async with opened_log(config.data_path) as log:
         heads = await back_up(log, target, (config.checkpoint_path, config.data_path / PUBLIC_FILE))
     return [(shard, head.sequence, head.chain.hex()) for shard, head in heads.items()]
+
+
+def fetch_copy(made: Path, target: Path) -> None:
+    """Bring a copy that a hub made to where it was asked for, and verify it there. Raises BackupFailedError."""
+    fetch(made, target)
 
 
 async def restore_log(config: Config, source: Path, at: Instant | Place | None) -> list[tuple[int, int, int]]:

@@ -1,13 +1,14 @@
 """A copy of the log made while it is written, a hub's folder made from a copy, and what is refused."""
 
 import asyncio
+import shutil
 
 import pytest
 
 from crossfade import upkeep
-from crossfade.bootstrap import opened_hub
+from crossfade.bootstrap import ROOT, opened_hub
 from crossfade.config import Config
-from crossfade.core.values import PROGRAMME, SPACE, Instant, Sequence
+from crossfade.core.values import PROGRAMME, SPACE, AgentName, Instant, Kind, Scope, Sequence
 from crossfade.engine.ports import BackupFailedError, CorruptLogError
 from crossfade.logs import backup
 from crossfade.logs.backup import back_up, verified
@@ -15,7 +16,7 @@ from crossfade.logs.database import Database
 from crossfade.logs.sqlite import open_sqlite
 from crossfade.outbound.checkpoints import FolderWitness
 from crossfade.outbound.signing import signing_key
-from crossfade.upkeep import Place, back_up_log, restore_log
+from crossfade.upkeep import Place, back_up_log, fetch_copy, restore_log
 from crossfade_verify import verify
 from tests.kit.clock import FakeClock
 from tests.kit.hub import World, ok, refused
@@ -165,6 +166,46 @@ def test_a_restore_to_a_point_in_time_ends_there_in_every_shard(folder, target, 
 
     asyncio.run(check())
     assert verify(tmp_path / "new").findings == []
+
+
+def test_a_copy_has_the_checkpoints_whatever_their_folder_is_called(target, tmp_path):
+    async def check():
+        own = config(tmp_path / "data", checkpoint_folder=str(tmp_path / "witnessed"))
+        async with opened_hub(own) as hub:
+            await hub.issue_token(ROOT, AgentName("ana"), Kind.PROGRAM, (Scope.AGENT,))
+        await back_up_log(own, target)
+        assert verify(target).checkpoints == verify(own.data_path, own.checkpoint_path).checkpoints > 0
+
+    asyncio.run(check())
+
+
+def spoil(path):
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("what", ["full", "spoilt"])
+def test_a_copy_that_does_not_reach_its_place_whole_is_none_there_and_stays_where_it_was_made(
+    folder, target, tmp_path, monkeypatch, what
+):
+    fill(folder, 50)
+    made, copytree = tmp_path / "made", shutil.copytree
+    asyncio.run(back_up_log(config(folder), made))
+
+    def failing(source, place):
+        copytree(source, place)
+        spoil(place / "log.db")
+        if what == "full":
+            raise shutil.Error([("log.db", "log.db", "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", failing)
+    with pytest.raises(BackupFailedError, match=str(made)):
+        fetch_copy(made, target)
+    assert not list(target.parent.iterdir())
+    monkeypatch.setattr(shutil, "copytree", copytree)
+    fetch_copy(made, target)
+    assert not made.exists()
+    assert verified(target)[SPACE].sequence == 50
 
 
 def test_a_copy_older_than_the_second_place_is_refused_unless_the_point_is_named(folder, target, tmp_path):

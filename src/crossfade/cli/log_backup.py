@@ -1,7 +1,6 @@
 """``log backup`` and ``log restore``: a copy of the log, and a hub's folder from a copy."""
 
 import asyncio
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -78,14 +77,19 @@ def restore(
 
 
 def _by_hub(options: Options, folder: Path) -> list[dict[str, object]]:
+    from crossfade.engine.ports import LogError
+    from crossfade.upkeep import fetch_copy
+
     made = call(options, lambda api: api.backup())
     path = Path(str(made["path"]))
     if not path.is_dir():
         raise CommandError(
             "log.elsewhere", f"the hub made its copy on its own machine: {path}", "fetch it from there", Exit.OK
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(path, folder)
+    try:
+        fetch_copy(path, folder)
+    except LogError as error:
+        raise _failed(error) from None
     ends = made["ends"]
     assert isinstance(ends, dict)
     return [{"shard": int(shard), "sequence": sequence} for shard, sequence in ends.items()]

@@ -17,7 +17,7 @@ from typing import Final
 import apsw
 
 from crossfade.core.values import Sequence, Shard
-from crossfade.engine.ports import START, BackupFailedError, CorruptLogError, Head, StoredEvent
+from crossfade.engine.ports import START, BackupFailedError, CorruptLogError, Head, LogError, StoredEvent
 from crossfade.logs.audit import first_bad
 from crossfade.logs.database import Database
 from crossfade.logs.settling import sync
@@ -28,6 +28,8 @@ PAGES_PER_STEP: Final = 64
 PAUSE_SECONDS: Final = 0.002
 UNFINISHED: Final = "restore.unfinished"
 """Lies in a folder while a log is being made there; one that was broken off lacks answers that were given."""
+CHECKPOINTS: Final = "checkpoints"
+"""The folder of checkpoints in a copy, whatever the hub's own is called."""
 ROWS: Final = 2_000
 
 
@@ -35,7 +37,7 @@ class FolderBackups:
     """``engine.ports.Backups``: copies in folders beside each other."""
 
     def __init__(self, log: SqliteLog, folder: Path, beside: tuple[Path, ...]) -> None:
-        """``beside``: files and folders that a copy of the log is worth little without; secrets are not among them."""
+        """``beside``: the folder of checkpoints, and files that a copy is worth little without; no secrets."""
         self._log = log
         self._folder = folder
         self._beside = beside
@@ -106,12 +108,30 @@ def _begin(target: Path, beside: tuple[Path, ...]) -> Path:
         make_folder(unfinished)
         for path in beside:  # before the log: then no checkpoint is ahead of it
             if path.is_dir():
-                shutil.copytree(path, unfinished / path.name)
+                shutil.copytree(path, unfinished / CHECKPOINTS)
             elif path.exists():
                 shutil.copy2(path, unfinished / path.name)
     except OSError as fault:
-        raise BackupFailedError(f"{target}: {fault.strerror}") from fault
+        raise BackupFailedError(f"{target}: {fault.strerror or fault}") from fault
     return unfinished
+
+
+def fetch(made: Path, target: Path) -> None:
+    """Bring a copy to another place, also on another disk; there it is read again before it gets its name.
+
+    Raises BackupFailedError; the copy is then where it was, and what was begun is gone.
+    """
+    unfinished = target.with_name(target.name + ".unfinished")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(made, unfinished)
+        verified(unfinished)
+        _end(unfinished, target)
+    except (OSError, LogError) as fault:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise BackupFailedError(f"{fault}; the copy that the hub made is in {made}") from fault
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def _end(unfinished: Path, target: Path) -> None:

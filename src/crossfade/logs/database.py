@@ -33,7 +33,7 @@ from crossfade.logs.blocks import Blocks
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.index import Index
 from crossfade.logs.keys import Stored
-from crossfade.logs.startup import FolderLock, close, connect, make_folder
+from crossfade.logs.startup import FILE_NAME, WAL_NAME, FolderLock, close, connect, make_folder
 
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
@@ -109,6 +109,7 @@ class Database:
             # A sync that failed once may seem to succeed when tried again: it is final.
             self.broken = f"the log stopped after a fault of the disk: {fault}"
             raise (UnknownOutcomeError if committing else UnavailableError)(self.broken) from fault
+        self._refuse_if_gone()
         self._committed(list(done.values()))
         return done
 
@@ -148,6 +149,17 @@ class Database:
         if asked and number.value:
             raise UnavailableError(f"the log cannot be read: {os.strerror(number.value)}")
 
+    def _refuse_if_gone(self) -> None:
+        """Raise UnknownOutcomeError, for good, if the names no longer lead to the files."""
+        if self._files != self._found():
+            self.lost = self.broken = f"the files of the log are not in {self._place[0]} any more"
+            raise UnknownOutcomeError(self.broken)
+
+    def _found(self) -> list[tuple[int, int] | None]:
+        """Which files the names lead to; none of another file layer, for tests."""
+        folder, vfs = self._place
+        return [] if vfs else [_identity(folder / name) for name in (FILE_NAME, WAL_NAME)]
+
     def _has(self, shard: Shard, head: Head) -> bool:
         try:
             return not head.sequence or self.read(shard, Sequence(head.sequence - 1), 1)[0].chain == head.chain
@@ -156,6 +168,7 @@ class Database:
 
     def _opened(self) -> dict[Shard, Head]:
         self._wal_pages = 0
+        self._files = self._found()
         self._indexes.clear()
         with _reading("the table of heads"):
             heads = dict(map(_head, self._connection.execute("SELECT shard, epoch, sequence, chain FROM heads")))
@@ -309,6 +322,14 @@ class Database:
         except apsw.Error as worse:
             self.broken = f"the log stopped after a fault of the disk: {worse}"
         return UnavailableError(f"nothing was stored: {fault}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - half the time, once for each commit
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _head(row: tuple[Shard, object, object, object]) -> tuple[Shard, Head]:
