@@ -60,6 +60,14 @@ from crossfade.fleet.load import crowd
 crowd.WORKER = "full"
 sys.exit(main())
 """
+SHORT = """
+import sys
+from crossfade.cli.entry import main
+from crossfade.fleet.load import run
+run.OPEN_MAX = 3
+sys.exit(main())
+"""
+"""The same program, which thinks that a hub with four open questions has fallen behind."""
 FULL_WORKER = """
 import errno, runpy
 from crossfade.fleet.load.journals import Journals
@@ -339,7 +347,15 @@ def test_a_full_disk_ends_the_run_with_a_report_and_that_reason(tmp_path: Path) 
     code, report, err = loaded(tmp_path, *LONG, program=("-c", FULL))
     assert code == Exit.FAILED
     assert "could not write its journals" in report["reason"]
-    assert (report["lost"], err) == (0, "")
+    assert report["lost"] == 0
+    assert "Traceback" not in err
+
+
+def test_a_hub_that_falls_behind_for_good_ends_the_run_before_memory_does(tmp_path: Path) -> None:
+    code, report, err = loaded(tmp_path, *LONG, "--think-seconds", "3600", program=("-c", SHORT))
+    assert (code, err) == (Exit.FAILED, "")
+    assert "does not keep up" in report["reason"]
+    assert (report["lost"], report["unfinished"] + report["unacknowledged"] > 0) == (0, True)
 
 
 def test_ctrl_c_gives_the_report_so_far_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ HASTE_SECONDS: Final = 10.0
 ATTACH_SECONDS: Final = 60.0
 ATTACH_PER_SECOND: Final = 150
 """Slower than this, and the hub does not take the agents."""
+OPEN_MAX: Final = 200_000
+"""Questions without their end, at a few KiB of the load's memory each; with more, the hub will not catch up."""
 UNREACHABLE_MAX: Final = 25
 """Connections in a row that each load process could not make: nobody is there any more."""
 
@@ -311,6 +313,8 @@ class _Run:
         self._say(what, part)
         if all(child.state.failed >= UNREACHABLE_MAX for child in self._children):
             raise GoneError(f"the hub at {self._target.url} cannot be reached any more")
+        if self._gauge.open > OPEN_MAX:
+            raise CutShortError(f"the hub does not keep up: {self._gauge.open:,} questions are without their end")
 
     def _say(self, what: str, part: float) -> None:
         self._watch(what, part, self._gauge)
