@@ -39,7 +39,11 @@ DATE_SECONDS: Final = 1.0
 """How often the Date header is renewed."""
 DESCRIPTORS_SHARE: Final = 0.9
 """Connections may take this share of the descriptors; logs, files and clients need the rest."""
+TURNS_TO_ARRIVE: Final = 3
+"""Turns of the loop in which what lies in the sockets is read, before idle connections are closed."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SAME_SIGNAL_SECONDS: Final = 1.0
+"""Within that time a second signal is the first one, told twice: a terminal, ``timeout`` and runners pass it on."""
 
 log = logging.getLogger("crossfade.http")
 
@@ -57,7 +61,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: float = 10.0
     """From ``stop`` until what is still open is dropped."""
     handle_signals: bool = False
-    """SIGTERM and SIGINT stop the server, a second one at once. Main thread only."""
+    """SIGTERM and SIGINT stop the server, another one a second later at once. Main thread only."""
     own_process: bool = False
     """The process is the server's: tune its garbage collector and raise its descriptor limit."""
 
@@ -86,6 +90,8 @@ class Server:
         self._runner = _Runner(_configuration(app, settings, self.gate), self, on_drain)
         self._listeners: Listeners | None = None
         self._task: asyncio.Task[None] | None = None
+        self._signalled_at = 0.0
+        """Loop time of the signal that began the end."""
 
     @property
     def port(self) -> int:
@@ -146,6 +152,15 @@ class Server:
         if at_once:
             self._runner.hurried.set()
 
+    def taken(self) -> list[socket.socket]:
+        """Connections that the kernel has accepted and we have not: closing the listeners would reset them."""
+        found = []
+        for listener in self._listeners.sockets if self._listeners is not None else ():
+            with contextlib.suppress(OSError):  # there are no more, or no descriptors
+                while True:
+                    found.append(listener.accept()[0])
+        return found
+
     async def _run(self, listeners: Listeners) -> None:
         try:
             with self._signals():
@@ -165,10 +180,17 @@ class Server:
             yield
         finally:
             for number in wanted:
-                loop.remove_signal_handler(number)
+                if self.settings.own_process:  # a signal told twice must not end the process before its log is closed
+                    loop.call_later(SAME_SIGNAL_SECONDS, loop.remove_signal_handler, number)
+                else:
+                    loop.remove_signal_handler(number)
 
     def _on_signal(self) -> None:
-        self.stop(at_once=self.stopping)
+        now = asyncio.get_running_loop().time()
+        again = self.stopping and now >= self._signalled_at + SAME_SIGNAL_SECONDS
+        if not self.stopping:
+            self._signalled_at = now
+        self.stop(at_once=again)
 
 
 class _Runner(uvicorn.Server):
@@ -205,7 +227,9 @@ class _Runner(uvicorn.Server):
         """Stop accepting, drain, wait, drop the rest."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._grace_seconds
+        taken = self._owner.taken()
         self.stop_accepting()
+        await self._let_in(taken)
         self._gate.emptied.clear()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # closes the idle ones; the others close after their answer
@@ -223,6 +247,21 @@ class _Runner(uvicorn.Server):
                 task.cancel()
         await self._gate.strands.finish(max(DATE_SECONDS, deadline - loop.time()))
         await self.lifespan.shutdown()
+
+    async def _let_in(self, taken: list[socket.socket]) -> None:
+        """Serve connections that only the kernel had accepted, and let what they have sent arrive."""
+        factory = partial(
+            cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        loop = asyncio.get_running_loop()
+        for sock in taken:
+            with contextlib.suppress(OSError):  # it has gone already
+                await loop.connect_accepted_socket(factory, sock)
+        for _ in range(TURNS_TO_ARRIVE):
+            await asyncio.sleep(0)
 
     def stop_accepting(self) -> None:
         """Close the listeners. Again: nothing."""
