@@ -4,7 +4,11 @@ Prepared frames on a bare protocol, so that the client costs less than any serve
 ``calls`` repeats one request; ``trips`` runs pairs of agents, each round trip being three tool calls: the
 asker's ``ask`` (which waits for the end), the addressee's ``wait_for_messages`` and ``answer``.
 
-Reads one JSON object from stdin (see ``Work``), prints one: {"done", "seconds", "failed", "p50_ms", "p99_ms"}.
+Counted is what is done from when every connection, or pair, has had its first answer: else the slower server would seem
+slower by the trips that it had begun and not ended, of which there are as many as pairs.
+
+Reads one JSON object from stdin (see ``Work``), prints one: {"done", "seconds", "cpu_seconds", "failed", "p50_ms",
+"p99_ms"}.
 """
 
 import asyncio
@@ -18,6 +22,7 @@ import time
 
 import msgspec
 import uvloop
+from processes import cpu_seconds
 
 IDS = re.compile(rb'"question_id\\*"\s*:\s*\\*"(q_[0-9A-Za-z]+)')
 SEQUENCE = re.compile(rb'"sequence\\*"\s*:\s*(\d+)')
@@ -44,6 +49,8 @@ class Work(msgspec.Struct, kw_only=True):
     """The question that each token may read."""
     core: int = -1
     """Processor to stay on; -1: any."""
+    pid: int = 0
+    """Of the server, whose processor time is read when the time begins to run and when it is over; 0: unknown."""
 
 
 def frame(work, index, tool, arguments, number=1):
@@ -95,33 +102,52 @@ class Caller(asyncio.Protocol):
 
 
 class Tally:
-    """Counts what is done while the time runs."""
+    """Counts what is done while the time runs: from when all have had their first answer."""
 
-    def __init__(self, seconds):
+    def __init__(self, work):
         self.done, self.failed, self.times = 0, 0, []
-        self.started = time.perf_counter()
-        self.ends = self.started + seconds
         self.first_fault = b""
+        self.seconds = self.cpu_seconds = 0.0
+        self.running = True
+        """It begins or goes on; False once the time is over."""
+        self._counting = False
+        self._work = work
+        self._waited_for = work.connections
 
     def count(self, since, reply):
+        """An answer to what began at ``since``, 0 if it is the first of its connection or pair; the time now."""
         now = time.perf_counter()
         if b" 200 " not in reply[:16] or b'"isError":true' in reply or b'"error":{' in reply:
             self.failed += 1
             self.first_fault = self.first_fault or reply[:600]
-        elif now < self.ends:
+        elif self._counting:
             self.done += 1
             self.times.append(now - since)
+        if not since:
+            self._waited_for -= 1
+            if not self._waited_for:
+                self._begin(now)
         return now
 
-    @property
-    def running(self):
-        return time.perf_counter() < self.ends
+    def _begin(self, now):
+        self._counting = True
+        self.seconds, self.cpu_seconds = now, self._cpu_seconds()
+        asyncio.get_running_loop().call_later(self._work.seconds, self._end)
 
-    def summary(self, seconds):
+    def _end(self):
+        self._counting = self.running = False
+        self.seconds = time.perf_counter() - self.seconds
+        self.cpu_seconds = self._cpu_seconds() - self.cpu_seconds
+
+    def _cpu_seconds(self):
+        return cpu_seconds(self._work.pid) if self._work.pid else 0.0
+
+    def summary(self):
         ordered = sorted(self.times) or [0.0]
         return {
             "done": self.done,
-            "seconds": seconds,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "failed": self.failed,
             "p50_ms": round(statistics.median(ordered) * 1e3, 3),
             "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 3),
@@ -138,7 +164,7 @@ async def calls(work, tally):
     async def begin(index):
         who = index % len(work.tokens)
         request = frame(work, who, "question", {"question_id": work.questions[who]})
-        since = time.perf_counter()
+        since = 0.0
 
         def said(reply):
             nonlocal since
@@ -165,7 +191,7 @@ async def trips(work, tally):
     async def begin(pair):
         asker, addressee = 2 * pair, 2 * pair + 1
         number = itertools.count()
-        since = time.perf_counter()
+        since = 0.0
         cursor = 0
         unanswered = []
 
@@ -224,7 +250,7 @@ async def main():
     work = msgspec.json.decode(sys.stdin.read(), type=Work)
     if work.core >= 0:
         os.sched_setaffinity(0, {work.core})
-    tally = Tally(work.seconds)
+    tally = Tally(work)
     try:
         async with asyncio.timeout(work.seconds + PATIENCE_SECONDS):
             await (calls if work.kind == "calls" else trips)(work, tally)
@@ -232,7 +258,7 @@ async def main():
         tally.failed += 1
         late = f"not everybody had an answer {PATIENCE_SECONDS:g} s after the end"
         tally.first_fault = tally.first_fault or late.encode()
-    print(json.dumps(tally.summary(work.seconds)), flush=True)
+    print(json.dumps(tally.summary()), flush=True)
 
 
 if __name__ == "__main__":

@@ -48,13 +48,13 @@ class Sized:
     async def trips(self, chosen):
         """CPU of one round trip in µs, without what the hub uses anyway in a stretch as long, right after it."""
         work = {"kind": "trips", "seconds": chosen.seconds, "connections": chosen.pairs, "revision": "2026-07-28"}
-        began, before = time.monotonic(), self.target.cpu_seconds()
         found = await load(self.target, work | {"names": self.names})
-        took, after = time.monotonic() - began, self.target.cpu_seconds()
+        at_rest = self.idle
         if self.waiting:
-            await asyncio.sleep(took)
-        at_rest = self.target.cpu_seconds() - after if self.waiting else self.idle * took
-        self.costs.append((after - before - at_rest) * 1e6 / found["done"])
+            began, after = time.monotonic(), self.target.cpu_seconds()
+            await asyncio.sleep(found["seconds"])
+            at_rest = (self.target.cpu_seconds() - after) / (time.monotonic() - began)
+        self.costs.append((found["cpu_seconds"] - at_rest * found["seconds"]) * 1e6 / found["done"])
 
 
 async def started(kind, size, folder, names):

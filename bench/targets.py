@@ -66,16 +66,15 @@ async def load(target, work, calls=CALLS):
     was done, because the processors were elsewhere, is taken again.
     """
     about = {"port": target.port, "path": target.path, "sessions": target.sessions, "questions": target.questions}
-    found, cpu = {"failed": 0, "done": 0}, 0.0
+    about["pid"] = target.pid
+    found = {"failed": 0, "done": 0}
     for _ in range(ATTEMPTS_MAX):
-        before = target.cpu_seconds()
         found = await say(calls, {"core": 1, "tokens": target.tokens, **about, **work}, work["seconds"] + 120)
-        cpu = target.cpu_seconds() - before
         if found["failed"] or found["done"]:
             break
     if found["failed"] or not found["done"]:
         raise SystemExit(f"{target.name} {work['kind']}: {found}")
-    rate, cpu_us = found["done"] / found["seconds"], cpu * 1e6 / found["done"]
+    rate, cpu_us = found["done"] / found["seconds"], found["cpu_seconds"] * 1e6 / found["done"]
     words = f"{work['kind']} {work['revision']} {target.name}"
     print(f"  {words}: {rate:,.0f}/s, {cpu_us:.0f} µs", file=sys.stderr, flush=True)
     return found | {"per_s": rate, "cpu_us": cpu_us}

@@ -74,7 +74,6 @@ async def trips(work, tally):
             line.send(frame(work.port, "SendMessage", message(key, context, "Ship?")))
 
         _, line = await loop.create_connection(lambda: Caller(said), "127.0.0.1", work.port)
-        since = tally.started
         ask()
 
     for pair in range(work.connections):
@@ -86,10 +85,10 @@ async def main():
     work = msgspec.json.decode(sys.stdin.read(), type=Work)
     if work.core >= 0:
         os.sched_setaffinity(0, {work.core})
-    tally = Tally(work.seconds)
+    tally = Tally(work)
     async with asyncio.timeout(work.seconds + 30):
         await trips(work, tally)
-    print(json.dumps(tally.summary(work.seconds)), flush=True)
+    print(json.dumps(tally.summary()), flush=True)
 
 
 if __name__ == "__main__":
