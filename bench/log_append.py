@@ -109,10 +109,13 @@ class Group:
 
 
 def transactions(ordered):
-    """Pairs: a question is asked (its stream must not exist), then answered (it must be at 1)."""
-    run = os.urandom(4).hex()
+    """Pairs: a question is asked (its stream must not exist), then answered (it must be at 1).
+
+    Streams are named by time, as a hub names them: those of a round lie behind those of the round before.
+    """
+    run = f"{time.time_ns():016x}"
     for number in itertools.count():
-        stream = StreamName(f"question/q_01J{run}{number // 2:015d}")
+        stream = StreamName(f"question/q_01J{run}{number // 2:07d}")
         key = struct.pack(">Q", time.time_ns()) + os.urandom(8) if ordered else os.urandom(16)
         at = Instant(1_790_000_000_000_000_000 + number)
         event = NewEvent(stream, "question.asked/1", at, "agent-0017", "01J-trace-0001", PAYLOAD)

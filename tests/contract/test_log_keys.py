@@ -138,8 +138,8 @@ def test_a_table_that_knows_more_than_the_records_is_refused(folder):
 def test_what_was_undone_after_the_index_was_written_is_written_again(folder, monkeypatch):
     write, full = index.Index.write, []
 
-    def failing(self, count):
-        write(self, count)
+    def failing(self):
+        write(self)
         if full:
             raise apsw.FullError(full.pop())
 
@@ -160,16 +160,20 @@ def test_what_was_undone_after_the_index_was_written_is_written_again(folder, mo
 @pytest.mark.usefixtures("early")
 def test_keys_that_are_written_while_a_larger_filter_is_filled_are_found_in_it(folder):
     database = Database(folder)
-    stored, dice = database._keys, random.Random(9)
+    stored, dice = database._indexes.keys, random.Random(9)
+    of_shard = keys.Keys(stored, SPACE, 0)
     known = [dice.randbytes(16) for _ in range(200)]
-    stored.insert([keys.entry(key, SPACE, number) for number, key in enumerate(known, 1)])
+    database._connection.execute(*of_shard.statement({key: number for number, key in enumerate(known, 1)}))
     sizes = set()
     for number in range(201, 600):
         stored.scan()
         sizes.add(stored._filter.size_bytes)
         known.append(number.to_bytes(2, "big") + dice.randbytes(14))  # before what has been scanned, mostly
-        stored.insert([keys.entry(known[-1], SPACE, number)])
-        assert {key for key, _ in stored.places(known)} == set(known)
+        if number % 2:
+            database._connection.execute(*of_shard.statement({known[-1]: number}))
+        else:
+            of_shard.note({known[-1]: number})  # in memory alone
+        assert set(of_shard.used(known)) == set(known)
     assert stored._ready
     assert len(sizes) > 1, "the filter was never made larger"
     database.close()

@@ -84,6 +84,7 @@ class _Copying:
             if self._backup is None:
                 self._target = apsw.Connection(str(self._path))
                 self._backup = database.copy_to(self._target)
+            database.settle()
             if not self._backup.step(PAGES_PER_STEP):
                 return True
             self._backup.finish()

@@ -23,10 +23,12 @@ from crossfade.logs.limits import SEQUENCE_BITS, SEQUENCE_MAX
 class Known(msgspec.Struct):
     """What a shard holds of the keys and streams that a batch names; ``resolve`` adds what it stores."""
 
-    keys: dict[bytes, tuple[Sequence, Sequence]]
-    """The first and last sequence of each key that was used; unused keys are absent."""
+    keys: dict[bytes, Committed]
+    """Where the events of each key are that was used; unused keys are absent."""
     ends: dict[StreamName, int]
     """Where each stream ends: ``version << 40 | sequence`` of its last record; absent if it does not exist."""
+    newest: Mapping[StreamName, int] = {}
+    """The same, for streams that are not in ``ends``; it is not changed."""
 
 
 class Resolved(msgspec.Struct):
@@ -42,8 +44,8 @@ class Resolved(msgspec.Struct):
     """The keys of the transactions to be stored, with their first sequences."""
     ends: dict[StreamName, int]
     """Where the streams of these records end with them."""
-    before: dict[int, int]
-    """The sequence of each record, and that of the one before it in its stream, 0 if there is none."""
+    before: list[int]
+    """Of each record, in order, the sequence of the one before it in its stream; 0 if there is none."""
 
     @property
     def rows(self) -> list[StoredEvent]:
@@ -60,12 +62,12 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
     records: list[bytes] = []
     used: dict[bytes, int] = {}
     changed: dict[StreamName, int] = {}
-    before: dict[int, int] = {}
-    keys, ends, chain, sequence = known.keys, known.ends, head.chain, head.sequence
+    before: list[int] = []
+    keys, ends, newest, chain, sequence = known.keys, known.ends, known.newest, head.chain, head.sequence
     places = cast("Iterator[Sequence]", count(sequence + 1))
     for tx in txs:
         key = tx.key
-        refusal = _refusal(tx, keys.get(key), ends)
+        refusal = _refusal(tx, keys.get(key), ends, newest)
         if refusal is not None:
             results.append(refusal)
             continue
@@ -73,17 +75,17 @@ def resolve(shard: Shard, head: Head, txs: Seq[Tx], known: Known) -> Resolved:
         for event in tx.events:
             sequence, stream = next(places), event.stream
             first = first or sequence
-            end = ends.get(stream, 0)
+            end = ends.get(stream) or newest.get(stream, 0)
             version = (end >> SEQUENCE_BITS) + 1
-            before[sequence] = end & SEQUENCE_MAX
+            before.append(end & SEQUENCE_MAX)
             ends[stream] = changed[stream] = version << SEQUENCE_BITS | sequence
             row = sequence, stream, version, event.type, event.at, event.actor, event.cause, key, event.payload
             record = canonical(shard, chain, row)
             chain = sha256(record).digest()
             records.append(record)
         used[key] = first = first or sequence
-        keys[key] = first, sequence
-        results.append(Committed(first, sequence))
+        keys[key] = result = Committed(first, sequence)
+        results.append(result)
     blocks = cut(shard, records, sequence, chain)
     return Resolved(shard, Head(head.epoch, sequence, chain), results, blocks, used, changed, before)
 
@@ -95,22 +97,22 @@ def adopted(shard: Shard, rows: Seq[StoredEvent], prev: bytes, epoch: int, ends:
     """
     used: dict[bytes, int] = {}
     changed: dict[StreamName, int] = {}
-    before: dict[int, int] = {}
+    before: list[int] = []
     for row in rows:
         used.setdefault(row.key, row.sequence)
-        before[row.sequence] = (changed.get(row.stream) or ends.get(row.stream, 0)) & SEQUENCE_MAX
+        before.append((changed.get(row.stream) or ends.get(row.stream, 0)) & SEQUENCE_MAX)
         changed[row.stream] = row.version << SEQUENCE_BITS | row.sequence
     head = Head(epoch, rows[-1].sequence, rows[-1].chain)
     return Resolved(shard, head, [], of_rows(shard, rows, prev), used, changed, before)
 
 
 def _refusal(
-    tx: Tx, used: tuple[Sequence, Sequence] | None, ends: Mapping[StreamName, int]
+    tx: Tx, used: Committed | None, ends: Mapping[StreamName, int], newest: Mapping[StreamName, int]
 ) -> Duplicate | Conflict | None:
     if used is not None:
-        return Duplicate(*used)
+        return Duplicate(used.first, used.last)
     for stream, expected in tx.expect:
-        version = ends.get(stream, 0) >> SEQUENCE_BITS
+        version = (ends.get(stream) or newest.get(stream, 0)) >> SEQUENCE_BITS
         if version != expected:
             return Conflict(stream, version)
     return None

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Seq
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,16 +27,19 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
+from crossfade.logs.aside import Aside
+from crossfade.logs.backlog import Statement
 from crossfade.logs.bases import NO_BASE, Beginning, read_bases, set_base, sweep
-from crossfade.logs.batch import Known, Resolved, adopted, resolve
+from crossfade.logs.batch import Resolved, adopted
 from crossfade.logs.blocks import Blocks
 from crossfade.logs.codec import GENESIS
-from crossfade.logs.index import Index
-from crossfade.logs.keys import Stored
+from crossfade.logs.indexes import Indexes, large
 from crossfade.logs.startup import FILE_NAME, WAL_NAME, FolderLock, close, connect, make_folder
 
 CHECKPOINT_PAGES: Final = 4_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
+CHECKPOINT_SOON_PAGES: Final = 1_000
+"""The same after a large batch: to copy so many takes no longer than its callers take to hear of it."""
 EMPTY: Final = Head(1, Sequence(0), GENESIS)
 _SET_HEAD: Final = """
 INSERT INTO heads VALUES (?, ?, ?, ?)
@@ -51,8 +54,11 @@ class Database:
         """Open or create the log in ``folder``. Raises LogError and LogInUseError as ``startup`` says."""
         make_folder(folder)
         self._place = folder, vfs
+        self._paths = [] if vfs else [str(folder / name) for name in (FILE_NAME, WAL_NAME)]
         self._wal_pages = 0
-        self._indexes: dict[Shard, Index] = {}
+        self._aside = Aside()
+        self._stored: list[Resolved] = []
+        """What the last append stored, until ``meanwhile``."""
         self.broken = ""
         """Why nothing can be written now; empty while all is well."""
         self.lost = ""
@@ -82,7 +88,7 @@ class Database:
 
         No transaction may go on beyond it. Gives the room in the file back, which takes as long as writing the rest.
         """
-        self._refuse_if_broken()
+        self.settle()
         with _reading("the file"):
             set_base(self._connection, shard, base, goes_on)
             self.heads = self._opened()
@@ -98,11 +104,13 @@ class Database:
         self._refuse_if_broken()
         committing = False
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            done = {shard: self._resolve(shard, txs) for shard, txs in work.items()}
-            self._insert([resolved for resolved in done.values() if resolved.blocks])
-            committing = True
-            self._connection.execute("COMMIT")
+            self._begin()
+            done = {shard: self._indexes.resolve(shard, self.head(shard), txs) for shard, txs in work.items()}
+            stored = [resolved for resolved in done.values() if resolved.blocks]
+            if stored:  # else what was written ahead goes with the next
+                self._insert(stored)
+                committing = True
+                self._commit(stored)
         except (apsw.FullError, apsw.BusyError, apsw.ConstraintError) as fault:
             raise self._rolled_back(fault) from fault
         except (apsw.Error, MemoryError) as fault:
@@ -110,7 +118,7 @@ class Database:
             self.broken = f"the log stopped after a fault of the disk: {fault}"
             raise (UnknownOutcomeError if committing else UnavailableError)(self.broken) from fault
         self._refuse_if_gone()
-        self._committed(list(done.values()))
+        self._stored = stored
         return done
 
     def recover(self) -> None:
@@ -157,8 +165,7 @@ class Database:
 
     def _found(self) -> list[tuple[int, int] | None]:
         """Which files the names lead to; none of another file layer, for tests."""
-        folder, vfs = self._place
-        return [] if vfs else [_identity(folder / name) for name in (FILE_NAME, WAL_NAME)]
+        return [_identity(path) for path in self._paths]
 
     def _has(self, shard: Shard, head: Head) -> bool:
         try:
@@ -169,7 +176,6 @@ class Database:
     def _opened(self) -> dict[Shard, Head]:
         self._wal_pages = 0
         self._files = self._found()
-        self._indexes.clear()
         with _reading("the table of heads"):
             heads = dict(map(_head, self._connection.execute("SELECT shard, epoch, sequence, chain FROM heads")))
             self.bases = read_bases(self._connection)
@@ -178,40 +184,67 @@ class Database:
                     raise CorruptLogError(f"shard {shard}: sequence {base.sequence + 1} is missing")
                 sweep(self._connection, shard, base)
         with _reading("the index"):
-            self._keys = Stored(self._connection, sum(head.sequence for head in heads.values()))
-            for shard, head in heads.items():
-                self._indexes[shard] = self._new_index(shard, head)
+            self._indexes = Indexes(self._connection, heads, self.bases)
         return heads
 
     def adopt(self, shard: Shard, rows: list[StoredEvent], epoch: int) -> None:
         """Take rows of another log as they are, behind those that are here; the caller has verified them."""
-        self._refuse_if_broken()
-        index = self._index(shard)
+        self.settle()
+        index = self._indexes.of(shard)
         done = adopted(shard, rows, self.head(shard).chain, epoch, index.names.fresh.ends)
         for key in index.used([*done.used]):  # of a transaction that goes on
             del done.used[key]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._insert([done])
-            self._connection.execute("COMMIT")
+            self._commit([done])
         except apsw.Error as fault:
             raise self._rolled_back(fault) from fault
-        self._committed([done])
 
     def copy_to(self, target: apsw.Connection) -> apsw.Backup:
         """A copy into ``target`` that is made step by step, on this thread; commits in between reach it too."""
         self._refuse_if_broken()
         return target.backup("main", self._connection, "main")
 
+    def settle(self) -> None:
+        """See to it that no transaction is open. Raises UnavailableError if the log takes no more writes."""
+        self._refuse_if_broken()
+        if not self._connection.in_transaction:
+            return
+        with self._faults():
+            self._insert([])
+            self._commit([])
+        self._refuse_if_broken()
+
+    def meanwhile(self) -> Callable[[], None] | None:
+        """What is to be done after an append while its callers hear of it: it hardly needs the interpreter.
+
+        Either the write-ahead log is copied into the file, or a part of the index is written, in the
+        transaction of the next append. A fault stops the log for good.
+        """
+        stored, self._stored = self._stored, []
+        if not self.broken:
+            self._wal_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
+            due = CHECKPOINT_SOON_PAGES if large(stored) else CHECKPOINT_PAGES
+            if self._wal_pages >= due and not self._connection.in_transaction:
+                return self._checkpoint
+        statement = self._indexes.ahead(stored)
+        if statement is not None:
+            with self._faults():
+                self._begin()
+                return partial(self._ahead, statement)
+        return None
+
     def checkpoint_if_due(self) -> None:
         """Copy the write-ahead log into the file once it is long. A fault stops the log for good."""
         if self.broken:
             return
         with contextlib.suppress(apsw.Error):  # a filter that is not full lets everything pass
-            self._keys.scan()
-        self._wal_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
-        if self._wal_pages < CHECKPOINT_PAGES:
-            return
+            self._indexes.keys.scan()
+        if (work := self.meanwhile()) is not None:
+            work()
+
+    def _checkpoint(self) -> None:
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.FullError:
@@ -219,6 +252,20 @@ class Database:
         except apsw.Error as fault:
             self.broken = f"the log stopped after a fault of the disk: {fault}"
         self._wal_pages = 0
+
+    def _ahead(self, statement: Statement) -> None:
+        with self._faults():
+            self._connection.execute(*statement)
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """For a transaction in which nobody's records are: it is undone, or the log takes no more writes."""
+        try:
+            yield
+        except (apsw.FullError, apsw.BusyError) as fault:
+            self._rolled_back(fault)
+        except (apsw.Error, MemoryError) as fault:
+            self.broken = f"the log stopped after a fault of the disk: {fault}"
 
     def read(self, shard: Shard, after: Sequence, limit: int) -> list[StoredEvent]:
         """Durable records ``after + 1`` …, at most ``limit``. Raises CorruptLogError at a gap."""
@@ -235,7 +282,7 @@ class Database:
         self._refuse_if_broken()
         rows: list[StoredEvent] = []
         with _reading(f"shard {shard}: stream {stream}"):
-            for sequence in self._index(shard).names.sequences(stream, after_version, limit):
+            for sequence in self._indexes.of(shard).names.sequences(stream, after_version, limit):
                 self._blocks.read(shard, sequence - 1, sequence, rows)
         if any(row.stream != stream for row in rows):
             raise CorruptLogError(f"shard {shard}: the index of streams leads from {stream} to another")
@@ -245,13 +292,12 @@ class Database:
         """Where the events with this key are; None if the key was never used."""
         self._refuse_if_broken()
         with _reading(f"shard {shard}: the index of keys"):
-            used = self._index(shard).used([key]).get(key)
-        return None if used is None else Committed(*used)
+            return self._indexes.of(shard).used([key]).get(key)
 
     def unreachable(self, shard: Shard, rows: list[StoredEvent]) -> Sequence | None:
         """The first of these consecutive records that the index does not lead to."""
         with _reading(lambda: f"shard {shard}: the index at sequence {rows[0].sequence}"):
-            return self._index(shard).unreachable(rows)
+            return self._indexes.of(shard).unreachable(rows)
 
     def reread(self) -> None:
         """Forget what memory holds of the file's pages: what is verified next comes from the disk."""
@@ -276,6 +322,7 @@ class Database:
 
     def close(self) -> None:
         """Release the file and the folder."""
+        self._aside.close()
         close(self._connection)
         self._lock.release()
 
@@ -284,38 +331,28 @@ class Database:
         if self.broken:
             raise UnavailableError(self.broken)
 
-    def _resolve(self, shard: Shard, txs: Seq[Tx]) -> Resolved:
-        index = self._index(shard)
-        known = Known(index.used([tx.key for tx in txs]), index.versions.ends(txs))
-        return resolve(shard, self.head(shard), txs, known)
-
-    def _index(self, shard: Shard) -> Index:
-        if shard not in self._indexes:
-            self._indexes[shard] = self._new_index(shard, self.head(shard))
-        return self._indexes[shard]
-
-    def _new_index(self, shard: Shard, head: Head) -> Index:
-        return Index(self._connection, self._keys, shard, self.base(shard).sequence, head.sequence)
+    def _begin(self) -> None:
+        if not self._connection.in_transaction:  # else what was written ahead is in it
+            self._connection.execute("BEGIN IMMEDIATE")
 
     @property
     def _blocks(self) -> Blocks:
         return Blocks(self._connection)
 
-    def _committed(self, done: list[Resolved]) -> None:
-        for resolved in done:
-            self.heads[resolved.shard] = resolved.head
-            self._index(resolved.shard).committed(resolved)
-
     def _insert(self, batches: list[Resolved]) -> None:
         for batch in batches:
             self._blocks.insert(batch.blocks)
-            self._index(batch.shard).write(len(batch.before))
             head = batch.head
             self._connection.execute(_SET_HEAD, (batch.shard, head.epoch, head.sequence, head.chain))
+        self._indexes.write(batches)
+
+    def _commit(self, batches: list[Resolved]) -> None:
+        self._indexes.commit(self._aside, batches)
+        for batch in batches:
+            self.heads[batch.shard] = batch.head
 
     def _rolled_back(self, fault: apsw.Error) -> UnavailableError:
-        for index in self._indexes.values():
-            index.rolled_back()
+        self._indexes.rolled_back()
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -324,7 +361,7 @@ class Database:
         return UnavailableError(f"nothing was stored: {fault}")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - half the time, once for each commit
     except OSError:

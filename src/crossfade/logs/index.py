@@ -7,25 +7,23 @@ complete; what leads to later ones is read from the records themselves when the 
 acknowledged never rests on an index, and what it does not know yet is bounded.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
-from functools import partial
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
 import apsw
 
 from crossfade.core.values import Sequence, Shard, StreamName
-from crossfade.engine.ports import CorruptLogError, StoredEvent
+from crossfade.engine.ports import Committed, CorruptLogError, StoredEvent
 from crossfade.logs import keys as _keys
 from crossfade.logs import names as _names
+from crossfade.logs.backlog import Part, Statement
 from crossfade.logs.batch import Resolved
 from crossfade.logs.blocks import Blocks
 from crossfade.logs.codec import Outline
 from crossfade.logs.limits import SEQUENCE_BITS, SEQUENCE_MAX
 from crossfade.logs.versions import Versions
-
-T = TypeVar("T", bytes, StreamName)
 
 RECORDS_WAITING: Final = 65_536
 """Of each shard. About twice as many are in memory at most."""
@@ -33,6 +31,11 @@ BEHIND_MAX: Final = 4 * RECORDS_WAITING
 """Records that are read when the file is opened; if there are more behind, they go into the tables at once."""
 RECORDS_PER_CHUNK: Final = 100_000
 ENTRIES_PER_SLICE: Final = 256
+"""No fewer are written at a time, unless they are the last."""
+SLICES_OWED_MAX: Final = 16
+"""So far writing may fall behind before it is done while callers wait."""
+ENTRIES_AHEAD_MAX: Final = 4_096
+"""Written at a time while nobody waits: about three milliseconds."""
 ENTRIES_PER_RECORD: Final = 2
 """At most: one of its key, one of its stream."""
 
@@ -49,23 +52,6 @@ INSERT INTO indexed VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET sequence = e
 """
 
 
-Write = Callable[[], int]
-"""Writes some entries into a table; how many."""
-
-
-def _slices(items: list[T], write: Callable[[list[T]], None]) -> list[Write]:
-    """Keys or names in their order, some at a time, the last first."""
-    items.sort()
-    starts = range(0, len(items), ENTRIES_PER_SLICE)
-    slices: list[Write] = [partial(_store, items[at : at + ENTRIES_PER_SLICE], write) for at in starts]
-    return slices[::-1]
-
-
-def _store(items: list[T], write: Callable[[list[T]], None]) -> int:
-    write(items)
-    return len(items)
-
-
 class Index:
     """Of one shard. Belongs to one connection, whose transactions are not its own."""
 
@@ -79,13 +65,12 @@ class Index:
         self._shard = shard
         self._base = base
         self._keys = _keys.Keys(stored, shard, base)
-        self._unsorted: list[Callable[[], list[Write]]] = []
-        """What waits, the last part first; after the slices."""
-        self._slices: list[Write] = []
-        """What is to be written next, the last first."""
-        self._written: list[Write] = []
-        """Slices that the transaction under way has written."""
+        self._parts: list[Part[bytes] | Part[StreamName]] = []
+        """What waits, the last first."""
+        self._written: list[tuple[Part[bytes] | Part[StreamName], int]] = []
+        """The parts of which the transaction under way has written something, and from where on."""
         self._owed = 0
+        """Entries that should have been written by now; less than 0 if more were."""
         self._noted = 0
         """Records that are remembered, and not on their way into the tables."""
         self._head = self._through = head
@@ -96,34 +81,58 @@ class Index:
         self.versions = Versions(connection, shard, base, self.names)
         self._open(head)
 
-    def used(self, keys: Seq[bytes]) -> dict[bytes, tuple[Sequence, Sequence]]:
-        """The first and last sequence of each of these keys that was used."""
+    def used(self, keys: Seq[bytes]) -> dict[bytes, Committed]:
+        """Where the events of each of these keys are that was used."""
         found = self._keys.used(keys)
         return {key: self._span(key, first) for key, first in found.items()} if found else {}
 
-    def write(self, count: int) -> None:
-        """Within a transaction that stores ``count`` more records: write about as much as those will bring."""
-        if not self._waits():
+    def owe(self, count: int) -> None:
+        """``count`` more records are being stored: as many entries as those bring at most have to be written."""
+        if self._parts:
+            self._owed += ENTRIES_PER_RECORD * count
+
+    def write(self) -> None:
+        """Within a transaction, at its end: write what is owed if that is too much to wait for a better moment."""
+        if not self._parts and not self._written:
             return
-        self._owed += ENTRIES_PER_RECORD * count
-        while self._owed >= ENTRIES_PER_SLICE and (slice_ := self._next()):
-            self._written.append(slice_)
-            self._owed -= slice_()
-        if not self._waits():
+        while self._parts and self._owed >= SLICES_OWED_MAX * ENTRIES_PER_SLICE:
+            self._connection.execute(*self._take(self._owed))
+        if not self._parts:
             self._connection.execute(_SET_INDEXED, (self._shard, self._through))
 
-    def committed(self, done: Resolved) -> None:
-        """The transaction is durable, and this is what it stored."""
+    def ahead(self, count: int) -> Statement | None:
+        """A part of what ``write`` will have to write with the next ``count`` records, if that is worth it.
+
+        To be executed within the transaction of those records, or in one before it.
+        """
+        coming = self._coming(count)
+        return self._take(coming) if coming else None
+
+    def prepare(self, count: int) -> None:
+        """Make ready what ``ahead`` will answer for as many; nothing is taken."""
+        coming = self._coming(count)
+        if coming:
+            self._parts[-1].prepare(coming)
+
+    def committed(self) -> None:
+        """The transaction under way is durable."""
         if self._written:
             self._written.clear()
-            if not self._waits():
+            if not self._parts:
                 self.complete = self._through
+
+    def note(self, done: Resolved) -> None:
+        """Remember what is stored, and durable."""
         self._note(done.used, done.ends, done.before, done.head.sequence)
 
     def rolled_back(self) -> None:
         """The transaction did not happen."""
         while self._written:
-            self._slices.append(self._written.pop())
+            part, at = self._written.pop()
+            if not part.left:
+                self._parts.append(part)
+            self._owed += part.at - at
+            part.at = at
 
     def unreachable(self, rows: Seq[StoredEvent]) -> Sequence | None:
         """The first of these consecutive records that the tables should lead to, and do not."""
@@ -156,17 +165,18 @@ class Index:
         self._note(*self._behind(head), head)
         self._through = head
 
-    def _behind(self, through: Sequence) -> tuple[dict[bytes, int], dict[StreamName, int], dict[int, int]]:
+    def _behind(self, through: Sequence) -> tuple[dict[bytes, int], dict[StreamName, int], list[int]]:
         """What leads to the records that the tables do not know, up to one, as ``batch.Resolved`` has it."""
         # A transaction that goes on behind what is complete is in the table already.
         after = max(self._base, self.complete - 1)
         used: dict[bytes, int] = {}
         ends: dict[StreamName, int] = {}
-        before: dict[int, int] = {}
+        before: list[int] = []
         last = b""
         for one in self._blocks.outlines(self._shard, after, through):
             if one.sequence > self.complete:
-                before[one.sequence] = ends.get(one.stream, 0) & SEQUENCE_MAX
+                before += [0] * (one.sequence - self.complete - 1 - len(before))  # of records that are missing
+                before.append(ends.get(one.stream, 0) & SEQUENCE_MAX)
                 ends[one.stream] = one.version << SEQUENCE_BITS | one.sequence
                 if one.key != last:
                     used[one.key] = one.sequence
@@ -178,33 +188,39 @@ class Index:
         noted = _names.Noted(self.complete)
         noted.add(ends, before)
         with self._connection:
-            self._keys.insert(used)
+            if used:
+                self._connection.execute(*self._keys.statement(used))
             self.names.insert(noted, noted.ends)
             self._connection.execute(_SET_INDEXED, (self._shard, through))
         self.complete = through
 
-    def _note(
-        self, used: dict[bytes, int], ends: dict[StreamName, int], before: dict[int, int], head: Sequence
-    ) -> None:
+    def _note(self, used: dict[bytes, int], ends: dict[StreamName, int], before: list[int], head: Sequence) -> None:
         self._keys.note(used)
         self.names.fresh.add(ends, before)
         self._noted += head - self._head
         self._head = head
-        if self._noted >= RECORDS_WAITING and not self._waits():
+        if self._noted >= RECORDS_WAITING and not self._parts and not self._written:
             self._noted, self._through = 0, self._head
-            self._unsorted = [partial(_slices, self.names.turn(head), self.names.write)]
-            self._unsorted += [partial(_slices, part, self._stored.insert) for part in self._keys.turn()[::-1]]
+            self._parts = [Part(self.names.turn(head), self.names.statement)]
+            self._parts += [Part(part, self._stored.statement) for part in self._keys.turn()[::-1]]
 
-    def _waits(self) -> bool:
-        return bool(self._slices or self._unsorted)
+    def _coming(self, count: int) -> int:
+        """Entries that are worth being written ahead of ``count`` records."""
+        coming = self._owed + ENTRIES_PER_RECORD * count
+        return min(coming, ENTRIES_AHEAD_MAX) if self._parts and coming >= ENTRIES_PER_SLICE else 0
 
-    def _next(self) -> Write | None:
-        if not self._slices and self._unsorted:
-            self._slices = self._unsorted.pop()()
-        return self._slices.pop() if self._slices else None
+    def _take(self, count: int) -> Statement:
+        part = self._parts[-1]
+        at = part.at
+        self._written.append((part, at))
+        statement = part.take(count)
+        self._owed -= part.at - at
+        if not part.left:
+            self._parts.pop()
+        return statement
 
-    def _span(self, key: bytes, first: int) -> tuple[Sequence, Sequence]:
-        """The first and last sequence of the transaction whose first record is this."""
+    def _span(self, key: bytes, first: int) -> Committed:
+        """All of the transaction whose first record is this."""
         last = 0
         for one in self._blocks.outlines(self._shard, first - 1, self._head):
             if one.key != key:
@@ -212,7 +228,7 @@ class Index:
             last = one.sequence
         if not last:
             raise CorruptLogError(f"shard {self._shard}: the index of keys leads to sequence {first}")
-        return Sequence(first), Sequence(last)
+        return Committed(Sequence(first), Sequence(last))
 
     def _indexed(self) -> int:
         found = self._connection.execute("SELECT sequence FROM indexed WHERE shard = ?", (self._shard,)).get

@@ -6,20 +6,24 @@ used is told by a filter, one that is greater than all before by that alone; onl
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from typing import Final
 
 import apsw
 
 from crossfade.core.values import Sequence, Shard
+from crossfade.logs.backlog import Statement
 from crossfade.logs.blocks import place
 from crossfade.logs.filters import FILTER_BYTES_MAX, Filter
 from crossfade.logs.limits import KEY_BYTES
 
 ENTRIES_PER_SCAN: Final = 2_000
 """Entries that are read into a filter at a time: about a millisecond."""
-PARTS: Final = 256
+PARTS: Final = 32
+"""Of the keys that wait, by how they begin; each is sorted when its turn comes."""
+KEYS_TOGETHER: Final = 4_096
+"""Remembered in one table, which so stays in the processor's cache while it fills."""
 SCHEMA: Final = "CREATE TABLE keys (entry BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
 _PLACE: Final = struct.Struct(">Q")
@@ -46,13 +50,19 @@ class Stored:
         self._filling: Filter | None = self._filter
         self._scanned: bytes = b""
         self._ready = False
+        self.unwritten: list[Callable[[], list[dict[bytes, int]]]] = []
+        """Of each shard, how to get the keys that were noted and may not be in the table."""
+        self._unscanned: list[dict[bytes, int]] = []
 
-    def insert(self, entries: Seq[bytes]) -> None:
-        """Write entries, within a transaction."""
-        self._filter.add(entries)
+    def statement(self, entries: Seq[bytes]) -> Statement:
+        """Writes entries, the keys of which were noted."""
+        return _INSERT, (apsw.carray(tuple(entries)),)
+
+    def note(self, keys: Seq[bytes]) -> None:
+        """Let keys pass that are stored, and written into the table some time."""
+        self._filter.add(keys)
         if self._filling is not None and self._filling is not self._filter:
-            self._filling.add(entries)
-        self._connection.execute(_INSERT, (apsw.carray(tuple(entries)),))
+            self._filling.add(keys)
 
     def scan(self) -> None:
         """Go on filling the filter, if it is not full of all that is stored; or begin a larger one."""
@@ -60,6 +70,10 @@ class Stored:
             if self._filter.count <= self._filter.size_bytes or self._filter.size_bytes >= FILTER_BYTES_MAX:
                 return
             self._filling, self._scanned = Filter(4 * self._filter.count), b""
+            self._unscanned = [part for unwritten in self.unwritten for part in unwritten()]
+        if self._unscanned:
+            self._filling.add([*self._unscanned.pop()])
+            return
         found = [one for (one,) in self._connection.execute(_SCAN, (self._scanned, ENTRIES_PER_SCAN))]
         self._filling.add([one[:KEY_BYTES] for one in found])
         if len(found) < ENTRIES_PER_SCAN:
@@ -67,17 +81,13 @@ class Stored:
         else:
             self._scanned = found[-1]
 
+    def passing(self, keys: Seq[bytes]) -> Seq[bytes]:
+        """Those of the keys that may be stored."""
+        return self._filter.passing(keys) if self._ready else keys
+
     def places(self, keys: Seq[bytes]) -> list[tuple[bytes, int]]:
         """Key and place of each entry of these keys."""
-        if not self._ready:
-            asked = keys
-        elif not self._filter.count:
-            return []
-        else:
-            asked = self._filter.passing(keys)
-        if not asked:
-            return []
-        found = self._connection.execute(_FIND, (apsw.carray(tuple(asked)),))
+        found = self._connection.execute(_FIND, (apsw.carray(tuple(keys)),))
         return [(one[:KEY_BYTES], int.from_bytes(one[KEY_BYTES:], "big")) for (one,) in found]
 
     def greatest(self) -> bytes:
@@ -99,10 +109,11 @@ class Keys:
         self._stored = stored
         self._shard = shard
         self._base = base
-        self._fresh: dict[bytes, int] = {}
-        """Key → the sequence of its first record; not on its way into the table yet."""
-        self._waiting: dict[bytes, int] = {}
+        self._fresh: list[dict[bytes, int]] = [{}]
+        """Key → the sequence of its first record, in parts; not on its way into the table yet."""
+        self._waiting: list[dict[bytes, int]] = []
         """The same, on its way into the table or there already."""
+        stored.unwritten.append(lambda: [*self._waiting, *self._fresh])
         self._entries: list[bytes] = []
         """Those of the keys that are fresh."""
         self._newest = stored.greatest()
@@ -113,23 +124,28 @@ class Keys:
         newest = self._newest
         found: dict[bytes, int] = {}
         old = [key for key in keys if key <= newest]
-        if not old:
+        maybe = self._stored.passing(old) if old else old
+        if not maybe:
             return found
-        for known in (self._waiting, self._fresh):
-            if not known.keys().isdisjoint(old):
-                found.update((key, known[key]) for key in old if key in known)
+        for known in (*self._waiting, *self._fresh):
+            if not known.keys().isdisjoint(maybe):
+                found.update((key, known[key]) for key in maybe if key in known)
         start = place(self._shard, self._base)
         end = place(Shard(self._shard + 1), 0)
-        for key, at in self._stored.places(old):
+        for key, at in self._stored.places(maybe):
             if start < at < end:
                 first = at & (1 << 40) - 1
                 found[key] = min(first, found.get(key, first))
         return found
 
-    def note(self, keys: Mapping[bytes, int]) -> None:
-        """Remember keys with their first sequences."""
+    def note(self, keys: dict[bytes, int]) -> None:
+        """Remember keys with their first sequences; ``keys`` is kept."""
         if keys:
-            self._fresh.update(keys)
+            if len(self._fresh[-1]) + len(keys) <= KEYS_TOGETHER:
+                self._fresh[-1].update(keys)
+            else:
+                self._fresh.append(keys)
+            self._stored.note([*keys])
             greatest = max(keys)
             self._newest = max(self._newest, greatest)
             # Now, while the processor has them at hand: later each would be fetched from all over the memory.
@@ -138,16 +154,15 @@ class Keys:
 
     def turn(self) -> list[list[bytes]]:
         """The entries of what is remembered, which now waits to be written: in parts, each to be sorted."""
-        self._waiting, self._fresh = self._fresh, {}
+        self._waiting, self._fresh = self._fresh, [{}]
         parts: list[list[bytes]] = [[] for _ in range(PARTS)]
         for one in self._entries:
-            parts[one[0]].append(one)
+            parts[one[0] * PARTS >> 8].append(one)
         self._entries = []
         return [part for part in parts if part]
 
-    def insert(self, keys: Mapping[bytes, int]) -> None:
-        """Write keys with their first sequences."""
-        if keys:
-            greatest = max(keys)
-            self._newest = max(self._newest, greatest)
-            self._stored.insert([entry(key, self._shard, keys[key]) for key in sorted(keys)])
+    def statement(self, keys: Mapping[bytes, int]) -> Statement:
+        """Writes keys with their first sequences; there is at least one."""
+        self._newest = max(self._newest, *keys)
+        self._stored.note([*keys])
+        return self._stored.statement([entry(key, self._shard, keys[key]) for key in sorted(keys)])

@@ -65,8 +65,7 @@ class MemoryLog:
         self._refuse_if_closed()
         check_shard(shard)
         check_key(key)
-        used = self._shards[shard].known.keys.get(key)
-        return None if used is None else Committed(*used)
+        return self._shards[shard].known.keys.get(key)
 
     async def wait(self, shard: Shard, after: Sequence, timeout_seconds: float) -> Sequence:
         """Wait until the head may be beyond ``after``; returns the head."""

@@ -13,6 +13,7 @@ import apsw
 
 from crossfade.core.values import Sequence, Shard, StreamName
 from crossfade.engine.ports import CorruptLogError
+from crossfade.logs.backlog import Statement
 from crossfade.logs.limits import SEQUENCE_BITS, SEQUENCE_MAX
 
 PLACES_PER_ENTRY_MAX: Final = 100
@@ -37,12 +38,12 @@ class Noted:
         self._after = after
         self.ends: dict[StreamName, int] = {}
         """Where each stream ends."""
-        self._before: dict[int, int] = {}
+        self._before: list[int] = []
 
-    def add(self, ends: Mapping[StreamName, int], before: Mapping[int, int]) -> None:
+    def add(self, ends: Mapping[StreamName, int], before: Seq[int]) -> None:
         """Add records: where their streams end now, and the sequence before that of each in its stream."""
         self.ends.update(ends)
-        self._before.update(before)
+        self._before += before
 
     def records(self, stream: StreamName) -> tuple[int, list[int]]:
         """The version of a stream's last record, and the sequences of all, in order; 0 and none if there is none."""
@@ -50,7 +51,7 @@ class Noted:
         sequence, found = end & SEQUENCE_MAX, []
         while sequence > self._after:
             found.append(sequence)
-            sequence = self._before.get(sequence, 0)
+            sequence = self._before[sequence - self._after - 1]
         return end >> SEQUENCE_BITS, found[::-1]
 
     def entries(self, shard: Shard, streams: Iterable[StreamName]) -> list[bytes]:
@@ -62,10 +63,10 @@ class Noted:
             end = ends[stream]
             start = b"%b%b\0\0" % (number, _escaped(stream))
             last = end & SEQUENCE_MAX
-            first = before.get(last, 0)
+            first = before[last - after - 1]
             if first <= after:
                 found.append(start + end.to_bytes(2 * NUMBER_BYTES, "big"))
-            elif before.get(first, 0) <= after:  # two records, as most have
+            elif before[first - after - 1] <= after:  # two records, as most have
                 two = (end ^ last | first) << SEQUENCE_BITS | last
                 found.append(start + two.to_bytes(3 * NUMBER_BYTES, "big"))
             else:
@@ -124,9 +125,9 @@ class Names:
         self._waiting, self.fresh = self.fresh, Noted(head)
         return [*self._waiting.ends]
 
-    def write(self, streams: Iterable[StreamName]) -> None:
-        """Write what waits of some streams, in their order."""
-        self.insert(self._waiting, streams)
+    def statement(self, streams: Iterable[StreamName]) -> Statement:
+        """Writes what waits of some streams, in their order."""
+        return _INSERT, (apsw.carray(tuple(self._waiting.entries(self._shard, streams))),)
 
     def insert(self, noted: Noted, streams: Iterable[StreamName]) -> None:
         """Write what is noted of some streams."""

@@ -33,13 +33,19 @@ class Versions:
         self._names = names
         self._greatest: dict[str, str] = {}
 
-    def ends(self, txs: Iterable[Tx]) -> dict[StreamName, int]:
-        """Where each stream ends that these transactions name and that exists."""
-        named = {event.stream for tx in txs for event in tx.events}
-        named |= {stream for tx in txs for stream, _ in tx.expect}
+    def ends(self, txs: Iterable[Tx], found: dict[StreamName, int]) -> dict[StreamName, int]:
+        """``found``, and where each stream ends that these transactions name, that exists and that is not fresh."""
         fresh = self._names.fresh.ends
-        strange = named.difference(fresh)
-        found = {stream: fresh[stream] for stream in named - strange}
+        known = found.keys()
+        strange: set[StreamName] = set()
+        for tx in txs:
+            named = None
+            for named, _ in tx.expect:
+                if named not in fresh and named not in known:
+                    strange.add(named)
+            for event in tx.events:
+                if event.stream is not named and event.stream not in fresh and event.stream not in known:
+                    strange.add(event.stream)
         unknown = self._unseen(strange)
         if unknown:
             if self._base:

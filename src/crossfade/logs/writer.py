@@ -190,7 +190,10 @@ class Writer:
             start = told[job.shard]
             told[job.shard] = end = start + len(job.txs)
             answers.append((job.future, done[job.shard].results[start:end]))
+        meanwhile = self._database.meanwhile()
         self._tell(self._deliver, list(done.values()), answers)
+        if meanwhile is not None:
+            meanwhile()
 
     def _answer(self, job: Call) -> None:
         answer: Any
