@@ -3,14 +3,14 @@
 import itertools
 import random
 import threading
+from functools import partial
 
 import apsw
 import pytest
 
 from crossfade.core.values import SPACE, Instant, StreamName
 from crossfade.engine.ports import Committed, Conflict, Duplicate, NewEvent, Tx, UnavailableError
-from crossfade.logs import backup, index, indexes
-from crossfade.logs import database as database_module
+from crossfade.logs import backup, blocks, index, indexes
 from crossfade.logs.aside import Aside
 from crossfade.logs.audit import first_bad, recover
 from crossfade.logs.backlog import Part
@@ -87,17 +87,17 @@ def test_what_is_written_ahead_may_be_lost_with_the_process(folder):
 def test_what_was_written_ahead_is_undone_with_the_append_that_finds_no_room(folder, monkeypatch):
     database = Database(folder)
     stored = ahead(database)
-    true = database_module.Blocks.insert
+    true = blocks.Blocks.insert
 
     def full(*_):
         raise apsw.FullError("planted")
 
     for _ in range(5):
-        monkeypatch.setattr(database_module.Blocks, "insert", full)
+        monkeypatch.setattr(blocks.Blocks, "insert", full)
         with pytest.raises(UnavailableError, match="planted"):
             database.append({SPACE: [tx("q/never", 0)]})
         assert not database._connection.in_transaction
-        monkeypatch.setattr(database_module.Blocks, "insert", true)
+        monkeypatch.setattr(blocks.Blocks, "insert", true)
         stored += ahead(database)
     for _ in range(80):
         stored.append(tx(f"q/{next(NUMBERS):09d}", 0))
@@ -160,6 +160,7 @@ def test_what_was_stored_last_is_known_to_the_batch_behind_it(folder):
     for number in range(40):
         first, second = tx(f"q/{number:03d}", 0), tx(f"q/{number:03d}", 1)
         [one] = database.append({SPACE: [first]})[SPACE].results
+        assert isinstance(one, Committed)
         results = database.append({SPACE: [second, tx(f"q/{number:03d}", 1), tx(f"q/{number:03d}", 0)]})[SPACE].results
         assert results == [Committed(one.last + 1, one.last + 1)] + [Conflict(second.events[0].stream, 2)] * 2
         assert database.append({SPACE: [second, first]})[SPACE].results == [
@@ -209,21 +210,22 @@ def test_work_of_the_second_thread_that_raises_is_not_taken_for_done(monkeypatch
     aside, done, seen = Aside(), [], []
     monkeypatch.setattr(threading, "excepthook", lambda fault: seen.append(fault.exc_type))
     for number in range(3):
-        aside.begin(lambda number=number: done.append(number))
+        aside.begin(partial(done.append, number))
         aside.end()
     assert done == [0, 1, 2]
     aside.close()
     aside.close()
     aside.begin(lambda: done.append(3))
     aside.end()
-    aside.begin(lambda: done.clear() or 1 / 0)
+    aside.begin(partial(divmod, 1, 0))
     with pytest.raises(RuntimeError, match="second thread"):
         aside.end()
+    assert aside._thread is not None
     aside._thread.join()
     assert seen == [ZeroDivisionError]
 
 
-class Late:
+class Late(Aside):
     """A second thread that does its work at the last moment."""
 
     def begin(self, work):
