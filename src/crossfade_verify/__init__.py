@@ -67,10 +67,10 @@ class Log:  # to be checked: its shards, checkpoints and rows, from wherever the
         file, ahead, lock, public = (folder / name for name in ("log.db", "log.db-wal", "log.lock", "signing.pub"))
         if lock.exists():
             flock(stack.enter_context(lock.open("rb")), LOCK_SH | LOCK_NB)
-        name = f"file:{file}?mode=ro&immutable=1"
+        name = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
         if ahead.exists() and ahead.stat().st_size:  # what a crash left there would be passed over: read a copy
             copy = stack.enter_context(tempfile.TemporaryDirectory(prefix="crossfade-verify-"))
-            name = f"file:{[shutil.copy(one, copy) for one in (ahead, file)][1]}"
+            name = Path([shutil.copy(one, copy) for one in (ahead, file)][1]).as_uri()
         database = stack.enter_context(closing(sqlite3.connect(name, uri=True)))
         for number, epoch, sequence, own in database.execute("SELECT shard, epoch, sequence, chain FROM heads"):
             self.shards[number].epoch, self.shards[number].head = epoch, (sequence, own)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crossfade.core.values import AgentName, Caller, Scope
+from crossfade.core.values import AgentName, Caller, Instant, Scope
 from crossfade.engine.asking import scoped_key
 from crossfade.engine.context import needs
 from crossfade.logs import startup
@@ -42,6 +42,15 @@ def test_the_clock_of_a_running_hub_does_not_follow_the_walls(monkeypatch: pytes
     clock = host.HostClock()
     monkeypatch.setattr(time, "time_ns", lambda: 0)
     assert clock.now() > 1_000_000_000_000_000_000
+
+
+def test_the_clock_goes_on_from_the_last_record_and_is_never_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    clock = host.HostClock()
+    clock.not_before(Instant(10**18))
+    assert 10**18 <= clock.now() < 2 * 10**18
+    clock.not_before(Instant(1))
+    assert clock.now() >= 10**18
 
 
 def test_the_key_of_a_folder_is_the_same_at_every_start(tmp_path: Path) -> None:

@@ -111,6 +111,14 @@ def test_rows_that_a_crash_left_in_the_write_ahead_log_are_read(folder):
     assert (found.records[1], found.findings) == (end, [])
 
 
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_folder_may_have_any_name(folder, crashed):
+    odd = folder.rename(folder.with_name("50% of #1? häuser"))
+    if crashed:
+        (odd / "log.db-wal").write_bytes(b"\0")
+    assert said(odd) == []
+
+
 def test_a_folder_in_use_is_left_alone(folder):
     async def work():
         log = open_sqlite(folder)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -132,6 +133,20 @@ def test_an_export_is_never_written_over_a_file(said, place):
     (place / "mine").write_text("precious")
     assert stopped(place, "log", "export", "mine").returncode == Exit.USAGE
     assert (place / "mine").read_text() == "precious"
+
+
+def test_an_export_that_finds_no_room_leaves_nothing_and_says_so(said, place):
+    def little_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    command = [sys.executable, "-m", "crossfade", "log", "export", "part.jsonl"]
+    environ = {**os.environ, "CROSSFADE_DATA_FOLDER": "data"}
+    done = subprocess.run(
+        command, cwd=place, env=environ, capture_output=True, text=True, check=False, timeout=240,
+        preexec_fn=little_room,
+    )  # fmt: skip
+    assert (done.returncode, "see that there is room" in done.stderr) == (Exit.USAGE, True), done.stderr
+    assert not (place / "part.jsonl").exists()
 
 
 def test_following_a_file_is_wrong_usage(said, place):

@@ -10,8 +10,9 @@ from crossfade.core.values import SECOND, SPACE, Caller, Channel, Instant
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import StoredEvent, UnavailableError, UnknownOutcomeError
 from crossfade.engine.requests import SendRequest
+from tests.kit.clock import FakeClock
 from tests.kit.faulty import FaultyLog
-from tests.kit.hub import SHIP, World, ok, refused, run
+from tests.kit.hub import ROOT, SHIP, World, ok, refused, run
 
 
 async def pair(world: World) -> tuple[Caller, Caller]:
@@ -47,6 +48,23 @@ async def test_a_storm_of_lost_races_ends_in_a_word_to_come_back() -> None:
         assert len(log.batches) == 5
         log.always = "fine"
         assert ok(await world.answer(bo, asked.question_id)).status == "answered"
+
+
+@run
+async def test_a_deadline_is_kept_by_a_hub_that_starts_with_its_clock_set_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with World() as world:
+        await world.join("ana")
+        await world.join("bo")
+        last = world.clock.now()
+    again = World(world.log, FakeClock(Instant(last - 3_600 * SECOND)))
+    again.callers = world.callers
+    async with again:
+        asked = await again.ask(again.callers["ana"], "bo", deadline_seconds=60)
+        await again.clock.advance(61)
+        assert ok(await again.hub.question(ROOT, asked.question_id)).status == "expired"
+    assert "hub.clock_behind" in caplog.messages
 
 
 @pytest.mark.parametrize("fault", ["stored", "lost"])

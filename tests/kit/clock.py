@@ -27,6 +27,10 @@ class FakeClock:
         """The same, as a number."""
         return self._now
 
+    def not_before(self, instant: Instant) -> None:
+        """Go on from there."""
+        self._now = Instant(max(self._now, instant))
+
     async def sleep_until(self, instant: Instant) -> None:
         """Until ``advance`` gets there."""
         if instant <= self._now:

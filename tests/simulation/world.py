@@ -55,6 +55,10 @@ class SimClock:
         """Never jumps."""
         return self._loop.now_ns
 
+    def not_before(self, instant: Instant) -> None:
+        """Go on from there."""
+        self._offset = Instant(self._offset + max(0, instant - self.now()))
+
     async def sleep_until(self, instant: Instant) -> None:
         """Until this clock says so, jumps included."""
         while instant > self.now():

@@ -71,8 +71,11 @@ def export(
         with file.open("xb") as out:
             records = _export(config, options, out)
     except OSError as error:
-        what = f"{file}: {error.strerror}"
-        raise CommandError("log.unwritable", what, "name a file that does not exist yet", Exit.USAGE) from None
+        hint = "name a file that does not exist yet"
+        if not isinstance(error, FileExistsError):
+            file.unlink(missing_ok=True)
+            hint = "see that there is room for it, and that the folder can be written to"
+        raise CommandError("log.unwritable", f"{file}: {error.strerror}", hint, Exit.USAGE) from None
     except CommandError:
         file.unlink()
         raise

@@ -5,6 +5,7 @@ command won the race. The same idempotency key brings the first outcome back, al
 moved on so far that the command would now be refused.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import msgspec
 
 from crossfade.core.decider import Refusal
 from crossfade.core.records import Event, encode, type_name
-from crossfade.core.values import SPACE, Instant, Sequence, Shard, StreamName
+from crossfade.core.values import SECOND, SPACE, Instant, Sequence, Shard, StreamName
 from crossfade.engine.committer import Committer, Told
 from crossfade.engine.limits import Limits
 from crossfade.engine.ports import (
@@ -30,6 +31,8 @@ from crossfade.engine.ports import (
 )
 from crossfade.engine.slots import Slot
 from crossfade.engine.streams import DECIDERS, HOMES, Streams, empty, shard_of
+
+logger = logging.getLogger("crossfade.engine")
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +73,13 @@ class Dispatcher:
     def seen(self, at: Instant) -> None:
         """Take note of a replayed record's instant."""
         self._last_at = max(self._last_at, at)
+
+    def go_on(self) -> None:
+        """Set the clock to the last record if it is behind: records would stand still, and deadlines come late."""
+        behind = self._last_at - self._clock.now()
+        if behind > 0:
+            logger.warning("hub.clock_behind", extra={"seconds": behind / SECOND})
+            self._clock.not_before(self._last_at)
 
     def head(self, shard: Shard) -> Sequence:
         """The last sequence that the views have seen."""

@@ -123,6 +123,7 @@ class Hub(Steering):
         await self.keeping.before_replay()
         for shard in (PROGRAMME, SPACE):
             await self._replay(shard)
+        self._c.dispatcher.go_on()
         if self.read_only:
             self._c.background.spawn(self._c.timers.run(), "timers")
             self._started = True

@@ -178,6 +178,9 @@ class Clock(Protocol):
     def monotonic(self) -> int:
         """Nanoseconds of a clock that never jumps; only differences mean something."""
 
+    def not_before(self, instant: Instant) -> None:
+        """Go on from ``instant`` if it is not there yet; to be called before anybody sleeps."""
+
     async def sleep_until(self, instant: Instant) -> None:
         """Return at ``instant`` or soon after; at once if it has passed."""
 

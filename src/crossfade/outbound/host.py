@@ -40,6 +40,10 @@ class HostClock:
         """Nanoseconds; only differences mean something."""
         return time.clock_gettime_ns(_MONOTONIC)
 
+    def not_before(self, instant: Instant) -> None:
+        """Go on from ``instant`` if it is not there yet."""
+        self._offset += max(0, instant - self.now())
+
     async def sleep_until(self, instant: Instant) -> None:
         """Return at ``instant`` or soon after."""
         await asyncio.sleep(max(0, instant - self.now()) / 1e9)
