@@ -22,6 +22,18 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 @run
+async def test_a_log_that_fails_thousands_of_commands_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    log = FailingLog()
+    async with Web(log) as web:
+        ada, _ = await web.token("ada"), await web.token("bob")
+        log.fault = UnavailableError
+        for _ in range(20):
+            assert (await web.post("/v1/messages", {"to": "bob", "body": "x"}, token=ada)).status == 503
+        assert len([line for line in caplog.messages if line.startswith("the log failed")]) == 1
+        log.fault = None
+
+
+@run
 async def test_a_log_that_cannot_write_is_503_with_a_hint_and_readiness_says_so() -> None:
     log = FailingLog()
     async with Web(log) as web:

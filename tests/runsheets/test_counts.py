@@ -200,8 +200,8 @@ def test_contradictory_thresholds_of_one_metric_are_refused_in_the_later_gate():
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_an_empty_spec_does_not_send_anybody_to_write_a_runsheet(text):
-    (gates,) = parse_gates(text.encode())
-    (sheet,) = parse(text.encode())
+    empty = parse_gates(text.encode()), parse(text.encode())
+    ((gates,), (sheet,)) = (one for one in empty if isinstance(one, list))
     assert gates.code == sheet.code == "yaml.empty"
     assert "runsheet" not in str(gates)
     assert "crossfade runsheet new" in str(sheet)

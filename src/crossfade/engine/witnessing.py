@@ -79,7 +79,7 @@ class Witnessing:
             if grown:
                 await self._witness.keep(grown)
         except (OSError, LogError) as fault:
-            logger.error("log.checkpoint_failed", extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours
+            logger.error("log.checkpoint_failed: %s", fault, extra={"fault": str(fault)})  # noqa: TRY400 - the disk's, not ours
             self._told(f"no checkpoint can be kept: {fault}")
             return False
         for checkpoint in grown:

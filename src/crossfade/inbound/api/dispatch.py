@@ -4,6 +4,7 @@ Plain ASGI, because asking and waiting are hot. The order is fixed: path, method
 query, body, handler; what fails first is what the client is told.
 """
 
+import asyncio
 import logging
 import re
 from typing import Any, Final
@@ -31,6 +32,8 @@ from crossfade.inbound.settings import AppSettings
 log = logging.getLogger(__name__)
 
 PRIVATE: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+TELL_SECONDS: Final = 10.0
+"""Between two lines in the program's log about a log that fails."""
 KEY_LENGTH_MAX: Final = 200
 BAD_KEY: Final = Refusal(
     "http.bad_key", "The Idempotency-Key is not usable.", f"Send 1 to {KEY_LENGTH_MAX} printable characters."
@@ -54,6 +57,9 @@ class Api:
         self._streams = streams
         self._paths: dict[str, dict[str, AnyRoute]] = {}
         self._decoders: dict[str, decoding.Decoder] = {}
+        self._untold = 0
+        """Commands that the log failed and that nothing was written down about."""
+        self._told_at = float("-inf")
         for route in routes:
             self._paths.setdefault(_pattern(route.path), {})[route.method] = route
             self._decoders[route.name] = msgspec.json.Decoder(route.body)
@@ -119,7 +125,7 @@ class Api:
         except UnknownOutcomeError:
             outcome = errors.UNKNOWN_OUTCOME
         except LogError as error:
-            log.warning("the log failed: %s", error)
+            self._tell(error)
             outcome = errors.UNAVAILABLE
         except Exception:
             log.exception("a handler failed: %s", route.name)
@@ -128,6 +134,14 @@ class Api:
             cause = FAULTS.get(outcome.code, "") if isinstance(outcome, Refusal) else ""
             self._hub.measuring.served(counted, cause, name)
         return outcome if isinstance(outcome, Reply) else Reply(outcome)
+
+    def _tell(self, error: LogError) -> None:
+        """Write down that the log fails; a full disk, on which this may lie, fails thousands of commands."""
+        self._untold += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_at + TELL_SECONDS:
+            log.warning("the log failed; commands refused since this was last said: %d; now: %s", self._untold, error)
+            self._told_at, self._untold = now, 0
 
     async def _body(self, route: AnyRoute, scope: Scope, receive: Receive) -> object:
         """The decoded body. Every body is read to its end, so that the next request finds its beginning."""
