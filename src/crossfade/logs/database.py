@@ -41,7 +41,7 @@ CHECKPOINT_PAGES: Final = 4_000
 CHECKPOINT_SOON_PAGES: Final = 1_000
 """The same after a large batch: to copy so many takes no longer than its callers take to hear of it."""
 COMMITS_BETWEEN_LOOKS: Final = 50
-"""Whether the names lead to other files is looked at so seldom: to ask a file system for all about a file makes the next
+"""Whether the names lead to other files is looked at so seldom: to ask a file system all about a file makes the next
 write of it dearer, by some 40 µs on ext4."""
 EMPTY: Final = Head(1, Sequence(0), GENESIS)
 _SET_HEAD: Final = """
