@@ -7,10 +7,11 @@ import apsw
 import pytest
 
 from crossfade.core.values import SPACE
-from crossfade.engine.ports import CorruptLogError, LogError, StoredEvent
-from crossfade.logs import codec, startup
+from crossfade.engine.ports import Committed, CorruptLogError, LogError, StoredEvent
+from crossfade.logs import codec, index, keys, startup
+from crossfade.logs.database import Database
 from crossfade.logs.sqlite import open_sqlite
-from tests.kit.logs import everything, fill, run, tamper, tx
+from tests.kit.logs import everything, fill, key, run, tamper, tx
 
 
 @pytest.fixture
@@ -137,6 +138,62 @@ def test_a_text_that_is_no_longer_text_is_named_by_verify_and_by_read(folder):
         assert await log.verify(SPACE) == 600
         with pytest.raises(CorruptLogError, match="shard 1: sequence 600 "):
             await log.read(SPACE, 500, 200)
+
+    run(lambda: open_sqlite(folder), check)
+
+
+@pytest.fixture
+def half_written(folder, monkeypatch):
+    """A closed log; the key of the last record of which the index is complete, and of the next, which is in it too."""
+    monkeypatch.setattr(index, "RECORDS_WAITING", 20)
+    monkeypatch.setattr(index, "ENTRIES_PER_SLICE", 1)
+    monkeypatch.setattr("crossfade.logs.audit.ROWS_CHECKED_AT_START", 0)
+    database = Database(folder)
+    for number in range(1, 56):
+        database.append({SPACE: [tx(number, f"q/{number}")]})
+    database.close()
+    connection = apsw.Connection(str(folder / startup.FILE_NAME))
+    complete = connection.execute("SELECT sequence FROM indexed").get
+    assert connection.execute("SELECT count(*) FROM keys").get > complete == 20
+    connection.close()
+    return keys.entry(key(complete), SPACE, complete), keys.entry(key(complete + 1), SPACE, complete + 1)
+
+
+CELL = bytes((26, 2, 60))
+"""What stands before an entry in the file: the lengths of it and of its header, and its type: 24 bytes, no text."""
+
+
+def flip(folder, entry, at, bit):
+    """Turn over one bit of the cell of an entry."""
+    path = folder / startup.FILE_NAME
+    content = bytearray(path.read_bytes())
+    assert content.count(CELL + entry) == 1
+    content[content.index(CELL + entry) + at] ^= bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("which", "at", "bit"),
+    [(0, 0, 4), (1, 2, 1), (1, len(CELL) + 15, 16)],
+    ids=["an entry that is too long", "a text behind it", "a smaller key behind it"],
+)
+def test_an_index_of_keys_that_can_be_compared_and_not_read_is_named_by_verify(folder, half_written, which, at, bit):
+    flip(folder, half_written[which], at, bit)
+
+    async def check(log):
+        with pytest.raises(CorruptLogError, match="index of keys"):
+            await log.find(SPACE, key(20))
+        assert await log.verify(SPACE) is not None
+
+    run(lambda: open_sqlite(folder), check)
+
+
+def test_a_key_that_waits_to_be_written_is_found_whatever_the_index_says_of_it(folder, half_written):
+    flip(folder, half_written[1], len(CELL) + 23, 16)
+
+    async def check(log):
+        assert await log.verify(SPACE) is None
+        assert await log.find(SPACE, key(21)) == Committed(21, 21)
 
     run(lambda: open_sqlite(folder), check)
 

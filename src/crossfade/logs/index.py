@@ -140,9 +140,7 @@ class Index:
         if not rows:
             return None
         lost = list(self.names.unreachable([(row.stream, row.version, row.sequence) for row in rows]))
-        firsts = self._firsts(rows)
-        places = {_keys.entry(row.key, self._shard, row.sequence): row.sequence for row in firsts}
-        lost += [places[entry] for entry in self._stored.missing(tuple(places))]
+        lost += self._keys.unreachable({row.key: row.sequence for row in self._firsts(rows)})
         return Sequence(min(lost)) if lost else None
 
     def _firsts(self, rows: Seq[StoredEvent]) -> Iterator[StoredEvent]:

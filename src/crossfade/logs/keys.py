@@ -13,6 +13,7 @@ from typing import Final
 import apsw
 
 from crossfade.core.values import Sequence, Shard
+from crossfade.engine.ports import CorruptLogError
 from crossfade.logs.backlog import Statement
 from crossfade.logs.blocks import place
 from crossfade.logs.filters import FILTER_BYTES_MAX, Filter
@@ -32,7 +33,15 @@ _FIND: Final = """
 SELECT k.entry FROM carray(?1) AS named CROSS JOIN keys AS k
 WHERE k.entry > named.value AND k.entry < CAST(named.value || x'ffffffffffffffff' AS BLOB)
 """
-_SCAN: Final = "SELECT entry FROM keys WHERE entry > ? ORDER BY entry LIMIT ?"
+_ASTRAY: Final = """
+SELECT named.value FROM carray(?1) AS named WHERE named.value IS NOT (
+    SELECT iif(count(*) = 1, k.entry, NULL) FROM keys AS k
+    WHERE k.entry > substr(named.value, 1, ?2) AND k.entry <= named.value
+)
+"""
+"""It counts, so that it reads what it finds and steps beyond it as ``_FIND`` does; to compare alone shows less."""
+_SCAN: Final = "SELECT CAST(entry AS BLOB) FROM keys WHERE entry > ? ORDER BY entry LIMIT ?"
+"""As it is, whatever damage has made of its type: to verify is not the filter's."""
 
 
 def entry(key: bytes, shard: Shard, first: int) -> bytes:
@@ -86,19 +95,24 @@ class Stored:
         return self._filter.passing(keys) if self._ready else keys
 
     def places(self, keys: Seq[bytes]) -> list[tuple[bytes, int]]:
-        """Key and place of each entry of these keys."""
+        """Key and place of each entry of these keys. Raises CorruptLogError."""
         found = self._connection.execute(_FIND, (apsw.carray(tuple(keys)),))
-        return [(one[:KEY_BYTES], int.from_bytes(one[KEY_BYTES:], "big")) for (one,) in found]
+        entries, asked = [one for (one,) in found], {*keys}
+        if any(not isinstance(one, bytes) or one[:KEY_BYTES] not in asked for one in entries):
+            raise CorruptLogError("the index of keys leads to another key")
+        return [(one[:KEY_BYTES], int.from_bytes(one[KEY_BYTES:], "big")) for one in entries]
 
     def greatest(self) -> bytes:
         """The greatest key of all; empty if there is none."""
         found = self._connection.execute("SELECT max(entry) FROM keys").get
         return found[:KEY_BYTES] if isinstance(found, bytes) else b""
 
-    def missing(self, entries: Seq[bytes]) -> list[bytes]:
-        """Those of the entries that the table does not lead to."""
-        sql = "SELECT value FROM carray(?) WHERE NOT EXISTS (SELECT 1 FROM keys WHERE entry = value)"
-        return [one for (one,) in self._connection.execute(sql, (apsw.carray(tuple(entries)),))] if entries else []
+    def astray(self, entries: Seq[bytes]) -> list[bytes]:
+        """Those of the entries that may not be all that the table has of their keys; few but in a damaged table.
+
+        A key that another shard used too may be among them.
+        """
+        return [one for (one,) in self._connection.execute(_ASTRAY, (apsw.carray(tuple(entries)), KEY_BYTES))]
 
 
 class Keys:
@@ -130,13 +144,26 @@ class Keys:
         for known in (*self._waiting, *self._fresh):
             if not known.keys().isdisjoint(maybe):
                 found.update((key, known[key]) for key in maybe if key in known)
+        old = [key for key in maybe if key not in found]  # what waits may be in the table already, and be damaged there
+        return found | self._found(old) if old else found
+
+    def _found(self, keys: Seq[bytes]) -> dict[bytes, int]:
+        """The same, as far as the table knows."""
         start = place(self._shard, self._base)
         end = place(Shard(self._shard + 1), 0)
-        for key, at in self._stored.places(maybe):
+        found: dict[bytes, int] = {}
+        for key, at in self._stored.places(keys):
             if start < at < end:
                 first = at & (1 << 40) - 1
                 found[key] = min(first, found.get(key, first))
         return found
+
+    def unreachable(self, firsts: Mapping[bytes, int]) -> list[int]:
+        """Of keys with the first sequences of their records: the sequences that the table does not lead to."""
+        entries = tuple(entry(key, self._shard, first) for key, first in firsts.items())
+        maybe = [one[:KEY_BYTES] for one in self._stored.astray(entries)] if entries else []
+        found = self._found(maybe) if maybe else {}
+        return [firsts[key] for key in maybe if found.get(key) != firsts[key]]
 
     def note(self, keys: dict[bytes, int]) -> None:
         """Remember keys with their first sequences; ``keys`` is kept."""
