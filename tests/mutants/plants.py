@@ -167,8 +167,8 @@ PLANTS: Final = (
         "M19",
         "a new folder's name is not synced",
         "logs/startup.py",
-        "        os.fsync(descriptor)\n",
-        "        pass\n",
+        "    sync(folder.parent)\n",
+        "    pass\n",
         "tests/contract/test_promises.py -k new_folder",
     ),
     Plant(
