@@ -26,6 +26,7 @@ from crossfade.engine.ports import (
 )
 from crossfade.logs import database as database_module
 from crossfade.logs import index as index_module
+from crossfade.logs import indexes as indexes_module
 from crossfade.logs.audit import check_ends, first_bad
 from crossfade.logs.database import Database
 from tests.powerloss.calls import under
@@ -42,6 +43,8 @@ SYNCS = 30
 RECOVERING = 20
 """Operations of a recovery, or fewer."""
 SIZES_BYTES = (0, 20, 300, 6_000)
+ASIDE_MIN = indexes_module.RECORDS_ASIDE_MIN
+"""In one of four cases every batch is noted by the second thread, and not only large ones."""
 WAL_PAGES = 7
 """The write-ahead log is copied into the file this early, so that cuts fall into the copying too."""
 
@@ -63,6 +66,7 @@ class Told(msgspec.Struct):
 def run(seed: int, folder: Path, layer: DiskLayer, *, keeps_removals: bool = True) -> str:
     """Run the case of this seed; the kind of fault it was. Raises Violation."""
     dice = random.Random(seed)
+    indexes_module.RECORDS_ASIDE_MIN = 1 if seed % 4 == 0 else ASIDE_MIN  # type: ignore[misc]
     kind = dice.choice(KINDS)
     disk = layer.disk = Disk(sync_folders=dice.random() < 0.5)
     disk.keeps_removals = keeps_removals
@@ -233,6 +237,6 @@ def vanish(database: Database, layer: DiskLayer) -> None:
 
 def with_early_copies() -> None:
     """Let this process copy the write-ahead log into the file early, and write the index early."""
-    database_module.CHECKPOINT_PAGES = WAL_PAGES  # type: ignore[misc]
+    database_module.CHECKPOINT_PAGES = database_module.CHECKPOINT_SOON_PAGES = WAL_PAGES  # type: ignore[misc]
     index_module.RECORDS_WAITING, index_module.ENTRIES_PER_SLICE = 3, 1  # type: ignore[misc]
     index_module.BEHIND_MAX, index_module.RECORDS_PER_CHUNK = 9, 4  # type: ignore[misc]
