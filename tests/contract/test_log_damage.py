@@ -198,6 +198,62 @@ def test_a_key_that_waits_to_be_written_is_found_whatever_the_index_says_of_it(f
     run(lambda: open_sqlite(folder), check)
 
 
+@pytest.mark.parametrize("at", [0, -1], ids=["name", "sequence"])
+def test_a_stream_that_waits_to_be_written_is_read_whatever_the_index_says_of_it(folder, monkeypatch, at):
+    monkeypatch.setattr(index, "RECORDS_WAITING", 60)
+    monkeypatch.setattr(index, "ENTRIES_PER_SLICE", 1)
+    monkeypatch.setattr("crossfade.logs.audit.ROWS_CHECKED_AT_START", 0)
+    database, number, entry = Database(folder), 0, b""  # as far as the streams are being written
+    complete = "SELECT unhex(printf('%010X', sequence)) FROM indexed"
+    waiting = f"SELECT entry FROM streams WHERE substr(entry, -5) > ({complete}) LIMIT 1"  # noqa: S608
+    while not entry:
+        number += 1
+        assert number < 400
+        database.append({SPACE: [tx(number, f"q/{number}")]})
+        entry = database._connection.execute(waiting).get or b""
+    database.close()
+    sequence, last = int.from_bytes(entry[-5:], "big"), f"q/{int.from_bytes(entry[-5:], 'big')}"
+    other = bytearray(entry)
+    other[at or entry.index(b"\0\0", 3) - 1] ^= 64
+    connection = apsw.Connection(str(folder / startup.FILE_NAME))
+    connection.execute("UPDATE streams SET entry = ? WHERE entry = ?", (bytes(other), entry))
+    connection.close()
+
+    async def check(log):
+        assert await log.verify(SPACE) is None
+        assert [row.sequence for row in await log.read_stream(SPACE, last)] == [sequence]
+        if not at:
+            assert await log.read_stream(SPACE, other[3 : other.index(b"\0\0", 3)].decode()) == []
+
+    run(lambda: open_sqlite(folder), check)
+
+
+def test_a_page_of_the_blocks_that_leads_past_one_is_named(folder, monkeypatch):
+    monkeypatch.setattr("crossfade.logs.audit.ROWS_CHECKED_AT_START", 0)
+    database = Database(folder)
+    for number in range(1, 400):
+        database.append({SPACE: [tx(number, f"q/{number}")]})
+    database.close()
+    path = folder / startup.FILE_NAME
+    connection = apsw.Connection(str(path))
+    root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'blocks'").get
+    connection.close()
+    content = bytearray(path.read_bytes())
+    page = (root - 1) * startup.PAGE_BYTES
+    assert content[page] == 5, "a page that leads to pages"
+    (cell,) = struct.unpack_from(">H", content, page + 12)
+    end = page + cell + 4  # behind the number of the page: the place of the last block there, seven bits a byte
+    while content[end] & 128:
+        end += 1
+    content[end] -= 1
+    path.write_bytes(content)
+
+    async def check(log):
+        assert 0 < await log.verify(SPACE) < 300
+
+    run(lambda: open_sqlite(folder), check)
+
+
 def test_a_gap_is_never_read_over(folder):
     fill(folder, 2_500)
     tamper(folder, "DELETE FROM events WHERE sequence = 700")

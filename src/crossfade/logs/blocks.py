@@ -30,6 +30,10 @@ CREATE TABLE blocks (
 ) STRICT;
 """
 _INSERT: Final = "INSERT INTO blocks VALUES (?, ?, ?)"
+_UNFOUND: Final = """
+SELECT min(place) FROM blocks AS passed WHERE place > ? AND place <= ?
+AND NOT EXISTS (SELECT 1 FROM blocks AS sought WHERE sought.place = passed.place)
+"""
 _READ: Final = "SELECT place, records, chain FROM blocks WHERE place > ? AND place < ? ORDER BY place"
 
 
@@ -144,6 +148,14 @@ class Blocks:
                 yield Block(shard, Sequence(last), records, chain)
                 if last >= through:
                     return
+
+    def unfound(self, shard: Shard, after: int, through: int) -> Sequence | None:
+        """The end of the first block within (after, through] that is met in passing and not when it is looked for.
+
+        Nobody can tell from the records: pages of the table that lead to others may be damaged.
+        """
+        found = self._connection.execute(_UNFOUND, (place(shard, after), place(shard, through))).get
+        return None if found is None else Sequence(found & (1 << 40) - 1)
 
     def shards(self) -> Iterator[Shard]:
         """Those that have records."""

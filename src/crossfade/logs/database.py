@@ -301,9 +301,10 @@ class Database:
             return self._indexes.of(shard).used([key]).get(key)
 
     def unreachable(self, shard: Shard, rows: list[StoredEvent]) -> Sequence | None:
-        """The first of these consecutive records that the index does not lead to."""
+        """One of these consecutive records that nothing leads to, the first as a rule."""
         with _reading(lambda: f"shard {shard}: the index at sequence {rows[0].sequence}"):
-            return self._indexes.of(shard).unreachable(rows)
+            lost = self._blocks.unfound(shard, rows[0].sequence - 1, rows[-1].sequence)
+            return self._indexes.of(shard).unreachable(rows) or lost
 
     def reread(self) -> None:
         """Forget what memory holds of the file's pages: what is verified next comes from the disk."""

@@ -183,6 +183,8 @@ class Index:
 
     def _write_chunk(self, through: Sequence) -> None:
         used, ends, before = self._behind(through)
+        if not ends:
+            raise CorruptLogError(f"shard {self._shard}: sequence {self.complete + 1} is missing")
         noted = _names.Noted(self.complete)
         noted.add(ends, before)
         with self._connection:

@@ -35,7 +35,7 @@ class Noted:
 
     def __init__(self, after: int) -> None:
         """The records begin behind the sequence ``after``."""
-        self._after = after
+        self.after = after
         self.ends: dict[StreamName, int] = {}
         """Where each stream ends."""
         self._before: list[int] = []
@@ -49,15 +49,15 @@ class Noted:
         """The version of a stream's last record, and the sequences of all, in order; 0 and none if there is none."""
         end = self.ends.get(stream, 0)
         sequence, found = end & SEQUENCE_MAX, []
-        while sequence > self._after:
+        while sequence > self.after:
             found.append(sequence)
-            sequence = self._before[sequence - self._after - 1]
+            sequence = self._before[sequence - self.after - 1]
         return end >> SEQUENCE_BITS, found[::-1]
 
     def entries(self, shard: Shard, streams: Iterable[StreamName]) -> list[bytes]:
         """The entries of some streams, in their order."""
         found: list[bytes] = []
-        after, ends, before = self._after, self.ends, self._before
+        after, ends, before = self.after, self.ends, self._before
         number = shard.to_bytes(3, "big")
         for stream in streams:
             end = ends[stream]
@@ -143,6 +143,8 @@ class Names:
             above = apsw.carray(tuple(start[:-1] + b"\1" for start in starts))
             for stream, start, (entry,) in zip(ask, starts, self._connection.execute(_BEFORE, (above,)), strict=True):
                 version, sequences = _content(self._shard, start, entry)
+                if version and sequences[-1] > self._known_after():
+                    raise CorruptLogError(f"shard {self._shard}: the index of streams leads to what has another name")
                 if version and sequences[-1] > self._base:
                     found[stream] = version << SEQUENCE_BITS | sequences[-1]
         return found
@@ -164,13 +166,20 @@ class Names:
         start = _beginning(self._shard, stream)
         bounds = start + _number(after_version + 1), start[:-1] + b"\1", limit
         parts = [_content(self._shard, start, entry) for (entry,) in self._connection.execute(_FROM, bounds)]
-        parts += [noted.records(stream) for noted in (self._waiting, self.fresh)]
+        parts = [part for part in parts if part[1] and part[1][-1] <= self._known_after()]
+        noted = [one.records(stream) for one in (self._waiting, self.fresh)]
+        first = min((last - len(sequences) + 1 for last, sequences in noted if last), default=0)
+        parts = [part for part in parts if not first or part[0] < first] + noted
         found: list[int] = []
         version = after_version
         for last, sequences in parts:
             found += sequences[max(0, len(sequences) - (last - version)) :] if last > version else ()
             version = max(version, last)
         return [sequence for sequence in found if sequence > self._base][:limit]
+
+    def _known_after(self) -> int:
+        """Records behind this sequence are in memory; the table may have a part of them, which nobody verifies."""
+        return (self._waiting if self._waiting.ends else self.fresh).after
 
     def unreachable(self, records: Seq[tuple[StreamName, int, int]]) -> Iterator[int]:
         """Of records as (stream, version, sequence): the sequences that the table does not lead to."""

@@ -87,6 +87,7 @@ class McpEndpoint:
         try:
             self._check_door(scope)
             head = arrival.read_head(scope)
+            self._identities.known(head.token)  # a stranger is told so before his body is read, as by ``__call__``
             arrival.check_types(scope)
         except ProtocolError:
             return None
