@@ -24,7 +24,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECTIONS = (
-    Section(name="calls", title="Beside the same tools on the official SDK", module="bench.run", minutes=3),
+    Section(
+        name="calls", title="Beside the same tools on the official SDK", module="bench.run",
+        arguments=("--seconds", "3"), minutes=6,  # the SDK answers in bursts of all pairs, so short windows are noisy
+    ),
     Section(name="latency", title="Latency over rate", module="bench.latency", minutes=3.5),
     Section(name="fleet", title="A fleet that waits", module="bench.fleet", minutes=3),
     Section(name="scaling", title="Ten times the size", module="bench.scaling", rounds=7, minutes=4),
