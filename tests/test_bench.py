@@ -61,7 +61,7 @@ def test_a_page_has_every_section_with_its_command_its_machine_its_figures_and_i
     assert "| an append | 9.00 µs | 8.00 to 12.00 | 3 |" in section
     assert "One peer could not be run." in section
     assert section.rstrip().endswith("A file is [the least](../docs/log.md).")
-    assert "Not measured: `python -m bench.run --rounds 5`." in text
+    assert "Not measured: `python -m bench.run --rounds 5 --seconds 3`." in text
 
 
 def test_a_bound_is_judged_by_its_median_and_rounds_that_disagree_are_told() -> None:
