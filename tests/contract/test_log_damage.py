@@ -254,6 +254,22 @@ def test_a_page_of_the_blocks_that_leads_past_one_is_named(folder, monkeypatch):
     run(lambda: open_sqlite(folder), check)
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("UPDATE events SET version = version + (1 << 50) WHERE sequence = 6", "cannot be"),
+        ("DELETE FROM events", "missing"),
+    ],
+)
+def test_a_start_that_writes_the_index_refuses_records_that_cannot_be_in_it(folder, monkeypatch, damage, says):
+    fill(folder, 20 if "version" in damage else 1)
+    tamper(folder, damage)
+    monkeypatch.setattr(index, "BEHIND_MAX", 0)
+    monkeypatch.setattr(index, "RECORDS_PER_CHUNK", 9)
+    with pytest.raises(CorruptLogError, match=says):
+        open_sqlite(folder)
+
+
 def test_a_gap_is_never_read_over(folder):
     fill(folder, 2_500)
     tamper(folder, "DELETE FROM events WHERE sequence = 700")

@@ -187,11 +187,15 @@ class Index:
             raise CorruptLogError(f"shard {self._shard}: sequence {self.complete + 1} is missing")
         noted = _names.Noted(self.complete)
         noted.add(ends, before)
-        with self._connection:
-            if used:
-                self._connection.execute(*self._keys.statement(used))
-            self.names.insert(noted, noted.ends)
-            self._connection.execute(_SET_INDEXED, (self._shard, through))
+        try:
+            with self._connection:
+                if used:
+                    self._connection.execute(*self._keys.statement(used))
+                self.names.insert(noted, noted.ends)
+                self._connection.execute(_SET_INDEXED, (self._shard, through))
+        except OverflowError:  # versions have five bytes
+            stretch = f"from {self.complete + 1} to {through}"
+            raise CorruptLogError(f"shard {self._shard}: a record {stretch} has a version that cannot be") from None
         self.complete = through
 
     def _note(self, used: dict[bytes, int], ends: dict[StreamName, int], before: list[int], head: Sequence) -> None:
