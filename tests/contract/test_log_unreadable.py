@@ -13,8 +13,7 @@ import pytest
 from crossfade.core.values import SPACE
 from crossfade.engine.ports import Committed, CorruptLogError, LogError, UnknownOutcomeError
 from crossfade.logs import writer
-from crossfade.logs.audit import check_ends
-from crossfade.logs.database import Database
+from crossfade.logs.audit import opened
 from crossfade.logs.sqlite import open_sqlite
 from tests.contract.test_log_recovery import until_it_works
 from tests.kit.logs import everything, fill, run, tx
@@ -64,17 +63,6 @@ class _File(apsw.VFSFile):
         return super().xFileControl(number, pointer)
 
 
-def open_log(folder, vfs):
-    """What ``open_sqlite`` does, without a thread."""
-    database = Database(folder, vfs)
-    try:
-        check_ends(database)
-    except LogError:
-        database.close()
-        raise
-    return database
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "RECOVER_SECONDS", 0.01)
@@ -88,7 +76,7 @@ def test_a_read_that_fails_at_a_start_is_said_to_be_the_disk_and_never_damage(fo
     for good in count():
         disk.good = good
         try:
-            open_log(folder, "start").close()
+            opened(folder, "start").close()
         except CorruptLogError as fault:
             pytest.fail(f"read {good}: {fault}")
         except LogError:

@@ -24,10 +24,11 @@ from crossfade.engine.ports import (
     UnavailableError,
     UnknownOutcomeError,
 )
+from crossfade.logs import audit
 from crossfade.logs import database as database_module
 from crossfade.logs import index as index_module
 from crossfade.logs import indexes as indexes_module
-from crossfade.logs.audit import check_ends, first_bad
+from crossfade.logs.audit import first_bad
 from crossfade.logs.database import Database
 from tests.powerloss.calls import under
 from tests.powerloss.disk import NEVER, Disk, DiskLayer
@@ -217,14 +218,8 @@ def transaction(number: int, dice: random.Random) -> tuple[Shard, Tx]:
 
 
 def opened(folder: Path, layer: DiskLayer) -> Database:
-    """The log, opened and checked as ``open_sqlite`` does it. Raises LogError."""
-    database = Database(folder, layer.name)
-    try:
-        check_ends(database)
-    except LogError:
-        database.close()
-        raise
-    return database
+    """The log, opened and checked. Raises LogError."""
+    return audit.opened(folder, layer.name)
 
 
 def vanish(database: Database, layer: DiskLayer) -> None:

@@ -4,6 +4,7 @@ What this cannot see: a file whose tail and head were both cut off, or an older 
 place. Only a head that is kept elsewhere shows that.
 """
 
+from pathlib import Path
 from typing import Final
 
 from crossfade.core.values import Sequence, Shard
@@ -13,6 +14,17 @@ from crossfade.logs.database import Database
 
 ROWS_CHECKED_AT_START: Final = 1_000
 ROWS_PER_STEP: Final = 1_000
+
+
+def opened(folder: Path, vfs: str | None = None) -> Database:
+    """The file in ``folder``, created if need be, with the ends of every shard checked. Raises LogError as both do."""
+    database = Database(folder, vfs)
+    try:
+        check_ends(database)
+    except LogError:
+        database.close()
+        raise
+    return database
 
 
 def check_ends(database: Database) -> None:

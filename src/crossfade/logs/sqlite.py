@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from crossfade.core.values import Sequence, Shard, StreamName
-from crossfade.engine.ports import START, Committed, CorruptLogError, Head, LogError, Result, StoredEvent, Tx
+from crossfade.engine.ports import START, Committed, CorruptLogError, Head, Result, StoredEvent, Tx
 from crossfade.logs.archive import Archive
-from crossfade.logs.audit import chain_at, check_ends, step
+from crossfade.logs.audit import chain_at, opened, step
 from crossfade.logs.batch import Resolved
 from crossfade.logs.codec import GENESIS
 from crossfade.logs.database import Database
@@ -48,13 +48,7 @@ def open_sqlite(folder: Path, *, vfs: str | None = None) -> "SqliteLog":
     has it, CorruptLogError naming the shard and the first bad sequence, and LogError if the SQLite at
     hand or the file cannot be trusted. Blocks for some milliseconds: call it before serving.
     """
-    database = Database(folder, vfs)
-    try:
-        check_ends(database)
-    except LogError:
-        database.close()
-        raise
-    return SqliteLog(database)
+    return SqliteLog(opened(folder, vfs))
 
 
 class SqliteLog:
