@@ -29,7 +29,7 @@ from typing import Final
 
 from crossfade.core.values import Instant, Sequence, Shard
 from crossfade.engine.ports import Checkpoint, CorruptLogError
-from crossfade.outbound.host import write_private
+from crossfade.outbound.host import sync_folder, write_private
 from crossfade.outbound.signing import Ed25519Signer, PublicKey
 
 FORMAT: Final = "crossfade-checkpoint/1"
@@ -246,12 +246,3 @@ def make_durable(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True)
         sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,8 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from crossfade.outbound.checkpoints import sync_folder
-from crossfade.outbound.host import write_private
+from crossfade.outbound.host import sync_folder, write_private
 
 KEPT: Final = 2
 PREFIX: Final = "snapshot-"
