@@ -420,6 +420,8 @@ def test_killed_itself_it_leaves_no_process_behind(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("--agents", "-3"), "--agents -3"),
+        (("--agents", "10.5"), "10.5 is not a whole number"),
+        (("--fan-out", "1.5"), "1.5 is not a whole number"),
         (("--questions-per-second", "nan"), "nan questions a second"),
         (("--seconds", "0"), "0 seconds"),
         (("--agents", "40000"), "one hub"),

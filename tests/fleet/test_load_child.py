@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +56,28 @@ def test_one_that_cannot_open_its_journals_ends_and_says_so(tmp_path: Path) -> N
 
     with pytest.raises(LoadChildError, match="could not write its journals"):
         asyncio.run(told())
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system begins no process any more."""
+
+    async def begin(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", begin)
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_process_that_cannot_be_started_is_told_and_no_traceback(tmp_path: Path) -> None:
+    order = Order(
+        process=0, processes=1, profile=Profile(), run="r", host="127.0.0.1", port=9, authority="h", sources=(),
+        lines=1, folder=str(tmp_path), tokens=(), on_elicitation=(),
+    )  # fmt: skip
+    with pytest.raises(LoadChildError, match="could not be started: Resource temporarily unavailable"):
+        asyncio.run(LoadChild().start(order))
+    with pytest.raises(supervisor.HubFailedError, match="cannot be started: Resource temporarily unavailable"):
+        asyncio.run(supervisor.HubProcess(tmp_path, port=9).start())
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,34 @@ def test_too_little_memory_is_refused_with_what_would_fit() -> None:
     assert "MiB" in caught.value.message
     fit = int(caught.value.hint.split()[3].rstrip(","))
     assert 1_000 < fit < 15_000
+    plan(of(agents=fit), poor, "127.0.0.1", own_hub=True)
+    with pytest.raises(ProfileError):
+        plan(of(agents=fit + 2), poor, "127.0.0.1", own_hub=True)
+
+
+def test_where_not_even_two_agents_fit_into_memory_none_are_advised() -> None:
+    poor = Machine(descriptors=20_000, ports=28_232, free_mib=100)
+    with pytest.raises(ProfileError) as caught:
+        plan(of(agents=2), poor, "127.0.0.1", own_hub=True)
+    assert caught.value.hint.startswith("free some memory")
+
+
+def test_too_few_processes_and_threads_are_refused_and_enough_are_not() -> None:
+    few = Machine(descriptors=20_000, ports=28_232, free_mib=8_000, tasks=21)
+    assert plan(of(), few, "127.0.0.1", own_hub=True).processes == 2
+    with pytest.raises(ProfileError) as caught:
+        plan(of(processes=4), few, "127.0.0.1", own_hub=True)
+    assert "24 processes and threads, and 21" in caught.value.message
+    assert "pids.max" in caught.value.hint
+    assert "--processes" in caught.value.hint
+    assert plan(of(processes=4), few, "127.0.0.1", own_hub=False).processes == 4, "a hub that is there has begun"
+
+
+def test_a_limit_of_processor_time_is_told_and_refuses_nothing() -> None:
+    slow = Machine(descriptors=20_000, ports=28_232, free_mib=8_000, cores=0.5)
+    (said,) = plan(of(), slow, "127.0.0.1", own_hub=True).warnings
+    assert "0.50 cores" in said
+    assert plan(of(), BIG, "127.0.0.1", own_hub=True).warnings == ()
 
 
 def test_this_machine_can_be_looked_at() -> None:

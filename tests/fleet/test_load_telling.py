@@ -10,7 +10,7 @@ from crossfade.fleet.load.crowd import NOTHING
 from crossfade.fleet.load.gauge import Gauge
 from crossfade.fleet.load.profile import Phase, Profile
 from crossfade.fleet.load.report import LoadReport, Sample
-from crossfade.fleet.load.telling import report_of
+from crossfade.fleet.load.telling import of_share, report_of
 from crossfade.fleet.load.vitals import Vitals
 
 SECOND = 1_000_000_000
@@ -138,3 +138,17 @@ def test_a_long_run_is_unsound_if_memory_grows_and_a_short_one_says_that_it_cann
     assert bool(said) == any("memory" in text or "leak" in text for text in endurance.warnings)
     baseline = run.report()
     assert (baseline.leaks, baseline.sound) == (False, True), "only where it is what counts"
+
+
+@pytest.mark.parametrize(
+    ("agents", "share", "found", "said"),
+    [
+        (3, 0.5, 1.0, "100% of the agents were on elicitation, not 50%"),
+        (3, 0.5, 0.0, "0% of the agents were on elicitation, not 50%"),
+        (1_000, 0.5, 0.51, ""),
+        (1_000, 0.0, 0.0, ""),
+    ],
+)
+def test_a_share_that_whole_clusters_do_not_come_to_is_told(agents: int, share: float, found: float, said: str) -> None:
+    assert "".join(of_share(Profile(agents=agents, share=share), found)).startswith(said)
+    assert bool(of_share(Profile(agents=agents, share=share), found)) == bool(said)

@@ -1,8 +1,9 @@
 """Every command of ``crossfade`` in one table; none is imported before it runs or its help is asked for."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from cyclopts import App, Group
+from cyclopts import App, Group, Parameter, Token, convert
 
 from crossfade import __version__
 
@@ -156,6 +157,7 @@ def build() -> App:
         version=__version__,
         version_flags=["--version"],
         help_on_error=False,
+        default_parameter=Parameter(converter=_as_written),
     )
     groups: dict[str, App] = {}
     for command in COMMANDS:
@@ -171,3 +173,12 @@ def build() -> App:
         group = None if prefix else _GROUP_OF[last]
         parent.command(f"crossfade.cli.{command.target}", name=last, help=command.help, group=group)
     return app
+
+
+def _as_written(kind: object, words: Sequence[Token]) -> object:
+    """The value of an argument, but never a number that was not given: the library would round 10.5 to 10."""
+    if kind in (int, int | None):
+        for word in words:
+            if word.value.partition(".")[2].strip("0"):
+                raise ValueError(f"{word.value} is not a whole number")
+    return convert(kind, words)

@@ -131,29 +131,26 @@ class HubProcess:
 
     async def _spawn(self) -> None:
         for _ in range(ATTEMPTS_MAX):
-            with (self.folder / "hub.out").open("ab") as out:
-                self._child = await asyncio.create_subprocess_exec(
-                    *(
-                        sys.executable,
-                        "-m",
-                        self._module,
-                        "serve",
-                        "--data",
-                        str(self.folder),
-                        "--port",
-                        str(self.port),
-                    ),
-                    *self._options,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    cwd=self.folder,
-                    env={name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")},
-                )
+            try:
+                self._child = await self._begun()
+            except OSError as fault:
+                raise HubFailedError(f"the hub cannot be started: {fault.strerror}") from None
             if await self._ready(self._child):
                 self.up.set()
                 return
         raise _last_words((self.folder / "hub.out").read_text("utf-8", "replace"))
+
+    async def _begun(self) -> asyncio.subprocess.Process:
+        with (self.folder / "hub.out").open("ab") as out:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", self._module, "serve", "--data", str(self.folder), "--port", str(self.port)),
+                *self._options,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                env={name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")},
+            )
 
     async def _ready(self, child: asyncio.subprocess.Process) -> bool:
         """Wait until the hub answers ``/readyz``; False if it ended, or was too slow and was ended."""

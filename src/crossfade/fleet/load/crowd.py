@@ -40,13 +40,16 @@ class LoadChild:
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self, order: Order) -> None:
-        """Start it and tell it everything."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", WORKER,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            limit=LINE_BYTES_MAX, start_new_session=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")},
-        )  # fmt: skip
+        """Start it and tell it everything. Raises LoadChildError."""
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", WORKER,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+                limit=LINE_BYTES_MAX, start_new_session=True,
+                env={name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")},
+            )  # fmt: skip
+        except OSError as fault:
+            raise LoadChildError(f"a load process could not be started: {fault.strerror}") from None
         self._started_ns = monotonic_ns()
         self._reading = asyncio.create_task(self._read(self._process))
         await self.tell(order)

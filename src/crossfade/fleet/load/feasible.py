@@ -1,16 +1,18 @@
-"""Whether this machine can carry a profile: descriptors, ports, memory, processors. Refused before anything starts.
+"""Whether this machine can carry a profile: descriptors, ports, memory, processes. Refused before anything starts.
 
-Not whether the hub keeps up: that is what the load finds out.
+Not whether the hub keeps up: that is what the load finds out. So a limit of processor time is only told.
 """
 
 import ipaddress
 import math
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from crossfade.fleet.load.groups import leave
 from crossfade.fleet.load.profile import LINES_MAX, Profile, ProfileError
 
 LOOPBACK: Final = "127.0.0.1"
@@ -22,10 +24,18 @@ HUB_SHARE: Final = 0.9
 """A hub lets connections take this share of its descriptors."""
 PORTS_SHARE: Final = 0.9
 """Ports of one source address that may be taken; some linger in TIME_WAIT."""
-HUB_KIB_PER_AGENT: Final = 60
+HUB_KIB_PER_AGENT: Final = 40
 CLIENT_KIB_PER_AGENT: Final = 12
-FIXED_MIB: Final = 300
-"""The hub, two load processes and the one that watches, without agents."""
+FIXED_MIB: Final = 240
+"""The hub, two load processes and the one that watches, without agents, and what a hub keeps of its past."""
+FIXED_TASKS: Final = 6
+"""Threads that we start, whatever is loaded."""
+HUB_TASKS: Final = 10
+"""The hub, its threads, and the child that folds a snapshot."""
+TASKS_PER_PROCESS: Final = 2
+"""A load process, and the thread that waits for its end."""
+CORES_MIN: Final = 2.0
+"""With less the hub and its load take processor time from each other, even on a machine that has more."""
 ADDRESS_MIB: Final = 256
 """Address space of a hub without agents, its threads and libraries."""
 PROCESSES: Final = 2
@@ -43,6 +53,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Memory that could be taken; infinite where nobody can say."""
     address_mib: float = math.inf
     """Address space that one process may take."""
+    tasks: float = math.inf
+    """Processes and threads that may still begin."""
+    cores: float = math.inf
+    """CPU seconds per second that the hub and its load may use together, where a control group says so."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,15 +67,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Shared connections of each process."""
     sources: tuple[str, ...]
     """Addresses to call from; none: whichever the system takes."""
+    warnings: tuple[str, ...] = ()
+    """What of this machine a reader of the result has to bear in mind."""
 
 
 def of_this_machine() -> Machine:
-    """Look at the limits of this process and the kernel's."""
+    """Look at the limits of this process, of its control groups, and of the kernel."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = 1_000_000 if hard == resource.RLIM_INFINITY else hard
     space, _ = resource.getrlimit(resource.RLIMIT_AS)
     address_mib = math.inf if space == resource.RLIM_INFINITY else space / 1_048_576
-    return Machine(descriptors=descriptors, ports=_ports(), free_mib=_free_mib(), address_mib=address_mib)
+    left = leave()
+    free_mib = min(_free_mib(), left.memory_mib)
+    return Machine(
+        descriptors=descriptors, ports=_ports(), free_mib=free_mib, address_mib=address_mib,
+        tasks=left.tasks, cores=left.cores,
+    )  # fmt: skip
 
 
 def _ports() -> int:
@@ -107,7 +128,10 @@ def plan(profile: Profile, machine: Machine, host: str, *, own_hub: bool) -> Pla
         )
     sources = _sources(profile, machine, host, connections)
     _memory(profile, machine, own_hub=own_hub)
-    return Plan(processes=processes, lines=profile.lines // processes, sources=sources)
+    _tasks(processes, machine, own_hub=own_hub)
+    return Plan(
+        processes=processes, lines=profile.lines // processes, sources=sources, warnings=tuple(_scarce(machine))
+    )
 
 
 def _most(machine: Machine) -> int:
@@ -168,11 +192,31 @@ def _memory(profile: Profile, machine: Machine, *, own_hub: bool) -> None:
             f" and {machine.address_mib:,.0f} are allowed",
             "raise `ulimit -v`, or fewer --agents",
         )
-    each = CLIENT_KIB_PER_AGENT + (HUB_KIB_PER_AGENT if own_hub else 0)
-    need = FIXED_MIB + (profile.agents * each + LINES_MAX * HUB_KIB_PER_AGENT) / 1024
+    each = CLIENT_KIB_PER_AGENT + HUB_KIB_PER_AGENT * own_hub
+    fixed = FIXED_MIB + profile.lines * HUB_KIB_PER_AGENT / 1024
+    need = fixed + profile.agents * each / 1024
     if need > machine.free_mib:
-        fit = int(max(0.0, machine.free_mib - FIXED_MIB) * 1024 / each)
+        fit = int((machine.free_mib - fixed) * 1024 / each)
         raise ProfileError(
             f"{profile.agents:,} agents need about {need:,.0f} MiB of memory, and {machine.free_mib:,.0f} are free",
-            f"at most --agents {max(2, fit)}, or free some memory",
+            (f"at most --agents {fit}, or " if fit >= AGENTS_MIN else "")
+            + "free some memory, or raise memory.max of the control group",
+        )
+
+
+def _tasks(processes: int, machine: Machine, *, own_hub: bool) -> None:
+    need = FIXED_TASKS + HUB_TASKS * own_hub + TASKS_PER_PROCESS * processes
+    if need > machine.tasks:
+        raise ProfileError(
+            f"{processes} load processes{' and a hub' if own_hub else ''} need about {need} processes and threads,"
+            f" and {machine.tasks:.0f} may still begin here",
+            "raise pids.max of the control group" + (", or fewer --processes" if processes > PROCESSES else ""),
+        )
+
+
+def _scarce(machine: Machine) -> Iterator[str]:
+    if machine.cores < CORES_MIN:
+        yield (
+            f"the load and what it starts may use {machine.cores:.2f} cores together (cpu.max of the control group):"
+            " that may be what was measured"
         )

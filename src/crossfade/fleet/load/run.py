@@ -29,7 +29,7 @@ from crossfade.fleet.load.profile import Profile, ProfileError, check
 from crossfade.fleet.load.report import LoadReport
 from crossfade.fleet.load.schedule import Shape
 from crossfade.fleet.load.target import Target, own_hub, resolved, there
-from crossfade.fleet.load.telling import report_of
+from crossfade.fleet.load.telling import of_share, report_of
 from crossfade.fleet.load.worker import cluster_name, names_of, own
 from crossfade.fleet.supervisor import HubFailedError
 
@@ -326,7 +326,9 @@ class _Run:
         )
         report = report_of(self._settings.scenario, self._profile, self._gauge, found, reason)
         left = await self._tidy(reason) if self._target.own is None and self._known else ""
-        warnings = (*report.warnings, left) if left else report.warnings
+        wished = self._start_ns and (self._target.own is not None or self._settings.share_wished)
+        told = of_share(self._profile, self._share) if wished else []
+        warnings = (*self._plan.warnings, *told, *report.warnings, *([left] if left else []))
         return msgspec.structs.replace(report, share=round(self._share, 4), warnings=warnings)
 
     async def _tidy(self, reason: str) -> str:

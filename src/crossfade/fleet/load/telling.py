@@ -16,6 +16,8 @@ BUSY: Final = 0.85
 CROWDED: Final = 0.05
 """Share of the time that the hub waited for a processor; beyond, the machine is part of what was measured."""
 LATE_MS: Final = 20.0
+SHARE_OFF: Final = 0.02
+"""Difference from the share that was wished; beyond, it is told."""
 WARM_UP_QUESTIONS: Final = 80_000
 """Questions until what a hub keeps, bounded, is full: ended questions, keys that wait for their index, the page cache
 of its log. Before that its memory grows, and ought to."""
@@ -134,6 +136,14 @@ def _warnings(profile: Profile, gauge: Gauge, clients: Sequence[float], waited: 
     if missing and gauge.attached_then:
         said.append(f"{missing} agents were not held when the questions began")
     return said
+
+
+def of_share(profile: Profile, share: float) -> list[str]:
+    """What to say where the share of the agents on elicitation is not the one of the profile."""
+    if abs(share - profile.share) <= SHARE_OFF:
+        return []
+    found = f"{share:.0%} of the agents were on elicitation, not {profile.share:.0%}"
+    return [f"{found}: whole clusters go there (clusters: {profile.groups:,})"]
 
 
 def _long_enough(profile: Profile) -> bool:
