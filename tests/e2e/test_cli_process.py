@@ -80,6 +80,23 @@ def test_a_pipe_that_is_closed_early_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_an_output_for_which_there_is_no_room_is_two_lines(tmp_path: Path, how: str) -> None:
+    command = f"{sys.executable} -m crossfade config show {how} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == Exit.ERRORED
+    assert "the output cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["config show", "--version"])
+def test_without_an_output_a_command_does_its_work_in_silence(tmp_path: Path, words: str) -> None:
+    command = f"{sys.executable} -m crossfade {words} >&-"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("words", [["config", "check"], ["up", "--no-demo"], ["serve"], ["inbox", "ls"]])
 def test_a_damaged_configuration_is_two_lines_with_the_place(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "crossfade.toml").write_text("[limits]\nagents_max = \n", "utf-8")

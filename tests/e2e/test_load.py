@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ from crossfade.fleet.load import crowd
 crowd.WORKER = "full"
 sys.exit(main())
 """
+WAITING = """
+import sys
+from crossfade.cli.entry import main
+from crossfade.fleet.load import absence
+absence.AWAY_SECONDS_MAX = 3_600
+sys.exit(main())
+"""
+"""The same program, which waits for a hub that is away, however slowly it is started again."""
 SHORT = """
 import sys
 from crossfade.cli.entry import main
@@ -87,6 +95,21 @@ FIELDS = {
 
 def clean() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("CROSSFADE_")}
+
+
+@contextmanager
+def begun_hub(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A hub on a port that is known before; it serves."""
+    words = ("serve", "--port", str(port), "--data", "data", "--jsonl")
+    with subprocess.Popen(
+        [sys.executable, *PROGRAM, *words], cwd=folder, env=clean(), text=True, stdout=subprocess.PIPE
+    ) as hub:
+        try:
+            assert hub.stdout is not None
+            assert hub.stdout.readline(), "the hub did not start"
+            yield hub
+        finally:
+            hub.kill()
 
 
 @contextmanager
@@ -327,6 +350,26 @@ def test_a_foreign_hub_that_dies_is_noticed_too(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert not (tmp_path / "retiring").exists(), "nobody is there to retire them"
     assert "40 of 40 agents are left at the hub" in report["warnings"][-1]
+
+
+@pytest.mark.slow
+def test_a_foreign_hub_that_is_started_again_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
+    port, first = free_port(), ExitStack()
+    with first, begun_hub(tmp_path, port) as hub:
+        token = (tmp_path / "data/operator.token").read_text().strip()
+        words = (*LONG[:4], "--seconds", "4", "--json", "--keep", "kept")
+        url = ("--url", f"http://127.0.0.1:{port}", "--token", token)
+        process = first.enter_context(begun(tmp_path, *words, *url, program=("-c", WAITING)))
+        asked(tmp_path / "kept", process)
+        hub.kill()
+        hub.wait()
+        first.enter_context(begun_hub(tmp_path, port))
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    report = json.loads(out)
+    assert (report["questions"], report["answered"], report["lost"], report["doubled"]) == (160, 160, 0, 0)
+    assert (process.returncode, report["reason"], "Traceback" in err) == (0, "", False)
+    assert report["hub_cpu"] is None, "of two processes"
+    assert report["hub_rss_mib"] > 0
 
 
 @pytest.mark.slow

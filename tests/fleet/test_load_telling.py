@@ -5,6 +5,7 @@ import pytest
 
 from crossfade.fleet.journal import Entry, Step
 from crossfade.fleet.load import gauge as gauges
+from crossfade.fleet.load.absence import Absence
 from crossfade.fleet.load.account import Findings
 from crossfade.fleet.load.crowd import NOTHING
 from crossfade.fleet.load.gauge import Gauge
@@ -152,3 +153,27 @@ def test_a_long_run_is_unsound_if_memory_grows_and_a_short_one_says_that_it_cann
 def test_a_share_that_whole_clusters_do_not_come_to_is_told(agents: int, share: float, found: float, said: str) -> None:
     assert "".join(of_share(Profile(agents=agents, share=share), found)).startswith(said)
     assert bool(of_share(Profile(agents=agents, share=share), found)) == bool(said)
+
+
+def test_a_hub_that_is_started_again_is_waited_for_and_one_that_stays_away_is_not() -> None:
+    absence = Absence()
+    looks = [(0.0, False), (1.0, True), (11.0, True), (11.5, False), (12.0, True), (22.0, True)]
+    assert not any(absence.look(int(second * SECOND), away=away) for second, away in looks)
+    assert absence.told() == ["the hub was away for 10.5 s"]
+    assert absence.look(int(22.1 * SECOND), away=True)
+
+
+def test_the_processor_time_of_a_hub_that_was_started_again_is_of_two_processes_and_not_told(run: Run) -> None:
+    run.gauge.marks["begin"].hub = Vitals(cpu_seconds=5.0, rss_mib=110.0, pid=1)
+    run.at_ns, run.hub.now = 3 * SECOND, Vitals(cpu_seconds=2.0, rss_mib=90.0, pid=2)
+    run.gauge.end_of_schedule()
+    report = run.report()
+    assert (report.hub_cpu, report.hub_waited, report.hub_rss_mib) == (None, None, 90.0)
+
+
+def test_a_hub_that_was_gone_when_the_last_question_was_due_is_told_as_it_was_last_seen(run: Run) -> None:
+    run.seen(2.0, Vitals(cpu_seconds=2.0, rss_mib=110.0))
+    run.at_ns, run.hub.now = 5 * SECOND, None
+    run.gauge.end_of_schedule()
+    report = run.report("the hub cannot be reached any more")
+    assert (report.hub_cpu, report.hub_rss_mib) == (0.5, 110.0)

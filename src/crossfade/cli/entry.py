@@ -15,6 +15,8 @@ INTERRUPTED: Final = 130
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exits with a code of exits.py."""
+    if sys.stdout is None:  # closed by whoever started us; the next file that is opened must not be taken for it
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     given = sys.argv[1:] if arguments is None else arguments
     if given in (["--version"], ["-V"], ["version"]):
         sys.stdout.write(f"crossfade {__version__}\n")

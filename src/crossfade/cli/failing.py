@@ -1,13 +1,18 @@
 """Runs a command and says what went wrong: ``error:`` and ``try:`` on stderr, or one JSON line with ``--json``."""
 
+import errno
 import json
 import os
 import sys
+from typing import Final
 
 from cyclopts import CycloptsError
 
 from crossfade.cli.exits import CommandError, Exit, exit_of
 from crossfade.config import ConfigError
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What the system says where nothing more can be written."""
 
 
 def guarded(arguments: list[str]) -> int:
@@ -19,6 +24,7 @@ def guarded(arguments: list[str]) -> int:
     try:
         _readable(arguments)
         outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except CycloptsError as error:
         return report(_usage(error), machine=machine)
     except (CommandError, ConfigError) as error:
@@ -28,6 +34,12 @@ def guarded(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except OSError as fault:
+        if fault.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        what = f"{fault.filename or 'the output'} cannot be written: {fault.strerror}"
+        return report(CommandError("output", what, "make room there, or write elsewhere"), machine=machine)
     return int(outcome) if isinstance(outcome, int) else Exit.OK
 
 

@@ -233,13 +233,19 @@ def supervised(work: Callable[[One], Awaitable[None]], options: Options) -> None
         with Bar(sys.stderr, quiet=options.quiet) as bar:
             one = One(bar)
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ending():
                 with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: nobody can interrupt it
                     loop.add_signal_handler(number, one.interrupt)
             await work(one)
 
     with told():
         asyncio.run(main())
+
+
+def ending() -> list[signal.Signals]:
+    """What asks for an end: Ctrl-C, who manages us, and a terminal that is closed unless we were told to outlive it."""
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if outlives else [signal.SIGHUP])]
 
 
 @contextlib.contextmanager

@@ -168,6 +168,11 @@ class Gauge:
         """It goes no further."""
         self.mark("cut")
 
+    def end(self) -> Mark | None:
+        """How it stood when the last question was due, or before that if there was no hub then or no such moment."""
+        end = self.marks.get("end")
+        return self.last_alive() if end is None or (end.hub is None and self._alive is not None) else end
+
     def last_alive(self) -> Mark | None:
         """How it stands now or, with a hub that is gone, stood when it was last seen; None if it had not begun."""
         now, seen = self.last_mark(), self._alive
@@ -213,16 +218,23 @@ def _together(sent: Sequence[Histogrammed]) -> Tally:
 
 def hub_cores(before: Mark | None, after: Mark | None) -> float | None:
     """CPU seconds per second of the hub between two marks."""
-    if before is None or after is None or before.hub is None or after.hub is None or after.at_ns <= before.at_ns:
-        return None
-    return round((after.hub.cpu_seconds - before.hub.cpu_seconds) / (after.at_ns - before.at_ns) * 1e9, 4)
+    used = _of_one(before, after)
+    return None if used is None else round((used[1].cpu_seconds - used[0].cpu_seconds) / used[2], 4)
 
 
 def hub_waited(before: Mark | None, after: Mark | None) -> float | None:
     """Share of the time in which the hub could have run and other processes had the processors."""
+    used = _of_one(before, after)
+    return None if used is None else round((used[1].waited_seconds - used[0].waited_seconds) / used[2], 4)
+
+
+def _of_one(before: Mark | None, after: Mark | None) -> tuple[Vitals, Vitals, float] | None:
+    """What a hub had used at two marks, and the seconds between; None unless it was one process all the time."""
     if before is None or after is None or before.hub is None or after.hub is None or after.at_ns <= before.at_ns:
         return None
-    return round((after.hub.waited_seconds - before.hub.waited_seconds) / (after.at_ns - before.at_ns) * 1e9, 4)
+    if before.hub.pid != after.hub.pid:
+        return None
+    return before.hub, after.hub, (after.at_ns - before.at_ns) / 1e9
 
 
 def client_cores(before: Mark | None, after: Mark | None) -> list[float]:

@@ -180,8 +180,8 @@ class Poller(Member):
             )  # fmt: skip
         self._request = self.caller.tool(self._tool, self._arguments)
         self.waiting_since_ns = monotonic_ns()
+        self.crew.counts["wait"] += 1
         if send:
-            self.crew.counts["wait"] += 1
             self.resume()
 
     def _waited(self, result: Result) -> None:

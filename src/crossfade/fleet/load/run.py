@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from crossfade.fleet.host import monotonic_ns
+from crossfade.fleet.load.absence import Absence
 from crossfade.fleet.load.account import Findings, findings
 from crossfade.fleet.load.crowd import LoadChild, LoadChildError
 from crossfade.fleet.load.feasible import LOOPBACK, Plan, of_this_machine, plan
@@ -53,8 +54,8 @@ ATTACH_PER_SECOND: Final = 150
 """Slower than this, and the hub does not take the agents."""
 OPEN_MAX: Final = 200_000
 """Questions without their end, at a few KiB of the load's memory each; with more, the hub will not catch up."""
-UNREACHABLE_MAX: Final = 25
-"""Connections in a row that each load process could not make: nobody is there any more."""
+UNREACHABLE_MIN: Final = 3
+"""Connections in a row that each load process could not make: nobody is there just now."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +159,7 @@ class _Run:
         self._share = settings.profile.share
         self._gone = False
         self._known = False
+        self._absence = Absence()
 
     async def run(self, stop: asyncio.Event, kill: list[Callable[[], None]]) -> LoadReport:
         kill.extend(child.kill for child in self._children)
@@ -311,7 +313,8 @@ class _Run:
             child.check()
         self._gauge.sample()
         self._say(what, part)
-        if all(child.state.failed >= UNREACHABLE_MAX for child in self._children):
+        away = all(child.state.failed >= UNREACHABLE_MIN for child in self._children)
+        if self._absence.look(monotonic_ns(), away=away):
             raise GoneError(f"the hub at {self._target.url} cannot be reached any more")
         if self._gauge.open > OPEN_MAX:
             raise CutShortError(f"the hub does not keep up: {self._gauge.open:,} questions are without their end")
@@ -328,7 +331,7 @@ class _Run:
         left = await self._tidy(reason) if self._target.own is None and self._known else ""
         wished = self._start_ns and (self._target.own is not None or self._settings.share_wished)
         told = of_share(self._profile, self._share) if wished else []
-        warnings = (*self._plan.warnings, *told, *report.warnings, *([left] if left else []))
+        warnings = (*self._plan.warnings, *told, *self._absence.told(), *report.warnings, *([left] if left else []))
         return msgspec.structs.replace(report, share=round(self._share, 4), warnings=warnings)
 
     async def _tidy(self, reason: str) -> str:

@@ -53,8 +53,12 @@ class Target:
         return (listener(self.port) or 0) if self.host in LOOPBACK else 0
 
     def vitals(self) -> Vitals | None:
-        """What the hub uses; None if it is not on this machine, or gone."""
-        return vitals(self.pid) if self.pid else None
+        """What the hub uses; None if it is not on this machine, or gone. One that was started again is found again."""
+        found = vitals(self.pid) if self.pid else None
+        if found is None and self.own is None:
+            self.pid = self._local()
+            found = vitals(self.pid) if self.pid else None
+        return found
 
     async def failed(self) -> None:
         """Return never; raises HubFailedError when a hub of our own dies."""

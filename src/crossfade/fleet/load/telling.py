@@ -31,7 +31,7 @@ KINDS: Final = ("ask", "look", "wait", "respond", "answer", "stream", "acknowled
 
 def report_of(scenario: str, profile: Profile, gauge: Gauge, found: Findings, reason: str) -> LoadReport:
     """The report of a run."""
-    begin, end = gauge.marks.get("begin"), gauge.marks.get("end") or gauge.last_alive()
+    begin, end = gauge.marks.get("begin"), gauge.end()
     clients = client_cores(begin, end)
     leak = _leak(profile, gauge)
     return LoadReport(

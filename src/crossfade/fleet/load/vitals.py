@@ -23,6 +23,7 @@ class Vitals(msgspec.Struct, frozen=True):
     rss_mib: float
     waited_seconds: float = 0.0
     """Time in which its main thread could have run and another process had the processor."""
+    pid: int = 0
 
 
 def vitals(pid: int) -> Vitals | None:
@@ -35,7 +36,7 @@ def vitals(pid: int) -> Vitals | None:
         return None
     used = int(fields[11]) + int(fields[12])
     rss_mib = int(fields[21]) * PAGE_BYTES / 1_048_576
-    return Vitals(cpu_seconds=used / TICKS, rss_mib=rss_mib, waited_seconds=_waited(pid))
+    return Vitals(cpu_seconds=used / TICKS, rss_mib=rss_mib, waited_seconds=_waited(pid), pid=pid)
 
 
 def _waited(pid: int) -> float:
