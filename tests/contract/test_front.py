@@ -398,11 +398,10 @@ def test_a_wait_that_fails_is_answered_and_leaves_nothing_behind(
         wait = call(ours, "ana", "inbox", {"wait_seconds": 0}, revision)
         assert [heads(await ours.say(wait)) for _ in range(2)] == [[200], [200]]
 
-        async def fail(*_: object) -> None:
-            await asyncio.sleep(0)
+        def fail(*_: object) -> None:
             raise RuntimeError("planted")
 
-        monkeypatch.setattr(ours.world.hub, "receive", fail)
+        monkeypatch.setattr(ours.world.hub.mail, "_begun", fail)
         assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 9}, revision))) == [500]
         runner = ours.endpoint._runner
         left = runner.running, runner.conditions.patience.waiting
@@ -428,10 +427,10 @@ def test_each_call_is_counted_once_with_its_cause_and_what_it_is_about(
         counted.clear()
         for fault, status in ((RuntimeError("planted"), 500), (UnavailableError("planted"), 503)):
 
-            async def fail(*_: object, fault: Exception = fault) -> None:
+            def fail(*_: object, fault: Exception = fault) -> None:
                 raise fault
 
-            monkeypatch.setattr(ours.world.hub, "receive", fail)
+            monkeypatch.setattr(ours.world.hub.mail, "_begun", fail)
             assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 9}, revision)))[0] == status
         assert counted == [("ana", "unexpected", ""), ("ana", "log_unavailable", "")]
         await ours.stop()

@@ -208,11 +208,19 @@ def test_a_fault_in_a_held_call_is_told_on_its_stream_which_ends(monkeypatch: py
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
+    def broken_look(*_: object) -> None:
+        raise ZeroDivisionError
+
     async def scenario() -> None:
-        async with place("bob") as hub, hub.raw("bob") as wire:
+        async with place("alice", "bob") as hub, hub.raw("bob") as wire:
             await wire.initialize()
-            monkeypatch.setattr(hub.hub, "receive", broken)
-            held = await wire.call("attend")
+            monkeypatch.setattr(hub.hub.mail, "look", broken_look)
+            task = await waiting(hub, wire)
+            while not len(hub.streams):  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0)
+            await hub.send("alice", "bob", "wake up")
+            held = await task
+            assert held.headers["content-type"] == "text/event-stream"
             assert said(held)["error"]["data"]["code"] == "hub.fault"
             monkeypatch.setattr(hub.hub, "agents", broken)
             answered = await wire.call("agents")
@@ -227,10 +235,13 @@ def test_a_log_that_fails_is_told_as_such_and_a_retry_is_safe(tool: str, monkeyp
     async def unavailable(*_: object) -> None:
         raise UnavailableError
 
+    def cannot_begin(*_: object) -> None:
+        raise UnavailableError
+
     async def scenario() -> None:
         async with place("bob") as hub, hub.raw("bob") as wire:
             await wire.initialize()
-            monkeypatch.setattr(hub.hub, "receive", unavailable)
+            monkeypatch.setattr(hub.hub.mail, "_begun", cannot_begin)
             monkeypatch.setattr(hub.hub, "agents", unavailable)
             answer = await wire.call(tool)
             assert said(answer)["error"]["data"]["code"] == "hub.unavailable"

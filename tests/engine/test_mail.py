@@ -86,7 +86,7 @@ async def test_a_cancelled_wait_takes_nothing_with_it() -> None:
         await world.clock.advance(0)
         ok(await world.hub.send(ana, SendRequest(to=("bo",), body="one")))
         assert contents(await world.poll(bo)) == ["one"]
-        assert world.hub._views.directory.member("bo").mailbox.wakers == {}
+        assert world.hub._views.directory.member("bo").mailbox.wakers == ()
 
 
 @run

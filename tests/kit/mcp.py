@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -92,8 +93,15 @@ class Judge:
             while work is not None:
                 work = await work
         finally:
-            if overheard.head:
-                self._judge(asked, body, overheard.head, bytes(overheard.sent))
+            judge = partial(self._heard, asked, body, overheard)
+            if overheard.complete or not overheard.is_held:
+                judge()
+            else:  # nothing runs for it until what it waits for is there
+                overheard.then = judge
+
+    def _heard(self, asked: dict[bytes, bytes], body: bytes, overheard: "Overheard") -> None:
+        if overheard.head:
+            self._judge(asked, body, overheard.head, bytes(overheard.sent))
 
     def _judge(self, asked: dict[bytes, bytes], body: bytes, head: dict[str, Any], sent: bytes) -> None:
         try:
@@ -160,6 +168,17 @@ class Overheard:
         self._reply = reply
         self.head: dict[str, Any] = {}
         self.sent = bytearray()
+        self.complete = self.is_held = False
+        self.then: Callable[[], None] = lambda: None
+
+    def _end(self) -> None:
+        self.complete = True
+        self.then()
+
+    def hold(self, held: Any) -> None:
+        """As the reply."""
+        self.is_held = self.is_held or held is not None
+        self._reply.hold(held)
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the reply's."""
@@ -171,6 +190,7 @@ class Overheard:
         if done:
             self.head.update(status=200, headers={b"content-type": b"application/json"})
             self.sent += body
+            self._end()
         return done
 
     async def whole(self, status: int, body: bytes, headers: Any = ()) -> None:
@@ -178,6 +198,7 @@ class Overheard:
         self.head.update(status=status, headers={b"content-type": b"application/json", **dict(headers)})
         self.sent += body
         await self._reply.whole(status, body, headers)
+        self._end()
 
     async def send(self, message: Message) -> None:
         """As the reply."""
@@ -186,6 +207,8 @@ class Overheard:
         else:
             self.sent += message.get("body", b"")
         await self._reply.send(message)
+        if message["type"] != "http.response.start" and not message.get("more_body", False):
+            self._end()
 
 
 def _events(sent: bytes) -> list[bytes]:

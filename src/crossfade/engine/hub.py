@@ -271,6 +271,11 @@ class Hub(Steering):
         """Wait for what is addressed to the caller."""
         return self._mail.receive(caller, request)
 
+    @property
+    def mail(self) -> Mail:
+        """Receiving without a coroutine: ``begin``, ``look`` and ``leave``."""
+        return self._mail
+
     def acknowledge(self, caller: Caller, through: int) -> Refusal | None:
         """Say that everything up to ``through`` was received; refuses with cursor.ahead, cursor.bad, agent.unknown."""
         return self._mail.confirm(caller, through)

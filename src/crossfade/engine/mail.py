@@ -7,8 +7,8 @@ a question is open can neither lose nor double it.
 
 import asyncio
 from collections import deque
-from functools import partial
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -21,9 +21,13 @@ from crossfade.engine.backlog import Backlog
 from crossfade.engine.context import Context
 from crossfade.engine.requests import Batch, QuestionView, ReceiveRequest
 from crossfade.engine.views.directory import Member
-from crossfade.engine.views.mailboxes import NEVER, Mailbox, item
+from crossfade.engine.views.mailboxes import item
 from crossfade.engine.views.questions import Entry, channels, view
+from crossfade.engine.waits import Awaited, Patience, Wait
 
+W = TypeVar("W", bound=Wait)
+Making = Callable[[Member, ReceiveRequest, int, Instant], W]
+"""Makes a wait of somebody for something, that goes on from a sequence, until an instant."""
 CURSOR_SECONDS: Final = 1.0
 """A cursor that moved is recorded after at most this long, together with all others."""
 OFFER_SECONDS: Final = 0.25
@@ -42,6 +46,7 @@ class Mail:
     def __init__(self, context: Context, asking: Asking) -> None:
         self._c = context
         self.backlog = Backlog(context, asking)
+        self._patience = Patience(context.timers, context.clock)
         self._behind: dict[str, Member] = {}
         """Owners of mailboxes whose cursor moved, and the log does not have it yet."""
         self._lately: deque[tuple[Instant, Entry]] = deque()
@@ -51,27 +56,51 @@ class Mail:
 
     async def receive(self, caller: Caller, request: ReceiveRequest) -> Batch | Refusal:
         """Wait for what is addressed to the caller; an empty batch with a cursor when nothing came."""
+        begun = self.begin(caller, request, Awaited)
+        if begun is None:
+            begun = await self._again(caller, request)
+        return await self._awaited(begun) if isinstance(begun, Awaited) else begun
+
+    def begin(self, caller: Caller, request: ReceiveRequest, wait: Making[W]) -> Batch | Refusal | W | None:
+        """What there is now, or a wait that will be woken, to be looked at; None: ``receive`` has to read the log."""
         member = self._c.views.directory.get(caller.name)
         if member is None:
             return self._c.refuse(
                 Refusal("agent.unknown", f"{caller.name} is not registered.", "Connect with a token.")
             )
+        if request.after is not None and request.after < member.mailbox.cursor:
+            return None
+        after = self._confirm(member, request)
+        return self._begun(member, request, after, wait) if isinstance(after, int) else self._c.refuse(after)
+
+    async def _again(self, caller: Caller, request: ReceiveRequest) -> Batch | Refusal | Awaited:
+        """For a caller who goes back to before what it acknowledged."""
+        member = self._c.views.directory.member(caller.name)
         after = self._confirm(member, request)
         if not isinstance(after, int):
             return self._c.refuse(after)
-        if request.after is not None and request.after < member.mailbox.cursor:
-            old = await self.backlog.page(member, request.after, min(request.limit, self._c.limits.page_items_max))
-            if old.items:
-                return msgspec.structs.replace(old, lane=self._c.lane_of(member), notice=self._notice())
+        old = await self.backlog.page(member, request.after or 0, min(request.limit, self._c.limits.page_items_max))
+        if old.items:
+            return msgspec.structs.replace(old, lane=self._c.lane_of(member), notice=self._notice())
+        return self._begun(member, request, after, Awaited)
+
+    def _begun(self, member: Member, request: ReceiveRequest, after: int, wait: Making[W]) -> Batch | W:
         batch = self._collect(member, request, after)
-        if batch is None and request.wait_seconds > 0:
-            batch = await self._wait(member, request, after)
+        if batch is not None or request.wait_seconds <= 0 or self.draining:
+            return self._told(member, request, after, batch)
+        until = self._c.later(min(request.wait_seconds, self._c.limits.poll_seconds_max))
+        waiting = wait(member, request, after, until)
+        self._enter(waiting)
+        return waiting
+
+    def _told(self, member: Member, request: ReceiveRequest, after: int, batch: Batch | None) -> Batch:
+        """What a call comes to, counted."""
         brought = 0 if batch is None else len(batch.items) + len(batch.questions)
         measures = self._c.views.measures
         measures.waits[request.channel, "items" if brought else "empty"] += 1
         measures.delivered[request.channel] += brought
         if self._c.tallies.on:
-            self._c.tallies.polled(caller.name, brought)
+            self._c.tallies.polled(member.state.name, brought)
         return batch or Batch(cursor=after, lane=self._c.lane_of(member), notice=self._notice())
 
     def confirm(self, caller: Caller, through: int) -> Refusal | None:
@@ -147,46 +176,44 @@ class Mail:
             on_fault=lambda: self._c.again(RETRY_SECONDS, lambda: self._record_cursor(member)),
         )
 
-    async def _wait(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
-        """What arrives within the time that the request gives; None if nothing does."""
-        mailbox, clock = member.mailbox, self._c.clock
-        until = self._c.later(min(request.wait_seconds, self._c.limits.poll_seconds_max))
-        batch: Batch | None = None
-        while batch is None and not self.draining:
-            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            wake = partial(_arrive, arrived)
-            mailbox.wakers[wake] = until
-            self._patience(mailbox, until)
-            mailbox.ready.enter(clock.monotonic())
-            try:
-                await arrived
-            finally:
-                mailbox.ready.leave(clock.monotonic())
-                mailbox.wakers.pop(wake, None)
-                if arrived.cancelled():  # the client is gone, and may stay away
-                    mailbox.vacate()
-            batch = self._collect(member, request, after)
-            if batch is None and clock.now() >= until:
-                break
-        return batch
+    async def _awaited(self, wait: Awaited) -> Batch:
+        """What the wait brings."""
+        try:
+            while True:
+                await wait.arrived
+                batch = self.look(wait)
+                if batch is not None:
+                    return batch
+                wait.arrived = asyncio.get_running_loop().create_future()
+        finally:
+            self.leave(wait)
 
-    def _patience(self, mailbox: Mailbox, until: Instant) -> None:
-        """See to it that somebody looks at the waits of ``mailbox`` when one until this instant is over."""
-        patience = mailbox.patience
-        if patience is None or until < patience.instant:
-            if patience is not None:
-                patience.cancel()
-            mailbox.patience = self._c.timers.at(until, self._let_go, mailbox)
+    def look(self, wait: Wait) -> Batch | None:
+        """What a wait that was woken comes to; None if it goes on."""
+        member, request, after = wait.member, wait.request, wait.after
+        self._out(wait)
+        batch = self._collect(member, request, after)
+        if batch is None and not self.draining and self._c.clock.now() < wait.until:
+            self._enter(wait)
+            return None
+        return self._told(member, request, after, batch)
 
-    def _let_go(self, mailbox: Mailbox) -> None:
-        """End the waits whose time is over, and look again when that of the next is."""
-        mailbox.patience, now = None, self._c.clock.now()
-        for wake, until in tuple(mailbox.wakers.items()):
-            if until <= now:
-                wake()
-            elif until is not NEVER:
-                self._patience(mailbox, until)
-        mailbox.vacate()
+    def leave(self, wait: Wait) -> None:
+        """Wait no more: the client is gone, and may stay away. Nothing if the wait is over."""
+        if wait in wait.member.mailbox.wakers:
+            self._out(wait)
+            wait.member.mailbox.vacate()
+
+    def _enter(self, wait: Wait) -> None:
+        mailbox = wait.member.mailbox
+        mailbox.enter(wait)
+        self._patience.watch(mailbox, wait.until)
+        mailbox.ready.enter(self._c.clock.monotonic())
+
+    def _out(self, wait: Wait) -> None:
+        mailbox = wait.member.mailbox
+        mailbox.ready.leave(self._c.clock.monotonic())
+        mailbox.leave(wait)
 
     def _collect(self, member: Member, request: ReceiveRequest, after: int) -> Batch | None:
         """What can be handed out now; None if there is nothing."""
@@ -314,8 +341,3 @@ class Mail:
                 by="system",
                 on_fault=lambda: self._c.again(RETRY_SECONDS, lambda: self.record_offers(entry)),
             )
-
-
-def _arrive(arrived: "asyncio.Future[None]") -> None:
-    if not arrived.done():
-        arrived.set_result(None)

@@ -7,11 +7,11 @@ page, so a slow reader costs nothing until its connection's own buffer is full.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from crossfade.core.values import SPACE, Channel, Lane
+from crossfade.core.values import SPACE, Channel, Instant, Lane
 from crossfade.engine.context import Context
 from crossfade.engine.mail import Mail
 from crossfade.engine.requests import StreamItem
@@ -27,6 +27,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 class Subscription:
     """Items for one identity, in the order of the log, until ``close``."""
 
+    until: ClassVar[Instant] = NEVER
+
     def __init__(
         self, context: Context, mail: Mail, member: Member, after: int, on_close: Callable[["Subscription"], None]
     ) -> None:
@@ -39,7 +41,7 @@ class Subscription:
         self._closed = False
         self._on_close = on_close
         self._arrived = asyncio.Event()
-        member.mailbox.wakers[self._arrived.set] = NEVER
+        member.mailbox.enter(self)
         context.views.measures.streams_open += 1
 
     async def next(self) -> StreamItem | None:
@@ -65,10 +67,14 @@ class Subscription:
         """End the stream; ``next`` returns None. Allowed twice."""
         if not self._closed:
             self._closed = True
-            self._member.mailbox.wakers.pop(self._arrived.set, None)
+            self._member.mailbox.leave(self)
             self._c.views.measures.streams_open -= 1
             self._arrived.set()
             self._on_close(self)
+
+    def wake(self) -> None:
+        """As in ``mailboxes.Waker``."""
+        self._arrived.set()
 
     @property
     def behind(self) -> bool:

@@ -170,8 +170,8 @@ class Streams:
         self.limits = limits or StreamLimits()
         self.draining = False
         self.beats = Beats(self.limits.ping_seconds)
-        self._held: dict[object, Callable[[], object]] = {}
-        """Streams, and something for each poll, with what they are told when the server stops."""
+        self._held: dict[object, Callable[[], object] | None] = {}
+        """Streams and polls, with what they are told when the server stops; None: ``stop``."""
         self._empty: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -192,8 +192,8 @@ class Streams:
         """Ask everything held to end; after ``grace_seconds`` cut the rest. Returns how many were cut."""
         self.draining = True
         self._empty = asyncio.Event()
-        for on_drain in list(self._held.values()):
-            on_drain()
+        for token, on_drain in tuple(self._held.items()):
+            (on_drain or _stop_of(token))()
         if self._held:
             await asyncio.wait({asyncio.ensure_future(self._empty.wait())}, timeout=grace_seconds)
         late = list(self._held)
@@ -203,17 +203,22 @@ class Streams:
                 one.cut()
         return len(late)
 
-    def add(self, token: object, on_drain: Callable[[], object]) -> None:
-        """Register."""
+    def add(self, token: object, on_drain: Callable[[], object] | None = None) -> None:
+        """Register; without ``on_drain`` it has a method ``stop`` for that, so that none is kept bound."""
         self._held[token] = on_drain
         if self.draining:
-            asyncio.get_running_loop().call_soon(on_drain)
+            asyncio.get_running_loop().call_soon(on_drain or _stop_of(token))
 
     def discard(self, token: object) -> None:
         """Forget what was added; unknown tokens are ignored."""
         self._held.pop(token, None)
         if self._empty is not None and not self._held:
             self._empty.set()
+
+
+def _stop_of(token: object) -> Callable[[], object]:
+    stop: Callable[[], object] = token.stop  # type: ignore[attr-defined]
+    return stop
 
 
 class EventStream:
@@ -252,6 +257,10 @@ class EventStream:
     async def start(self, headers: Headers = ()) -> None:
         """Send status 200 and the headers at once. What was pushed before follows."""
         await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM_HEADERS, *headers]})
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """Status and headers are sent."""
         self._started = True
         self._wrote_at = self._loop.time()
         if not self.closed.done():

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from crossfade.inbound.replies import Held
+
 NOTHING_BEHIND: Final = ()
 """The requests behind the one that is answered, of nearly every connection."""
 
@@ -65,7 +67,7 @@ class Flow:
 class BareProtocol(HttpToolsProtocol):
     """One connection, of which nothing is there yet but the transport."""
 
-    __slots__ = ("_is_lost", "_lost")
+    __slots__ = ("_is_lost", "_lost", "held")
 
     def __init__(
         self,
@@ -78,6 +80,8 @@ class BareProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]  # until there is something to parse
         self._lost: list[asyncio.Future[None]] | None = None
         self._is_lost = False
+        self.held: Held | None = None
+        """The call that waits without anything running for it, told of the loss."""
         self.pipeline = NOTHING_BEHIND  # type: ignore[assignment]  # an empty deque takes 760 bytes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -109,6 +113,8 @@ class BareProtocol(HttpToolsProtocol):
         for future in self._lost or ():
             if not future.done():
                 future.set_result(None)
+        if self.held is not None:
+            self.held.lost()
 
     def data_received(self, data: bytes) -> None:
         """Parse."""

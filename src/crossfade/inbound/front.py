@@ -22,7 +22,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from crossfade.inbound.asgi import ABORT, LOST, Headers, Message, Scope
-from crossfade.inbound.replies import Reply
+from crossfade.inbound.replies import Held, Reply
 from crossfade.inbound.strand import Strand, Work
 
 HEAD_END: Final = b"\r\n\r\n"
@@ -47,8 +47,8 @@ class Front(Protocol):
     def remember(self, scope: Scope) -> object | None:
         """What to know of a head, whatever body comes with it; None if it cannot be remembered."""
 
-    def serve(self, head: object, body: bytes, reply: Reply) -> Work:
-        """Answer a request whose head was remembered; raises nothing."""
+    def serve(self, head: object, body: bytes, reply: Reply) -> Work | None:
+        """Answer a request whose head was remembered; None: it is answered already, or held. Raises nothing."""
 
 
 class Heads:
@@ -132,6 +132,9 @@ class Connection(Protocol):
     flow: Any
     """uvicorn's flow control, or ``bare.Flow``."""
 
+    held: Held | None
+    """The call that waits without anything running for it, told of the loss."""
+
     def lost(self) -> "asyncio.Future[None]":
         """A future that is done when the connection is gone."""
 
@@ -141,6 +144,9 @@ class Connection(Protocol):
     def good_head(self) -> bytes:
         """The beginning of an answer with status 200 and a body of JSON, up to the digits of its length."""
 
+    def go_on(self, turn: "Turn", work: Work) -> None:
+        """Begin work on the request of this turn."""
+
     def on_turn_complete(self) -> None:
         """The answer is with the transport."""
 
@@ -149,6 +155,7 @@ class Turn(msgspec.Struct, eq=False):
     """One request and its answer: the ``Reply`` of the front, and to uvicorn the connection's cycle."""
 
     message_event: ClassVar[_Unheard] = _Unheard()
+    lasts: ClassVar[bool] = True
 
     connection: Connection
     disconnected: bool = False
@@ -167,6 +174,14 @@ class Turn(msgspec.Struct, eq=False):
         """As in ``Reply``: whoever asks is told by other means that the client is gone."""
         await self.connection.lost()
         return {"type": "http.disconnect"}
+
+    def hold(self, held: Held) -> None:
+        """As in ``Reply``."""
+        self.connection.held = held
+
+    def go_on(self, work: Work) -> None:
+        """As in ``Reply``."""
+        self.connection.go_on(self, work)
 
     def at_once(self, body: bytes) -> bool:
         """As in ``Reply``, in one write."""

@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from crossfade.inbound.asgi import error_body
 from crossfade.inbound.front import Front
 from crossfade.inbound.strand import Strands
 
@@ -96,6 +98,19 @@ class Gate:
             self.on_admitted(self.accepted)
 
 
+def written(answer: RefusalAnswer, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """A refusal as it is on the wire; ``headers``: those that every answer carries."""
+    body = error_body(answer.code, answer.message, answer.hint)
+    head = [
+        *headers,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *answer.headers,
+    ]
+    return b"".join([STATUS_LINE[answer.status], *(b"%b: %b\r\n" % pair for pair in head), b"\r\n", body])
+
+
 def headers_too_large(limits: ConnectionLimits) -> RefusalAnswer:
     """Answer to a head over ``header_bytes`` or ``header_count``."""
     return RefusalAnswer(
@@ -122,3 +137,12 @@ def busy(limits: ConnectionLimits) -> RefusalAnswer:
     return RefusalAnswer(
         503, "http.busy", "The hub holds as many connections as it can.", "Wait, then try again.", (retry_after,)
     )
+
+
+def names_host(url: bytes, host: bytes) -> bool:
+    """Whether a target that is not a path is ``*`` or an address on ``host`` (RFC 9112 §3.2.2)."""
+    if url == b"*":
+        return True
+    parsed = httptools.parse_url(url)  # raises for nonsense, which the parser reports as malformed
+    named: bytes = (parsed.host or b"") + (b":%d" % parsed.port if parsed.port else b"")
+    return named.lower() == host.lower()

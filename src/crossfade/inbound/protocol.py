@@ -19,20 +19,30 @@ Sources: RFC 9110, RFC 9112 (§3.2 Host, §6.3 length, §9.6 tear-down), RFC 658
 import asyncio
 from typing import Final, NoReturn, cast
 
-import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope, error_body
+from crossfade.inbound.asgi import ABORT, LOST, TIMER_SECONDS, Scope
 from crossfade.inbound.bare import NOTHING_BEHIND, BareProtocol
 from crossfade.inbound.front import Coming, Found, Heads, Turn
-from crossfade.inbound.gate import HOST, MALFORMED, TARGET, Gate, RefusalAnswer, body_too_large, busy, headers_too_large
+from crossfade.inbound.gate import (
+    HOST,
+    MALFORMED,
+    TARGET,
+    Gate,
+    RefusalAnswer,
+    body_too_large,
+    busy,
+    headers_too_large,
+    names_host,
+    written,
+)
+from crossfade.inbound.strand import Work
 
 BYTES_PER_BODY_BYTE_MAX: Final = 8
 """A body sent in one-byte chunks takes 6 bytes for each; more is chunk extensions or trailers."""
-KEPT_BYTES: Final = 16_384
-"""A request for the front up to this size is kept until its body is whole; a longer one goes to ASGI as it comes."""
+KEPT_BYTES: Final = 16_384  # a request for the front up to this is kept until it is whole; a longer one goes to ASGI
 
 
 class RefusedError(Exception):
@@ -89,7 +99,7 @@ class BoundedProtocol(BareProtocol):
         super().connection_lost(exc)
         self._gate.lingering.discard(self.transport)
         self.pipeline = NOTHING_BEHIND  # type: ignore[assignment]
-        self.cycle = self.scope = self._heads = self._coming = None  # type: ignore[assignment]
+        self.cycle = self.scope = self._heads = self._coming = self.held = None  # type: ignore[assignment]
         if not self.connections:
             self._gate.emptied.set()
 
@@ -174,7 +184,9 @@ class BoundedProtocol(BareProtocol):
         self.cycle = turn  # type: ignore[assignment]  # it has what uvicorn uses of a cycle from outside
         gate = self._gate
         assert gate.front is not None
-        turn.task = gate.strands.begin(gate.front.serve(head, data[body_at:], turn), self.transport.abort)
+        work = gate.front.serve(head, data[body_at:], turn)
+        if work is not None:
+            turn.task = gate.strands.begin(work, self.transport.abort)
         return True
 
     def _keep(self, data: bytes, whole_bytes: int) -> bool:
@@ -197,7 +209,12 @@ class BoundedProtocol(BareProtocol):
         if turn.keep_alive and not self._arriving:
             self.drop_parser()
         work = gate.front.serve(coming.head, b"".join(coming.parts), turn)
-        turn.task = gate.strands.begin(work, self.transport.abort)
+        if work is not None:
+            self.go_on(turn, work)
+
+    def go_on(self, turn: Turn, work: Work) -> None:
+        """Begin work on the request of this turn."""
+        turn.task = self._gate.strands.begin(work, self.transport.abort)
 
     def default_lines(self) -> bytes:
         """Headers of every answer, as they are on the wire."""
@@ -213,6 +230,7 @@ class BoundedProtocol(BareProtocol):
 
     def on_turn_complete(self) -> None:
         """As ``on_response_complete``, without a new timer for each answer."""
+        self.held = None
         if self.pipeline or self.flow.read_paused:
             self.on_response_complete()
             return
@@ -290,7 +308,7 @@ class BoundedProtocol(BareProtocol):
             self._stop(headers_too_large(self._limits))
         if hosts != 1:
             self._stop(HOST)
-        if not self.url.startswith(b"/") and not _names_host(self.url, host):
+        if not self.url.startswith(b"/") and not names_host(self.url, host):
             self._stop(TARGET)
         if int(declared) > self._limits.body_bytes:  # the parser lets only digits through
             self._stop(body_too_large(self._limits))
@@ -363,16 +381,7 @@ class BoundedProtocol(BareProtocol):
         return self._is_idle()
 
     def _say(self, answer: RefusalAnswer) -> None:
-        body = error_body(answer.code, answer.message, answer.hint)
-        head = [
-            *self.server_state.default_headers,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-            *answer.headers,
-        ]
-        lines = [STATUS_LINE[answer.status], *(b"%b: %b\r\n" % pair for pair in head), b"\r\n", body]
-        self.transport.write(b"".join(lines))
+        self.transport.write(written(answer, self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self._deadline = self.loop.call_later(self._limits.linger_seconds, self.transport.abort)
@@ -389,12 +398,3 @@ class BoundedProtocol(BareProtocol):
             return
         self._gate.lingering.add(transport)
         self._say(busy(self._limits))
-
-
-def _names_host(url: bytes, host: bytes) -> bool:
-    """Whether a target that is not a path is ``*`` or an address on ``host`` (RFC 9112 §3.2.2)."""
-    if url == b"*":
-        return True
-    parsed = httptools.parse_url(url)  # raises for nonsense, which the parser reports as malformed
-    named: bytes = (parsed.host or b"") + (b":%d" % parsed.port if parsed.port else b"")
-    return named.lower() == host.lower()

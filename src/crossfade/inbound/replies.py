@@ -6,7 +6,8 @@ send from here).
 """
 
 import asyncio
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, ClassVar, Protocol
 
 from crossfade.inbound.asgi import Headers, Receive, Scope, Send, json_response
 
@@ -18,8 +19,18 @@ class Ongoing(Protocol):
         """End its wait."""
 
 
+class Held(Protocol):
+    """What waits for something else than its connection."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
 class Reply(Protocol):
     """The answer to one request, which nobody has given yet."""
+
+    lasts: ClassVar[bool]
+    """It can be given by anybody at any time, also when nothing works on the request: see ``hold`` and ``go_on``."""
 
     @property
     def scope(self) -> Scope:
@@ -37,6 +48,12 @@ class Reply(Protocol):
     def task(self) -> Ongoing | None:
         """What works on the request; None until it waits for the first time."""
 
+    def hold(self, held: Held) -> None:
+        """Tell ``held`` if the connection is lost before the answer is complete. Only of one that lasts."""
+
+    def go_on(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have this work done on the request, on which nothing works. Only of one that lasts."""
+
     def at_once(self, body: bytes) -> bool:
         """Answer with ``body``, which is JSON, and status 200, if that takes no waiting; whether it was done."""
 
@@ -48,12 +65,21 @@ class AsgiReply:
     """A ``Reply`` to whoever called an ASGI application. Made by the task that works on the request."""
 
     __slots__ = ("receive", "scope", "send", "task")
+    lasts: ClassVar[bool] = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self.send = send
         self.task = asyncio.current_task()
+
+    def hold(self, held: Held) -> None:
+        """As in ``Reply``."""
+        raise NotImplementedError
+
+    def go_on(self, work: Coroutine[Any, Any, Any]) -> None:
+        """As in ``Reply``."""
+        raise NotImplementedError
 
     def at_once(self, body: bytes) -> bool:
         """As in ``Reply``: ASGI may always wait."""

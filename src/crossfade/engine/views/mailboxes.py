@@ -5,9 +5,9 @@ elicited by the owner's client; they leave it by their end, or as text when a ch
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import takewhile
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -16,7 +16,6 @@ from crossfade.core.questions import Status
 from crossfade.core.records import Recorded
 from crossfade.core.values import Instant
 from crossfade.engine.requests import Item
-from crossfade.engine.timers import Timer
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.past import Past
 from crossfade.engine.views.questions import Entry, view
@@ -44,6 +43,17 @@ class Mail:
         return self.kind == "question" and self.entry is not None and not self.entry.open
 
 
+class Waker(Protocol):
+    """Who is told when something comes."""
+
+    @property
+    def until(self) -> Instant:
+        """It is told then in any case; NEVER: it is not."""
+
+    def wake(self) -> None:
+        """Something came. Takes nobody out of the mailbox before the next turn of the loop."""
+
+
 class Mailbox:
     """What one identity has to receive."""
 
@@ -64,12 +74,11 @@ class Mailbox:
         """For how long carriers of the owner have waited here."""
         self.unconfirmed = 0
         """Last sequence handed out to a caller who keeps no cursor; its next call confirms it."""
-        self.wakers: dict[Callable[[], None], Instant] = {}
-        """Called when something arrives, the longest waiting first; each removes itself. With the instant at which
-        it is called in any case."""
-        self.patience: Timer | None = None
-        """When the first of those who wait may have waited long enough: one appointment for all waits, and one after
-        the other, since nearly every wait is over before its time."""
+        self.wakers: tuple[Waker, ...] = ()
+        """Who waits, the longest first; each removes itself. Mostly one: a dict of it is four times as large."""
+        self.patience = Instant(0)
+        """When the first of those who wait may have waited long enough, and is looked at (``waits.Patience``): nearly
+        every wait is over before its time, so it stays for the next one. 0: nobody looks."""
 
     def put(self, mail: Mail) -> bool:
         """Add a text item, whose sequence is above all before; whether somebody is to be told."""
@@ -123,18 +132,26 @@ class Mailbox:
         unread.reverse()
         return unread
 
+    def enter(self, waker: Waker) -> None:
+        """Tell this one too, after all others."""
+        self.wakers = (*self.wakers, waker)
+
+    def leave(self, waker: Waker) -> None:
+        """Tell it no more; nothing if it was not told."""
+        wakers = self.wakers
+        if waker in wakers:
+            at = wakers.index(waker)
+            self.wakers = wakers[:at] + wakers[at + 1 :]
+
     def vacate(self) -> None:
-        """Nobody waits any more: let go of what is kept for the next wait."""
+        """Somebody went away who may not come back: if nobody waits any more, nobody looks either."""
         if not self.wakers:
-            self.wakers.clear()  # an empty dict keeps its room, a cleared one does not
-            if self.patience is not None:
-                self.patience.cancel()
-                self.patience = None
+            self.patience = Instant(0)
 
     def wake(self) -> None:
         """Tell every carrier that waits."""
-        for waker in tuple(self.wakers):
-            waker()
+        for waker in self.wakers:
+            waker.wake()
 
 
 def item(mail: Mail) -> Item:

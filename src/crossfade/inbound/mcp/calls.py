@@ -12,16 +12,18 @@ Not here: how a call is held and interrupted (``running``), what a message looks
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 from crossfade.engine.ports import UnavailableError, UnknownOutcomeError
 from crossfade.inbound.asgi import Ending, Streams
 from crossfade.inbound.mcp import wire
 from crossfade.inbound.mcp.running import Conditions, Patience, Running
-from crossfade.inbound.mcp.seam import Fault, InputRequired, Outcome, Plan, Settled, ToolSet
+from crossfade.inbound.mcp.seam import Complete, Fault, InputRequired, Outcome, Plan, Settled, ToolSet
 from crossfade.inbound.mcp.settings import McpSettings
 from crossfade.inbound.mcp.wire import ProtocolError
 from crossfade.inbound.replies import Reply
+from crossfade.inbound.strand import Work
 
 log: Final = logging.getLogger("crossfade.mcp")
 
@@ -46,10 +48,102 @@ class Runner:
 
     def __init__(self, tools: ToolSet, streams: Streams, settings: McpSettings) -> None:
         self._tools = tools
-        self.conditions = Conditions(streams, Patience(settings.hold_after_seconds), settings.progress_seconds)
+        patience = Patience(settings.hold_after_seconds)
+        self.conditions = Conditions(streams, patience, settings.progress_seconds, self)
         """Of every call that is run here."""
         self.running: dict[tuple[str, int | str], Running] = {}
         """Calls that can be cancelled by name."""
+
+    def serve(self, call: Running, plan: Plan, dialect: Dialect) -> Work | None:
+        """As ``run``, of a plan that receives; None: it is done, or goes on when what the call waits for is there."""
+        if not call.reply.lasts:
+            return self.run(call, plan, dialect)
+        try:
+            begun = self._tools.receive(plan, call)
+        except Exception as fault:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
+            self._tools.count(plan, call.peer, fault)
+            return self.run(call, plan, dialect, partial(_raise, fault))
+        if begun is None:
+            return self.run(call, plan, dialect)
+        call.plan, call.dialect = plan, dialect
+        if plan.headers:
+            call.headers = plan.headers
+        if isinstance(begun, Complete | InputRequired | Fault):
+            self._tools.count(plan, call.peer)
+            return self._ended(call, begun)
+        if call.name is not None:
+            self.running[call.name] = call
+        call.wait_for(begun)
+        return None
+
+    def look(self, call: Running) -> None:
+        """As in ``running.Ends``."""
+        waiting, plan = call.waiting, call.plan
+        if waiting is None or plan is None:
+            return  # it was interrupted since
+        work: Work | None
+        try:
+            outcome = waiting.look()
+            if outcome is None:
+                return
+            call.waiting = None
+            self._tools.count(plan, call.peer)
+            work = self._ended(call, outcome)
+        except Exception as fault:  # noqa: BLE001 - as in ``serve``
+            call.waiting = None
+            waiting.leave()
+            self._tools.count(plan, call.peer, fault)
+            work = self.run(call, plan, call.dialect, partial(_raise, fault))
+        if work is not None:
+            call.reply.go_on(work)
+
+    def interrupted(self, call: Running) -> None:
+        """As in ``running.Ends``."""
+        waiting, call.waiting = call.waiting, None
+        assert waiting is not None
+        waiting.leave()
+        work = self._ended(call, waiting.so_far() if call.why == "stopping" else None)
+        if work is not None:
+            call.reply.go_on(work)
+
+    def _ended(self, call: Running, outcome: Outcome | None) -> Work | None:
+        """Answer a call for which nothing runs, with what it has come to; the work that is left of that."""
+        plan, dialect = call.plan, call.dialect
+        assert plan is not None
+        if isinstance(outcome, InputRequired):
+            return self.run(call, plan, dialect, partial(_ready, outcome))
+        if call.armed:
+            call.disarm()
+        if outcome is None:
+            if call.why == "cancelled":
+                return self._answered(call, 200, None if call.opened else _cancelled(call))
+            self._closed(call)
+            return None
+        status, body = dialect.write(call, plan, outcome)
+        if not (call.plain and call.takes_stream):
+            done = call.ends_bare(body)
+        else:
+            done = status == 200 and not call.headers and call.reply.at_once(body)
+        if not done:
+            return self._answered(call, status, body)
+        if not call.plain:
+            call.close()
+        if call.name is not None:
+            self.running.pop(call.name, None)
+        return None
+
+    async def _answered(self, call: Running, status: int, body: bytes | None) -> None:
+        try:
+            await call.answer(status, body)
+        except Exception as error:  # noqa: BLE001 - as in ``run``
+            await _failed(call, error)
+        finally:
+            self._closed(call)
+
+    def _closed(self, call: Running) -> None:
+        call.close()
+        if call.name is not None:
+            self.running.pop(call.name, None)
 
     async def run(self, call: Running, plan: Plan, dialect: Dialect, begin: Begin | None = None) -> None:
         """Run the tool (or ``begin``, if it was begun before) and answer the request, or nobody if nobody is left."""
@@ -62,7 +156,7 @@ class Runner:
         outcome: Outcome | None
         try:
             try:
-                if plan.holds:
+                if plan.holds and not call.armed:
                     call.may_wait()
                 if begin is None:
                     outcome = await self._tools.call(plan, call)
@@ -95,7 +189,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - told to the client, and written down if it is a fault of ours
             await _failed(call, error)
         finally:
-            if call.armed or not call.plain:
+            if call.armed or not call.plain or call.plan is not None:
                 call.close()
             if name is not None:
                 self.running.pop(name, None)
@@ -118,6 +212,14 @@ class Runner:
                 self._tools.abandon(call.peer, tuple(outcome.requests))
 
 
+async def _ready(outcome: Outcome, _call: Running) -> Outcome:
+    return outcome
+
+
+async def _raise(fault: Exception, _call: Running) -> Outcome:
+    raise fault
+
+
 def _cut_short(call: Running) -> Outcome | None:
     """What a call that was interrupted comes to; None if nobody waits for it any more."""
     if call.why != "stopping":
@@ -127,7 +229,7 @@ def _cut_short(call: Running) -> Outcome | None:
 
 async def _failed(call: Running, error: Exception) -> None:
     """Answer a fault: as the status still tells it, or as the last message of a stream."""
-    if call.stream is None:
+    if not call.opened and call.stream is None:
         if isinstance(error, ProtocolError):
             error.request_id = error.request_id or wire.Raw(call.request_id)
         await refuse(call.reply, error)

@@ -101,7 +101,7 @@ class McpEndpoint:
             return routing if of_session else known.get(tuple(routing.items()), routing)
         return known.setdefault(tuple(routing.items()), routing)
 
-    def serve(self, head: object, body: bytes, reply: Reply) -> Work:
+    def serve(self, head: object, body: bytes, reply: Reply) -> Work | None:
         """As in ``Front``: what ``__call__`` does, from where the headers have been read.
 
         Goes straight to the tool if nothing but the id and the arguments is new.
@@ -131,7 +131,8 @@ class McpEndpoint:
             body if standing.peer.capabilities else b"",
             None if session is None else (session.session, number),
         )
-        return self._runner.run(call, given.plan, standing.dialect)
+        run = self._runner.serve if given.plan.receives else self._runner.run
+        return run(call, given.plan, standing.dialect)
 
     async def _anew(self, head: arrival.Head, body: bytes, reply: Reply) -> Work | None:
         try:

@@ -126,7 +126,7 @@ class Envelope:
         replies = _replies(params, opened)
 
         if replies is None:
-            return self._runner.run(call, plan, self)
+            return self._runner.serve(call, plan, self) if plan.receives else self._runner.run(call, plan, self)
 
         def begin(call: Running) -> Awaitable[Outcome]:
             call.asked = opened.round

@@ -191,7 +191,7 @@ class Handshake:
         call = Running(conditions, arrival.reply, request_id, peer, takes_stream, takes_stream, token, b"", name)
         plan = self._plan(params)
         if isinstance(plan, Plan):
-            return self._runner.run(call, plan, self)
+            return self._runner.serve(call, plan, self) if plan.receives else self._runner.run(call, plan, self)
         await arrival.reply.whole(*self.write(call, None, plan))
         return None
 

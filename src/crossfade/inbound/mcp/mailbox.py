@@ -13,11 +13,13 @@ from typing import Final
 import msgspec
 
 from crossfade.core.decider import Refusal
-from crossfade.core.values import Caller, Channel
+from crossfade.core.values import Caller, Channel, Instant
 from crossfade.engine.hub import Hub
-from crossfade.engine.requests import QuestionView, ReceiveRequest
+from crossfade.engine.requests import Batch, QuestionView, ReceiveRequest
+from crossfade.engine.views.directory import Member
+from crossfade.engine.waits import Wait
 from crossfade.inbound.mcp import arguments, elicitation, texts, wire
-from crossfade.inbound.mcp.seam import FORM, Context, InputRequired, Outcome, Settled
+from crossfade.inbound.mcp.seam import FORM, Complete, Context, InputRequired, Outcome, Settled, Waiting
 from crossfade.inbound.mcp.texts import Elicited
 
 ROUNDS_MAX: Final = 8
@@ -34,11 +36,46 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 _STATE: Final = msgspec.msgpack.Decoder(State)
 
 
+class _Wait(Wait):
+    """A call that waits, and nothing runs for it."""
+
+    __slots__ = ("_mailboxes", "_woken", "context")
+
+    def __init__(
+        self, at: tuple["Mailboxes", Context], member: Member, request: ReceiveRequest, after: int, until: Instant
+    ) -> None:
+        super().__init__(member, request, after, until)
+        self._mailboxes, self.context = at
+        self._woken = False
+
+    def wake(self) -> None:
+        """As in ``engine.waits.Wait``."""
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self.context.look_again)
+
+    def look(self) -> Outcome | None:
+        """As in ``seam.Waiting``."""
+        self._woken = False
+        mailboxes = self._mailboxes
+        batch = mailboxes.mail.look(self)
+        return None if batch is None else mailboxes.outcome(batch, self.context, ())
+
+    def leave(self) -> None:
+        """As in ``seam.Waiting``."""
+        self._mailboxes.mail.leave(self)
+
+    def so_far(self) -> Complete:
+        """As in ``seam.Waiting``."""
+        return texts.nothing(self.request.after, ())
+
+
 class Mailboxes:
     """Receiving, with elicitation where the client and the lane allow it."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self.mail = hub.mail
         self._requests: dict[type, Callable[..., ReceiveRequest | Refusal]] = {
             arguments.Attend: self._attend,
             arguments.Inbox: self._inbox,
@@ -51,6 +88,16 @@ class Mailboxes:
         if not isinstance(request, Refusal):
             context.so_far = partial(texts.nothing, request.after, ())
         return self._receive(request, context, ())
+
+    def begin(self, given: object, context: Context) -> Outcome | Waiting | None:
+        """The first round without a coroutine: what there is, or what the call waits for; None: as ``receive``."""
+        request = self._requests[type(given)](given, context)
+        if isinstance(request, Refusal):
+            return texts.refused(request)
+        begun = self.mail.begin(context.peer.caller, request, partial(_Wait, (self, context)))
+        if begun is None or isinstance(begun, _Wait):
+            return begun
+        return self.outcome(begun, context, ())
 
     async def resume(self, given: object, context: Context, state: bytes, settled: Mapping[str, Settled]) -> Outcome:
         """The client was asked: say what became of it, and see what else there is, without waiting."""
@@ -103,8 +150,11 @@ class Mailboxes:
     ) -> Outcome:
         if isinstance(request, Refusal):
             return texts.refused(request)
+        return self.outcome(await self._hub.receive(context.peer.caller, request), context, done)
+
+    def outcome(self, batch: Batch | Refusal, context: Context, done: tuple[Elicited, ...]) -> Outcome:
+        """What was received, as the call tells it or asks it."""
         caller = context.peer.caller
-        batch = await self._hub.receive(caller, request)
         if isinstance(batch, Refusal):
             return texts.refused(batch)
         if context.asked >= ROUNDS_MAX:  # no more forms in this call, and text must not wait for the last of them

@@ -7,6 +7,8 @@ Rules
    done by then is answered as JSON in one write: a stream costs as much as the call itself.
 2. A held call costs no task: what works on its request runs it, and whoever must end it early (the client
    left, the client cancelled, the server stops) cancels that once and says why.
+3. Of a call that only receives nothing runs at all while it waits (``waiting``), and its stream is no object: its head
+   is written, and a ping now and then, until there is more to say (docs/adr/0038).
 
 Not here: running the tool, and what its outcome looks like (``calls``).
 """
@@ -15,13 +17,40 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from crossfade.inbound.asgi import TIMER_SECONDS, Ending, EventStream, Headers, Streams, disconnected, frame
+from crossfade.inbound.asgi import (
+    PING,
+    STREAM_HEADERS,
+    TIMER_SECONDS,
+    Ending,
+    EventStream,
+    Headers,
+    Message,
+    Streams,
+    disconnected,
+    frame,
+)
+from crossfade.inbound.at_once import done_at_once
+from crossfade.inbound.beats import SHARE
 from crossfade.inbound.mcp import wire
-from crossfade.inbound.mcp.seam import Complete, Interrupt, Peer
+from crossfade.inbound.mcp.seam import Complete, Interrupt, Peer, Plan, Waiting
 from crossfade.inbound.replies import Reply
+
+LOOKS: Final = round(1 / SHARE)
+"""At streams, within the longest silence."""
+
+
+class Ends(Protocol):
+    """Who goes on with a call for which nothing runs, when its wait is over."""
+
+    def look(self, call: "Running") -> None:
+        """What it waits for may be there."""
+
+    def interrupted(self, call: "Running") -> None:
+        """It has to end early; ``why`` says why."""
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -30,6 +59,7 @@ class Conditions(msgspec.Struct, frozen=True):
     streams: Streams
     patience: "Patience"
     progress_seconds: float
+    ends: Ends
 
 
 class Running(msgspec.Struct, eq=False):
@@ -55,6 +85,11 @@ class Running(msgspec.Struct, eq=False):
     so_far: Callable[[], Complete] | None = None
     asked: int = 0
     stream: EventStream | None = None
+    waiting: Waiting | None = None
+    """Instead of work, what the call waits for."""
+    plan: Plan | None = None
+    dialect: Any = None
+    """Of a call that waits so."""
     why: Interrupt | None = None
     started_at: float = 0.0
     armed: bool = False
@@ -62,6 +97,10 @@ class Running(msgspec.Struct, eq=False):
     plain: bool = True
     """Nothing of the response exists, nor comes before the outcome; and nobody watches whether its client goes."""
     _waits: bool = False
+    _row: int | None = None
+    """Where it is looked at whether a ping is due, while its stream is open and no object."""
+    _looks: int = 0
+    """Since the last ping."""
     _early: Sequence[bytes] = ()
     """Messages from before the stream was open."""
     _opening: asyncio.Task[None] | None = None
@@ -69,6 +108,11 @@ class Running(msgspec.Struct, eq=False):
     _ticks: int = 0
     _timer: asyncio.TimerHandle | None = None
     _stack: ExitStack | None = None
+
+    @property
+    def opened(self) -> bool:
+        """The response is a stream, whose head is written."""
+        return self._opened
 
     @property
     def patient(self) -> bool:
@@ -105,10 +149,65 @@ class Running(msgspec.Struct, eq=False):
             self.started_at = asyncio.get_running_loop().time()
             self._watch()
 
+    def wait_for(self, waiting: Waiting) -> None:
+        """As ``may_wait``, and nothing runs for the call."""
+        self.waiting = waiting
+        self.armed = self._waits = True
+        self.reply.hold(self)
+        if self.takes_stream:
+            self.started_at = self.conditions.patience.add(self)
+        else:
+            self.started_at = asyncio.get_running_loop().time()
+            self.conditions.streams.add(self)
+
     def out_of_patience(self) -> None:
         """Hold the call, unless it is done or held already."""
-        if self.armed and not self._opened and self._opening is None:
+        if self.armed and not self._opened and self._opening is None and not self._opens_bare():
             self._begin_opening()
+
+    def _opens_bare(self) -> bool:
+        """Write the head of a stream of which nothing is kept, for a call that has nothing to say; whether it was."""
+        if self.waiting is None or self.progress_token is not None or self._early:
+            return False
+        head: Message = {"type": "http.response.start", "status": 200, "headers": [*STREAM_HEADERS, *self.headers]}
+        if not done_at_once(self.reply.send(head)):
+            return False
+        self.plain, self._opened = False, True
+        streams = self.conditions.streams
+        streams.add(self)
+        self._row = streams.beats.add(self)
+        return True
+
+    def tick(self) -> None:
+        """Ping: after 75 to 100 % of the longest silence, since a round is a quarter of it."""
+        self._looks += 1
+        if self._looks >= LOOKS and self._row is not None:
+            self._looks = 0
+            if not done_at_once(self.reply.send({"type": "http.response.body", "body": PING, "more_body": True})):
+                self._become_stream().push(PING)  # the client reads slowly, which a stream deals with
+
+    def ends_bare(self, message: bytes) -> bool:
+        """Send the last message on a stream that is no object, if that takes no waiting; whether it was done."""
+        if self._row is None:
+            return False
+        return done_at_once(self.reply.send({"type": "http.response.body", "body": frame(message), "more_body": False}))
+
+    def _become_stream(self) -> EventStream:
+        """There is more to say, or to wait for, than a ping."""
+        self._leave_streams()
+        reply = self.reply
+        stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self.stop)
+        self.stream = stream
+        stream.closed.add_done_callback(self._gone)
+        stream.goes_on()
+        return stream
+
+    def _leave_streams(self) -> None:
+        streams = self.conditions.streams
+        if self._row is not None:
+            streams.beats.discard(self, self._row)
+            self._row = None
+        streams.discard(self)
 
     async def hold(self) -> None:
         """Open the stream now, if the client takes one and it is not open yet."""
@@ -122,6 +221,8 @@ class Running(msgspec.Struct, eq=False):
                 self._begin_opening()
             if self._opening is not None:
                 await asyncio.shield(self._opening)
+            if self._row is not None:
+                self._become_stream()
 
     def _begin_opening(self) -> None:
         self.plain = False
@@ -129,7 +230,7 @@ class Running(msgspec.Struct, eq=False):
             self._timer.cancel()
             self._timer = None
         reply = self.reply
-        stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self._stop)
+        stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self.stop)
         self.stream = stream
         stream.closed.add_done_callback(self._gone)
         early, self._early = self._early, ()
@@ -156,10 +257,12 @@ class Running(msgspec.Struct, eq=False):
         self.plain = False
         self._stack = ExitStack()
         self._stack.callback(gone.cancel)
-        self._stack.enter_context(self.conditions.streams.holding(self._stop))
+        self._stack.enter_context(self.conditions.streams.holding(self.stop))
 
     def push(self, message: bytes) -> None:
         """Put a message on the stream, or keep it until there is one."""
+        if self._row is not None:
+            self._become_stream()
         if self.stream is not None:
             self.stream.push(frame(message))
         else:
@@ -168,10 +271,26 @@ class Running(msgspec.Struct, eq=False):
 
     def interrupt(self, why: Interrupt) -> None:
         """End the call early. Only the first reason counts, and none once the call has its outcome."""
-        task = self.reply.task
-        if self.armed and self.why is None and task is not None:
+        if not self.armed or self.why is not None:
+            return
+        if self.waiting is not None:
+            self.why = why
+            self.conditions.ends.interrupted(self)
+        elif (task := self.reply.task) is not None:
             self.why = why
             task.cancel()
+
+    def lost(self) -> None:
+        """As in ``replies.Held``."""
+        self.interrupt("gone")
+
+    def stop(self) -> None:
+        """The server stops."""
+        self.interrupt("stopping")
+
+    def look_again(self) -> None:
+        """As in ``seam.Context``."""
+        self.conditions.ends.look(self)
 
     def disarm(self) -> None:
         """The outcome is there: nothing can interrupt the call any more."""
@@ -206,14 +325,13 @@ class Running(msgspec.Struct, eq=False):
     def close(self) -> None:
         """Release everything."""
         self.disarm()
+        if self.plan is not None:  # nothing ran for it
+            self._leave_streams()
         if self.stream is not None:
             self.stream.closed.remove_done_callback(self._gone)
             self.stream.cut()  # nothing, if it ended as it should
         if self._stack is not None:
             self._stack.close()
-
-    def _stop(self) -> None:
-        self.interrupt("stopping")
 
     def _gone(self, closed: "asyncio.Future[Ending] | asyncio.Future[None]") -> None:
         if not closed.cancelled():

@@ -83,6 +83,19 @@ class Fault(msgspec.Struct, frozen=True):
 Outcome = Complete | InputRequired | Fault
 
 
+class Waiting(Protocol):
+    """What a call waits for when nothing runs for it: it tells the call's ``Context`` to ``look_again``."""
+
+    def look(self) -> Outcome | None:
+        """What the call comes to now; None if it waits on."""
+
+    def leave(self) -> None:
+        """Wait no more, whatever became of it. Again: nothing."""
+
+    def so_far(self) -> Complete:
+        """What a call comes to that has to stop."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What a client sent back to an input request."""
 
@@ -101,6 +114,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     arguments: object
     holds: bool
     """It may wait, so the response may become a stream."""
+    receives: bool = False
+    """The tool set has it begun by ``receive`` where it can."""
     headers: Headers = ()
     """HTTP headers that every answer to it carries."""
 
@@ -128,6 +143,9 @@ class Context(Protocol):
     @property
     def patient(self) -> bool:
         """The client asked for progress, so it does not give up while it hears of it."""
+
+    def look_again(self) -> None:
+        """What the call waits for may be there; to be called in a turn of the loop of its own."""
 
     def notify(self, method: str, params: Mapping[str, object]) -> None:
         """Send a notification that belongs to this call; dropped if the response is not a stream."""
@@ -158,6 +176,9 @@ class ToolSet(Protocol):
 
     def call(self, plan: Plan, context: Context) -> Awaitable[Outcome]:
         """Run the tool. May be cancelled at any point where it waits."""
+
+    def receive(self, plan: Plan, context: Context) -> Outcome | Waiting | None:
+        """Begin a tool that receives: what there is at once, or what the call waits for; None: only ``call`` can."""
 
     def count(self, plan: Plan, peer: Peer, fault: Exception | None = None) -> None:
         """A call came to its outcome, or to a fault; one that was cancelled comes to neither."""

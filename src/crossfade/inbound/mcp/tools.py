@@ -20,11 +20,24 @@ from crossfade.engine.requests import AnswerRequest, AskRequest, QuestionView, S
 from crossfade.inbound.asgi import Headers
 from crossfade.inbound.mcp import arguments, catalogue, elicitation, reading, texts, wire
 from crossfade.inbound.mcp.mailbox import Mailboxes
-from crossfade.inbound.mcp.seam import Complete, Context, Fault, Given, Outcome, Peer, Plan, Raw, Reply, Settled
+from crossfade.inbound.mcp.seam import (
+    Complete,
+    Context,
+    Fault,
+    Given,
+    Outcome,
+    Peer,
+    Plan,
+    Raw,
+    Reply,
+    Settled,
+    Waiting,
+)
 
 POLLING: Final = "wait_for_messages"
 WAITING: Final = frozenset({"ask", "question", "attend", "inbox"})
 """Tools that wait for as long as ``wait_seconds`` says."""
+RECEIVING: Final = frozenset({"attend", "inbox"})
 Now = Callable[[], QuestionView]
 """A question as it is at the time of asking."""
 
@@ -101,9 +114,9 @@ class HubTools:
     def _plan(self, tool: str, understood: arguments.Arguments) -> Plan:
         if tool in WAITING:
             seconds = understood.wait_seconds  # type: ignore[attr-defined]  # that is why they are there
-            return Plan(tool, understood, seconds is None or seconds > 0)
+            return Plan(tool, understood, seconds is None or seconds > 0, receives=tool in RECEIVING)
         if tool == POLLING:
-            return Plan(tool, understood, holds=True, headers=self._leaving())
+            return Plan(tool, understood, holds=True, headers=self._leaving(), receives=True)
         return Plan(tool, understood, holds=False)
 
     def _leaving(self) -> Headers:
@@ -120,6 +133,10 @@ class HubTools:
     def call(self, plan: Plan, context: Context) -> Awaitable[Outcome]:
         """Run the tool."""
         return self._calls[plan.tool](plan.arguments, context)
+
+    def receive(self, plan: Plan, context: Context) -> Outcome | Waiting | None:
+        """As in ``seam.ToolSet``."""
+        return self._mailboxes.begin(plan.arguments, context)
 
     def count(self, plan: Plan, peer: Peer, fault: Exception | None = None) -> None:
         """As in ``seam.ToolSet``."""
