@@ -147,6 +147,14 @@ async def test_metrics_tell_how_much_memory_is_in_use() -> None:
 
 
 @run
+async def test_metrics_tell_the_memory_and_the_processor_time_of_the_process() -> None:
+    async with Web(open_loopback=True) as web:
+        found = samples((await web.get("/metrics")).text)
+        assert found["process_resident_memory_bytes", ()] > 1_000_000
+        assert found["process_cpu_seconds_total", ()] > 0
+
+
+@run
 async def test_metrics_of_a_hub_with_tokens_need_an_operators() -> None:
     async with Web() as web:
         assert (await web.get("/metrics", token=await web.token("ada"))).code == "auth.scope"

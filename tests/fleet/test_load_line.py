@@ -162,6 +162,38 @@ def test_a_call_that_is_lost_or_told_to_come_back_is_sent_again_with_the_same_by
     assert pool.repeats == 2
 
 
+class Played:
+    """A line as the pool sees it; keeps what is sent, and hangs up when it is told to."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool, self.sent = pool, list[bytes]()
+
+    def send(self, request: bytes) -> None:
+        self.sent.append(request)
+
+    def drop(self) -> None:
+        self.pool.on_lost(self)  # type: ignore[arg-type]
+
+
+def test_a_hub_that_holds_too_many_connections_says_so_without_being_asked_and_the_call_goes_over_another() -> None:
+    """It says 503 as soon as somebody connects: on a connection that was made before there was a call."""
+    said: list[tuple[int, bytes]] = []
+
+    async def full() -> None:
+        pool = Pool(Place("127.0.0.1", 9, ()), Traffic(), 2, Dice(1))
+        pool._opening = 2  # as if two connections were being made
+        first, second = Played(pool), Played(pool)
+        pool.on_open(first)  # type: ignore[arg-type]
+        pool.on_reply(first, 503, b"full")  # type: ignore[arg-type]
+        pool.on_open(second)  # type: ignore[arg-type]
+        pool.submit(b"call", lambda *both: said.append(both))
+        pool.on_reply(second, 200, b"ok")  # type: ignore[arg-type]
+        assert (first.sent, second.sent) == ([], [b"call"])
+
+    asyncio.run(full())
+    assert said == [(200, b"ok")]
+
+
 def test_a_refusal_for_good_is_handed_on() -> None:
     async def refuse(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -230,6 +230,7 @@ class MetricsEndpoint:
         self._settings = settings
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(HubCollector(hub, streams, settings.version, pauses))
+        ProcessCollector(registry=self._registry)  # Linux only; registers itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All families as text."""

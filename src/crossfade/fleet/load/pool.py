@@ -98,8 +98,11 @@ class Pool:
         """Lines of a pool are not live."""
 
     def on_reply(self, line: Line, status: int, body: bytes) -> None:
-        """A call has its reply."""
-        call = self._under_way.pop(line)
+        """A call has its reply; without a call the hub only says that it holds too many connections."""
+        call = self._under_way.pop(line, None)
+        if call is None:
+            line.drop()
+            return
         self._put(line)
         if status in PASSING:
             self._again(call)
