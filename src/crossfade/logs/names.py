@@ -5,6 +5,7 @@ of the last of some consecutive records of the stream (5 bytes); and the sequenc
 lie in their order, the entries of a stream in that of its versions, and a seek finds the one that covers a version.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from typing import Final
@@ -38,12 +39,12 @@ class Noted:
         self.after = after
         self.ends: dict[StreamName, int] = {}
         """Where each stream ends."""
-        self._before: list[int] = []
+        self._before = array("Q")
 
     def add(self, ends: Mapping[StreamName, int], before: Seq[int]) -> None:
         """Add records: where their streams end now, and the sequence before that of each in its stream."""
         self.ends.update(ends)
-        self._before += before
+        self._before.extend(before)
 
     def records(self, stream: StreamName) -> tuple[int, list[int]]:
         """The version of a stream's last record, and the sequences of all, in order; 0 and none if there is none."""
