@@ -12,7 +12,7 @@ import pytest
 
 from crossfade.cli.exits import Exit
 from crossfade.cli.failing import guarded
-from crossfade.core.capacity import CONNECTIONS_MAX, RESOURCES
+from crossfade.core.capacity import CONNECTIONS_MAX, RESOURCES, Model, learn
 from crossfade.fleet.capacity.points import load, save
 from tests.core.test_capacity import RUNGS, points
 from tests.fleet.test_capacity import WHOLE
@@ -40,6 +40,22 @@ def plan(capfd: pytest.CaptureFixture[str], *words: str) -> Said:
     return code, said.out, said.err
 
 
+def told_of(model: Model) -> dict[str, object]:
+    alone, contention, coherency = model.ceiling.coefficients
+    most = model.ceiling.peak.questions_per_second
+    return {
+        "questions_per_second_max": {
+            end: pytest.approx(getattr(most, end), rel=0.01) for end in ("low", "value", "high")
+        },
+        "in_flight": model.ceiling.peak.in_flight,
+        "scalability": {
+            "alone": pytest.approx(alone, rel=0.01),
+            "contention": pytest.approx(contention),
+            "coherency": pytest.approx(coherency),
+        },
+    }
+
+
 FLEET = ("--agents", "2000", "--questions-per-second", "100")
 
 
@@ -55,6 +71,7 @@ def test_every_stage_has_what_it_takes_with_headroom(measured: Path, capfd: pyte
             assert stage["provide"][name] == pytest.approx(use["high"] * 2, rel=0.01)
     cores = [stage["uses"]["cores"]["value"] for stage in found["stages"]]
     assert cores == sorted(cores, reverse=True), "elicitation is made cheaper in these points"
+    assert found["ceiling"] == told_of(learn(points(), RUNGS))
 
 
 def test_the_table_shows_a_line_for_each_stage_and_says_where_it_was_measured(

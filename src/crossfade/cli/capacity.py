@@ -139,8 +139,6 @@ def _told(out: Path, found: "Measurements", options: Options) -> int:
     errors = misses(model, found.held_out)
     worst = max(errors.values(), default=None)
     output = Output(options)
-    most, contention, coherency = model.ceiling.coefficients
-    peak = model.ceiling.peak
     output.one(
         {
             "file": str(out),
@@ -148,9 +146,7 @@ def _told(out: Path, found: "Measurements", options: Options) -> int:
             "held_out": len(found.held_out),
             "held_out_errors": {name: round(error, 4) for name, error in errors.items()},
             "held_out_error_max": None if worst is None else round(worst, 4),
-            "questions_per_second_max": _interval(peak.questions_per_second),
-            "in_flight": peak.in_flight,
-            "scalability": {"alone": _round(most), "contention": contention, "coherency": coherency},
+            **_ceiling(model),
             "warnings": found.warnings,
         }
     )
@@ -159,6 +155,17 @@ def _told(out: Path, found: "Measurements", options: Options) -> int:
     elif worst > AIM:
         output.note(f"more than {AIM:.0%} off on points left out: measure with more --seconds on a quieter machine")
     return Exit.OK
+
+
+def _ceiling(model: "Model") -> dict[str, object]:
+    """The most that one hub does, and the coefficients of the Universal Scalability Law from which that follows."""
+    alone, contention, coherency = model.ceiling.coefficients
+    peak = model.ceiling.peak
+    return {
+        "questions_per_second_max": _interval(peak.questions_per_second),
+        "in_flight": peak.in_flight,
+        "scalability": {"alone": _round(alone), "contention": contention, "coherency": coherency},
+    }
 
 
 @Parameter(name="*", group="What is planned for")
@@ -203,7 +210,7 @@ def plan(
         hint = "measure again with `crossfade capacity measure`"
         raise CommandError("capacity.undetermined", f"{points}: {error}", hint, Exit.REFUSED) from None
     needs = [_need(model, stage, fleet.headroom, beyond=beyond_measured) for stage in wanted]
-    whole = _whole(needs, found, fleet.headroom, misses(model, found.held_out))
+    whole = _whole(needs, found, fleet.headroom, misses(model, found.held_out)) | {"ceiling": _ceiling(model)}
     if out is not None:
         _store(out, whole)
     _print(needs, whole, options)
