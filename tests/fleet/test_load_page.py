@@ -117,6 +117,8 @@ def test_steps_get_a_row_each_and_their_curves() -> None:
     page = load_page([altered(agents=100), altered(agents=1_000)])
     assert "<td>100</td>" in page
     assert "<td>1,000</td>" in page
+    assert page.count('<table class="dense">') == 1, "sixteen columns do not fit beside each other otherwise"
+    assert '<table class="dense">' not in load_page([altered(agents=100)])
     assert len(svgs(page)) == 9
 
 

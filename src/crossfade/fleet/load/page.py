@@ -21,9 +21,13 @@ th:first-child,td:first-child{text-align:left}
 tr{border-bottom:1px solid var(--grid)}svg{width:100%;height:auto}svg text{font-size:11px;fill:var(--ink)}
 .grid{stroke:var(--grid);stroke-width:1}figure{margin:1rem 0}figcaption{font-weight:600}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr));gap:1rem}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}.dense{font-size:12.5px;width:100%}.dense th,.dense td{padding:.2rem 0 .2rem .4rem}
 .warning{border-left:4px solid var(--second);padding-left:.8rem}
 """
+
+
+ROOMY_MAX: Final = 10
+"""Columns that fit a window of 1,000 pixels without being made smaller."""
 
 
 def load_page(reports: Sequence[LoadReport]) -> str:
@@ -117,7 +121,8 @@ def _reason(reason: str) -> str:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    dense = ' class="dense"' if len(columns) > ROOMY_MAX else ""
+    return f'<div class="wide"><table{dense}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _whole(title: str, parts: Sequence[str]) -> str:
