@@ -487,11 +487,33 @@ def test_a_head_is_recalled_the_same_whatever_came_before_it() -> None:
             assert heads.recall(second + other) == expected
 
 
+def test_a_head_that_rests_is_recalled_the_same_and_rests_no_more() -> None:
+    fresh = [known_heads().recall(head + body) for head, body in HEADS]
+    for first, body in HEADS:
+        for (second, other), expected in zip(HEADS, fresh, strict=True):
+            heads = known_heads()
+            heads.rest()
+            assert (heads._known, heads._as_long, len(heads._resting)) == ([], {}, 2)
+            heads.recall(first + body)
+            assert heads.recall(second + other) == expected
+            heads.rest()
+            assert len(heads._resting) == 2
+            assert heads.recall(second + other) == heads.recall(second + other) == expected
+            assert len(heads._known) + len(heads._resting) == 2
+            assert expected is None or len(heads._resting) == 1
+
+
 def test_what_a_head_means_that_is_remembered_anew_is_what_counts() -> None:
     heads, (head, body) = known_heads(), HEADS[0]
     first = heads.recall(head + body)
     heads.remember(head + body, [(b"host", b""), (b"content-length", b"3"), (b"x-end", b"")], b"/mcp", "anew")
     assert (first, heads.recall(head + body)) == ((head[:26], len(head), 3), ("anew", len(head), 3))
+    heads.rest()
+    heads.remember(head + body, [(b"host", b""), (b"content-length", b"3"), (b"x-end", b"")], b"/mcp", "again")
+    for _ in range(3):
+        heads.rest()
+        assert heads.recall(head + body) == ("again", len(head), 3)
+        assert len(heads._known) + len(heads._resting) == 2
 
 
 def test_heads_with_their_digits_are_kept_for_a_few_lengths_only() -> None:
@@ -509,15 +531,18 @@ def test_heads_belong_to_one_connection_and_are_bounded() -> None:
         ours = await Side().start(fronted=True)
         ask = call(ours, "bo", "agents", {})
         await ours.say(ask, ask)
-        before = ours.connection._heads
+        before = ours.connection.heads
         ours.reconnect()
-        assert (before is None, ours.connection._heads) == (False, None)
+        assert (before is None, ours.connection.heads) == (False, None)
         await ours.say(ask)
         for number in range(5 * HEADS_MAX):
             await ours.say(ask.replace(b"Host:", b"X-Number: %d\r\nHost:" % number))
-            kept = ours.connection._heads
+            kept = ours.connection.heads
             assert isinstance(kept, Heads)
             assert len(kept._known) <= HEADS_MAX
+            if number % 3 == 0:
+                kept.rest()
+            assert len(kept._resting) <= HEADS_MAX
         await ours.stop()
 
     run(scenario())

@@ -207,6 +207,28 @@ def test_a_stream_that_is_held_is_pinged_once_in_its_silence_and_slow_readers_be
     scenario()
 
 
+def test_a_connection_that_waits_keeps_no_bytes_of_its_heads_and_knows_them_all_the_same() -> None:
+    @run
+    async def scenario() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            held = await Held().start(NOW, "open", patch)
+            heads_of = held.side.connection.heads
+            assert heads_of is not None
+            assert heads_of._known == []
+            resting = len(heads_of._resting)
+            assert resting > 1, "that of the agent who waits is one of several"
+            await held.end("message")
+            await held.left()
+            patch.setattr(held.side.connection, "on_message_begin", None)  # what the parser would call
+            held.began_at = len(held.side.pipe.said)
+            await held.side.say(call(held.side, "ana", "wait_for_messages", {"timeout_seconds": 0}))
+            assert heads(held.said) == [200]
+            assert (len(heads_of._known), len(heads_of._resting)) == (1, resting - 1)
+            await held.side.stop()
+
+    scenario()
+
+
 def test_a_held_wait_is_looked_at_by_the_beats_of_its_streams() -> None:
     @run
     async def scenario() -> None:

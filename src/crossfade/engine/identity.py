@@ -79,7 +79,9 @@ class Identity:
     def _digest(self, token: str) -> str:
         """What a token is known by; kept for those that were issued."""
         digest = sha256(token.encode()).hexdigest()
-        if digest in self._c.views.programme.tokens:
+        issued = self._c.views.programme.tokens.get(digest)
+        if issued is not None:
+            digest = issued[1].digest  # the same, and there already
             if len(self._digests) >= DIGESTS_MAX:
                 self._digests.clear()
             self._digests[token] = digest

@@ -16,6 +16,7 @@ Not here: bounds and deadlines (inbound/protocol.py), MCP (inbound/mcp).
 """
 
 import asyncio
+from hashlib import blake2b
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
@@ -32,6 +33,7 @@ HEADS_MAX: Final = 8
 """Heads remembered for one connection: on 2026-07-28 a head names its tool."""
 LENGTHS_MAX: Final = 4
 """Lengths of requests by which a head is remembered with its own digits, for one connection."""
+DIGEST_BYTES: Final = 16
 Found = tuple[object, int, int]
 """What is known of a head, where the body behind it begins, and how long that is."""
 UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
@@ -54,7 +56,7 @@ class Front(Protocol):
 class Heads:
     """The heads of one connection."""
 
-    __slots__ = ("_as_long", "_known")
+    __slots__ = ("_as_long", "_known", "_resting")
 
     def __init__(self) -> None:
         self._known: list[tuple[bytes, int, bytes, object]] = []
@@ -63,6 +65,8 @@ class Heads:
         self._as_long: dict[int, tuple[bytes, int, bytes, Found]] = {}
         """By the length of what came: the head that it began with, in two parts as above, the second one with the
         digits, and what was found in it. The next request as long mostly begins with the same bytes."""
+        self._resting: tuple[tuple[bytes, int, int, object], ...] = ()
+        """Heads whose bytes are not kept: the digest of both parts, how long they are, and what is known."""
 
     def remember(self, data: bytes, headers: Headers, target: bytes, kept: object) -> None:
         """Take note of the head that ``data`` begins with, that the parser has read, and what to know of it."""
@@ -85,6 +89,26 @@ class Heads:
                 return found
         return self._found(data)
 
+    def rest(self) -> None:
+        """Whoever sent them waits for long, perhaps among ten thousand: let go of their bytes meanwhile."""
+        known, self._known = self._known, []
+        self._as_long = {}
+        rests = [(_digest(before, behind), at, len(behind), head) for before, at, behind, head in known]
+        fresh = {digest for digest, *_ in rests}
+        self._resting = (*rests, *[other for other in self._resting if other[0] not in fresh])[:HEADS_MAX]
+
+    def _woken(self, data: bytes) -> Found | None:
+        """As ``_found``, among those that rest; the one that is found rests no more."""
+        for resting in self._resting:
+            digest, digits_at, behind_bytes, head = resting
+            digits_end = data.find(b"\r\n", digits_at, digits_at + LENGTH_DIGITS_MAX + 2)
+            before, behind = data[:digits_at], data[digits_end : digits_end + behind_bytes]
+            if digits_end > 0 and digest == _digest(before, behind):
+                self._resting = tuple([other for other in self._resting if other is not resting])
+                self._known = [(before, digits_at, behind, head), *self._known[: HEADS_MAX - 1]]
+                return self._found(data)
+        return None
+
     def _found(self, data: bytes) -> Found | None:
         for known in self._known:
             before, digits_at, behind, head = known
@@ -100,7 +124,12 @@ class Heads:
                         self._as_long.clear()
                     self._as_long[len(data)] = before, digits_at, digits + behind, found
                     return found
-        return None
+        return self._woken(data)
+
+
+def _digest(before: bytes, behind: bytes) -> bytes:
+    """Of both parts of a head, each of a length that is known."""
+    return blake2b(before + behind, digest_size=DIGEST_BYTES).digest()
 
 
 def _usual(head: bytes, headers: Headers, target: bytes) -> bool:
@@ -132,6 +161,7 @@ class Connection(Protocol):
     flow: Any
     """uvicorn's flow control, or ``bare.Flow``."""
 
+    heads: Heads | None
     held: Held | None
     """The call that waits without anything running for it, told of the loss."""
 
@@ -178,6 +208,11 @@ class Turn(msgspec.Struct, eq=False):
     def hold(self, held: Held) -> None:
         """As in ``Reply``."""
         self.connection.held = held
+
+    def rest(self) -> None:
+        """As in ``Reply``."""
+        if self.connection.heads is not None:
+            self.connection.heads.rest()
 
     def go_on(self, work: Work) -> None:
         """As in ``Reply``."""

@@ -53,8 +53,8 @@ class BoundedProtocol(BareProtocol):
     """One connection. Created by uvicorn, with ``gate`` bound in by the server."""
 
     __slots__ = (
-        "_answer", "_arriving", "_begun", "_body_bytes", "_coming", "_deadline", "_gate", "_head_done", "_heads",
-        "_idle_timer_at", "_idle_until", "_kept", "_limits", "_raw_bytes", "_refused",
+        "_answer", "_arriving", "_begun", "_body_bytes", "_coming", "_deadline", "_gate", "_head_done",
+        "_idle_timer_at", "_idle_until", "_kept", "_limits", "_raw_bytes", "_refused", "heads",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +76,7 @@ class BoundedProtocol(BareProtocol):
         self._body_bytes = 0
         self._answer: RefusalAnswer | None = None
         self._refused = False
-        self._heads: Heads | None = None
+        self.heads: Heads | None = None
         self._coming: Coming | None = None  # a request for the front, until that has it
         self._kept = b""  # the beginning of a request whose head is known
         self._idle_until = self._idle_timer_at = 0.0
@@ -99,7 +99,7 @@ class BoundedProtocol(BareProtocol):
         super().connection_lost(exc)
         self._gate.lingering.discard(self.transport)
         self.pipeline = NOTHING_BEHIND  # type: ignore[assignment]
-        self.cycle = self.scope = self._heads = self._coming = self.held = None  # type: ignore[assignment]
+        self.cycle = self.scope = self.heads = self._coming = self.held = None  # type: ignore[assignment]
         if not self.connections:
             self._gate.emptied.set()
 
@@ -137,9 +137,9 @@ class BoundedProtocol(BareProtocol):
         if self._refused:
             return
         whole = not self._arriving
-        if whole and self._heads is not None:
+        if whole and self.heads is not None:
             data = self._kept + data if self._kept else data
-            found = self._heads.recall(data)
+            found = self.heads.recall(data)
             if found is not None and self._recalled(data, found):
                 return
             self._kept = b""
@@ -204,8 +204,8 @@ class BoundedProtocol(BareProtocol):
         gate, turn = self._gate, coming.turn
         assert gate.front is not None
         if alone:
-            self._heads = self._heads or Heads()
-            self._heads.remember(alone, coming.headers, gate.front.target, coming.head)
+            self.heads = self.heads or Heads()
+            self.heads.remember(alone, coming.headers, gate.front.target, coming.head)
         if turn.keep_alive and not self._arriving:
             self.drop_parser()
         work = gate.front.serve(coming.head, b"".join(coming.parts), turn)
@@ -259,7 +259,7 @@ class BoundedProtocol(BareProtocol):
 
     def shutdown(self) -> None:
         """As uvicorn, after what was kept back of a request has become one."""
-        kept, self._kept, self._heads = self._kept, b"", None
+        kept, self._kept, self.heads = self._kept, b"", None
         if kept:
             self.data_received(kept)
         super().shutdown()

@@ -51,6 +51,9 @@ class Reply(Protocol):
     def hold(self, held: Held) -> None:
         """Tell ``held`` if the connection is lost before the answer is complete. Only of one that lasts."""
 
+    def rest(self) -> None:
+        """It will take long: keep little meanwhile. Only of one that lasts."""
+
     def go_on(self, work: Coroutine[Any, Any, Any]) -> None:
         """Have this work done on the request, on which nothing works. Only of one that lasts."""
 
@@ -74,6 +77,10 @@ class AsgiReply:
         self.task = asyncio.current_task()
 
     def hold(self, held: Held) -> None:
+        """As in ``Reply``."""
+        raise NotImplementedError
+
+    def rest(self) -> None:
         """As in ``Reply``."""
         raise NotImplementedError
 

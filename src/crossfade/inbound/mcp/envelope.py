@@ -9,6 +9,7 @@ Source: MCP 2026-07-28 "Base protocol", "Transports" (mirrored headers), "Multi 
 import base64
 import binascii
 from collections.abc import Awaitable
+from sys import intern
 from typing import Final
 
 import msgspec
@@ -30,6 +31,9 @@ METHOD: Final = b"mcp-method"
 NAME: Final = b"mcp-name"
 _PREFIX: Final = "=?base64?"
 _SUFFIX: Final = "?="
+METAS_MAX: Final = 64
+META_BYTES: Final = 1_024
+"""Of what clients say of themselves, how much is kept once for all: so many, each at most so long."""
 _FIRST_ROUND: Final = Sealed((), b"", 0, Instant(0))
 
 
@@ -44,6 +48,7 @@ class Envelope:
         self._identities = identities
         self._seals = seals
         self._answers = results.Answers(settings.version, tools.instructions)
+        self._metas: dict[bytes, bytes] = {}
 
     async def handle(self, arrival: Arrival, known: Caller | None) -> Work | None:
         """Answer one POST, or come back with the call that will: it may wait. Raises ProtocolError."""
@@ -104,8 +109,15 @@ class Envelope:
         if known is not None and given is not None:
             native = FORM in peer.capabilities
             standing = Standing(self, known, peer, native=native, touched_at=arrival.at)
-            standing.tool, standing.meta = given.plan.tool, given.meta
+            standing.tool, standing.meta = given.plan.tool, self._shared(given.meta)
             arrival.head.standing = standing
+
+    def _shared(self, meta: bytes) -> bytes:
+        """The same bytes as the one object of them: agents of one program say the same of themselves."""
+        known = self._metas
+        if len(known) >= METAS_MAX or len(meta) > META_BYTES:
+            return known.get(meta, meta)
+        return known.setdefault(meta, meta)
 
     # --- calls
 
@@ -222,7 +234,7 @@ def _check(arrival: Arrival) -> tuple[wire.Meta, str]:
     ):
         raise _mismatch("Mcp-Name", "params.name")
     _supported(revision)
-    return meta, revision
+    return meta, intern(revision)
 
 
 def _text(value: wire.Raw | wire.Unset) -> str | None:

@@ -4,6 +4,7 @@ A client's own name for itself decides what quirks it has and how a guest is cal
 may do. No argument of a tool names an identity.
 """
 
+from sys import intern
 from typing import Protocol
 
 import msgspec
@@ -49,7 +50,7 @@ class Identities:
 
     async def caller(self, known: Caller | None, client: str) -> Caller:
         """The caller of a request that came from a client of this name. Raises ProtocolError for strangers."""
-        facing = faces_person(client)
+        client, facing = intern(client), faces_person(client)  # few are different, and each is kept for long
         if known is not None:
             if known.client == client and known.faces_person == facing:
                 return known

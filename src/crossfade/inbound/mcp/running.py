@@ -173,6 +173,7 @@ class Running(msgspec.Struct, eq=False):
         if not done_at_once(self.reply.send(head)):
             return False
         self.plain, self._opened = False, True
+        self.reply.rest()
         streams = self.conditions.streams
         streams.add(self)
         self._row = streams.beats.add(self)

@@ -7,6 +7,7 @@ protocol. No tool takes an identity: ``agent_id`` is compared with the caller, n
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
 from functools import partial
+from sys import intern
 from typing import Final
 
 import msgspec
@@ -109,7 +110,7 @@ class HubTools:
             understood = decoder.decode(b"{}" if bytes(given) == b"null" else given)
         except msgspec.DecodeError as error:
             return texts.refused(arguments.wrong(tool, decoder, error))
-        return self._plan(tool, understood)
+        return self._plan(intern(tool), understood)
 
     def _plan(self, tool: str, understood: arguments.Arguments) -> Plan:
         if tool in WAITING:
