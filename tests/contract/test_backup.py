@@ -2,7 +2,9 @@
 
 import asyncio
 import shutil
+from pathlib import Path
 
+import apsw
 import pytest
 
 from crossfade import upkeep
@@ -11,7 +13,7 @@ from crossfade.config import Config
 from crossfade.core.values import PROGRAMME, SPACE, AgentName, Instant, Kind, Scope, Sequence
 from crossfade.engine.ports import BackupFailedError, CorruptLogError
 from crossfade.logs import backup
-from crossfade.logs.backup import back_up, verified
+from crossfade.logs.backup import _Copying, back_up, verified
 from crossfade.logs.database import Database
 from crossfade.logs.sqlite import open_sqlite
 from crossfade.outbound.checkpoints import FolderWitness
@@ -338,3 +340,16 @@ def test_a_transaction_is_taken_whole_or_not_at_all(folder, target, tmp_path, se
         assert end == {1: 1, 2: 1, 3: 1, 4: 4, 5: 5, 6: 6}[sequence]
 
     run(lambda: open_sqlite(folder), check)
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_copy_is_told_as_such(tmp_path: Path) -> None:
+    """SQLite gives the code, and as its text that of the call before."""
+
+    class Full:
+        def copy_to(self, target: apsw.Connection) -> None:
+            raise apsw.FullError("not an error")
+
+    copying = _Copying(tmp_path / "log.db")
+    with pytest.raises(BackupFailedError, match="the disk is full"):
+        copying.step(Full())  # type: ignore[arg-type]
+    copying.close(None)  # type: ignore[arg-type]

@@ -89,7 +89,9 @@ class _Copying:
                 return True
             self._backup.finish()
         except apsw.Error as fault:
-            raise BackupFailedError(f"{self._path}: {fault}") from fault
+            # Of a page that finds no room SQLite gives the code alone; its text is that of the call before.
+            said = "the disk is full" if isinstance(fault, apsw.FullError) else str(fault)
+            raise BackupFailedError(f"{self._path}: {said}") from fault
         return False
 
     def close(self, _: Database) -> None:
