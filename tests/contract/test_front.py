@@ -420,6 +420,7 @@ def test_each_call_is_counted_once_with_its_cause_and_what_it_is_about(
         counted: list[tuple[str, str, str]] = []
         monkeypatch.setattr(ours.world.hub.measuring, "served", lambda *told: counted.append(told))
         q = ours.question_id
+        ours.world.hub.measuring.tallies.begin()
         for _ in range(2):  # the long way, and the short one
             assert heads(await ours.say(call(ours, "bo", "question", {"question_id": q}, revision))) == [200]
             assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 0}, revision))) == [200]
@@ -433,6 +434,9 @@ def test_each_call_is_counted_once_with_its_cause_and_what_it_is_about(
             monkeypatch.setattr(ours.world.hub.mail, "_begun", fail)
             assert heads(await ours.say(call(ours, "ana", "inbox", {"wait_seconds": 9}, revision)))[0] == status
         assert counted == [("ana", "unexpected", ""), ("ana", "log_unavailable", "")]
+        ours.world.hub.measuring.tallies.end()
+        assert heads(await ours.say(call(ours, "bo", "question", {"question_id": q}, revision))) == [200]
+        assert len(counted) == 2, "nobody adds it up"
         await ours.stop()
 
     run(scenario())

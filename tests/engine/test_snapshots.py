@@ -135,7 +135,7 @@ def test_nothing_of_the_views_is_left_out_by_oversight():
     assert set(Mailbox.__slots__) == {"cursor", "history", "mail", "native", "news"} | {
         "patience", "ready", "unconfirmed", "wakers",
     }  # fmt: skip
-    assert set(Mail.__slots__) == {"entry", "kind", "record", "sequence"}
+    assert set(Mail.__struct_fields__) == {"entry", "kind", "record", "sequence"}
     assert set(Entry.__struct_fields__) == {
         "asked_at", "ended_at", "offered_at", "question_id", "sequence", "state", "text_at", "version",
     } | {

@@ -6,7 +6,7 @@ with format assertion; tests/core/test_answers.py holds it to an independent val
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Never, assert_never
 
 from crossfade.core import formats
@@ -43,8 +43,7 @@ def check(shape: Shape, content: object) -> Refusal | None:
             first = first or _refuse(field, "missing_field", "is missing", f"Send {outline(shape)}.")
     if present == len(content):
         return first
-    known = {field.name for field in shape.fields}
-    return _unknown(next(str(name) for name in content if name not in known)[:NAME_SHOWN_MAX], shape)
+    return _unknown(content, shape)
 
 
 def problem(field: Field, value: object) -> Refusal | None:
@@ -160,7 +159,9 @@ def _wrong_type(field: Field, expected: str) -> Refusal:
     return _refuse(field, "wrong_type", f"is not {expected}", f"Send {expected}.")
 
 
-def _unknown(name: str, shape: Shape) -> Refusal:
+def _unknown(content: Iterable[object], shape: Shape) -> Refusal:
+    known = {field.name for field in shape.fields}
+    name = next(str(name) for name in content if name not in known)[:NAME_SHOWN_MAX]
     return Refusal(
         "answer.unknown_field", f"The field {name!r} was not asked for.", f"Send {outline(shape)}.", {"field": name}
     )

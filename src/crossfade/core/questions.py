@@ -163,6 +163,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
 
 
+_OPEN: Final = Status.OPEN  # looked up once: to find a member in its class takes longer than to compare it
 DISMISSALS_MAX: Final = 8
 """Further dismissals are refused: by then every channel has been tried."""
 
@@ -176,7 +177,7 @@ def decide(state: State, command: Command, now: Instant) -> tuple[QuestionEvent,
     kind = type(command)
     if kind is Ask:
         return _ask(state, command, now)  # type: ignore[arg-type]
-    if state.status is not Status.OPEN:
+    if state.status is not _OPEN:
         if state.status is Status.ABSENT:
             return Refusal("question.unknown", "There is no such question.", "Check the question_id.")
         return closed(state)
@@ -231,8 +232,7 @@ NOT_MINE: Final = Refusal(
 
 
 def _offer(state: State, command: Offer) -> Outcome:
-    new = command.channel not in state.offered
-    return (Offered(channel=command.channel, shown_at=command.shown_at),) if new else ()
+    return () if command.channel in state.offered else (Offered(channel=command.channel, shown_at=command.shown_at),)
 
 
 def _see(state: State, command: See) -> Outcome:
@@ -245,7 +245,7 @@ def _answer(state: State, command: Answer) -> Outcome:
     refusal = shapes.check_raw(state.schema, command.content)
     if refusal is not None:
         return refusal
-    offers = unrecorded(state, command.offers)
+    offers = unrecorded(state, command.offers) if state.offered else command.offers
     return (Answered(by=command.by, content=command.content, channel=command.channel, offers=offers),)
 
 

@@ -19,9 +19,9 @@ def too_large(request: AskRequest, limits: Limits) -> Refusal | None:
     # No character takes more than four bytes, so most texts need not be encoded to know that they are short enough.
     if 4 * len(message) > limits.message_bytes_max and (size := len(message.encode())) > limits.message_bytes_max:
         return too_long("message", size, limits.message_bytes_max)
-    if (size := len(bytes(metadata))) > limits.metadata_bytes_max:
+    if (size := len(metadata)) > limits.metadata_bytes_max:
         return too_long("metadata", size, limits.metadata_bytes_max)
-    if schema is not None and (size := len(bytes(schema))) > limits.schema_bytes_max:
+    if schema is not None and (size := len(schema)) > limits.schema_bytes_max:
         return too_long("schema", size, limits.schema_bytes_max)
     return None
 

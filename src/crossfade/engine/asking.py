@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 
 from crossfade.core import messages, questions
-from crossfade.core.agents import Status
 from crossfade.core.decider import Refusal
 from crossfade.core.questions import Dismissal, Exposure
 from crossfade.core.records import Event
@@ -26,7 +25,7 @@ from crossfade.core.values import (
     stream_of,
 )
 from crossfade.engine.asked_shapes import shape_of, too_large
-from crossfade.engine.context import Context, too_long
+from crossfade.engine.context import RETIRED, Context, too_long
 from crossfade.engine.dispatcher import Applied
 from crossfade.engine.ports import Duplicate
 from crossfade.engine.requests import AnswerRequest, AskRequest, NativeReply, QuestionView
@@ -43,6 +42,7 @@ Promise = Coroutine[Any, Any, QuestionView | Refusal]
 Checked = tuple[Member, msgspec.Raw, float]
 """Whom to ask, with what shape, and how many seconds it stays open."""
 
+SAME: Final = {Lane.ELICITATION: Exposure.NEW, Lane.POLLING: Exposure.OLD}
 REUSED: Final = Refusal("key.reused", "This key was used for something else.", "Use a fresh key for each command.")
 
 
@@ -155,7 +155,7 @@ class Asking:
         directory = self._c.views.directory
         limit = self._c.limits.open_questions_per_agent_max
         member = directory.get(name)
-        if member is None or member.state.status is Status.RETIRED:
+        if member is None or member.state.status is RETIRED:
             return unknown_recipient(name, directory.similar(name))
         if name == caller.name:
             return Refusal("question.to_self", "A question to oneself has no answerer.", "Name somebody else.")
@@ -368,7 +368,7 @@ def exposure(asker: Lane, addressee: Lane) -> Exposure:
     """The class of a conversation between these two lanes."""
     if asker is not addressee:
         return Exposure.MIXED
-    return Exposure.NEW if asker is Lane.ELICITATION else Exposure.OLD
+    return SAME[asker]
 
 
 def oversees(caller: Caller) -> bool:

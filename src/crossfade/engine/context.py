@@ -19,6 +19,9 @@ BURST_SECONDS: Final = 2.0
 """A token bucket holds this many seconds' worth of commands."""
 
 
+RETIRED: Final = Status.RETIRED
+
+
 class Context:
     """What a use case needs: clock, ids, log, views, dispatcher, timers, limits, and where to count."""
 
@@ -56,7 +59,7 @@ class Context:
     def allow(self, caller: Caller) -> Refusal | None:
         """Take one command from the caller's allowance, or refuse with limit.rate or agent.unknown."""
         member = self.views.directory.get(caller.name)
-        if member is None or member.state.status is Status.RETIRED:
+        if member is None or member.state.status is RETIRED:
             return Refusal("agent.unknown", f"{caller.name} is not registered here.", "Register it with a token.")
         rate = self.limits.commands_per_second_max
         now = self.clock.now()

@@ -181,12 +181,11 @@ class Dispatcher:
         envelope: Envelope,
         key: bytes | None,
     ) -> Tx:
-        at, by, cause = envelope
         if len(events) == 1:  # nearly always
-            event = events[0]
+            event, (at, by, cause) = events[0], envelope
             new: tuple[NewEvent, ...] = (NewEvent(stream, type_name(event), at, by, cause, encode(event)),)
         else:
-            new = tuple(NewEvent(stream, type_name(event), at, by, cause, encode(event)) for event in events)
+            new = tuple([NewEvent(stream, type_name(event), *envelope, encode(event)) for event in events])
         return Tx(key or self._ids.key(), ((stream, version),), new)
 
     async def _refused(self, stream: StreamName, key: bytes | None, refusal: Refusal) -> Applied | Refusal:

@@ -6,7 +6,7 @@ UnknownOutcomeError mean "come back with the same key". Identity comes from the 
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from collections.abc import Sequence as Seq
 from typing import Any, TypeVar
 
@@ -92,6 +92,8 @@ class Hub(Steering):
         self._mail = Mail(self._c, self._asking)
         self._sending = Sending(self._c, self._asking)
         self._identity = Identity(self._c, guests=guests)
+        self.authenticate: Callable[[str], Caller | Refusal] = self._identity.authenticate
+        """The caller that a token stands for; asked with every request."""
         self._migration = Migration(self._c)
         self.measuring = Measuring(self._c, lambda: self.ready)
         self.baselines = Baselines(self._c, self.measuring)
@@ -295,10 +297,6 @@ class Hub(Steering):
         return stream
 
     # --- identity -----------------------------------------------------------------------------------------
-
-    def authenticate(self, token: str) -> Caller | Refusal:
-        """The caller that a token stands for."""
-        return self._identity.authenticate(token)
 
     async def admit(self, client_name: str, *, faces_person: bool = False) -> Caller | Refusal:
         """A guest named after its client; refused with auth.required where guests are not admitted."""

@@ -28,6 +28,9 @@ RESERVED: Final = frozenset({SERVICE_NAME, "system", "hub", "kill-file"})
 """Actors in the log that are the hub itself; nobody else may act under these names."""
 
 
+REVOKED: Final = credentials.Status.REVOKED
+
+
 class Identity:
     """Tokens, guests, registration and presence."""
 
@@ -61,7 +64,7 @@ class Identity:
         if found is None:
             return _unknown_token()
         state = found[1]
-        if state.status is credentials.Status.REVOKED:
+        if state.status is REVOKED:
             return Refusal("auth.revoked", "This token was revoked.", "Ask an operator for a new one.")
         if state.expires_at is not None and self._c.clock.now() >= state.expires_at:
             return Refusal("auth.expired", "This token has expired.", "Ask an operator for a new one.")

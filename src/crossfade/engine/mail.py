@@ -28,6 +28,7 @@ from crossfade.engine.waits import Awaited, Patience, Wait
 W = TypeVar("W", bound=Wait)
 Making = Callable[[Member, ReceiveRequest, int, Instant], W]
 """Makes a wait of somebody for something, that goes on from a sequence, until an instant."""
+DEPRECATED: Final = rollouts.Status.DEPRECATED
 CURSOR_SECONDS: Final = 1.0
 """A cursor that moved is recorded after at most this long, together with all others."""
 OFFER_SECONDS: Final = 0.25
@@ -243,7 +244,7 @@ class Mail:
     def _notice(self) -> str:
         """What those still polling are told, once that is on its way out."""
         rollout = self._c.views.programme.rollout
-        return rollout.notice if rollout.status is rollouts.Status.DEPRECATED else ""
+        return rollout.notice if rollout.status is DEPRECATED else ""
 
     def _take_native(self, member: Member, request: ReceiveRequest) -> tuple[QuestionView, ...]:
         """The next question to be elicited, if this call can."""

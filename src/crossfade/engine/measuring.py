@@ -49,7 +49,7 @@ class Measuring:
         """``ready``: whether the hub serves."""
         self._c = context
         self._ready = ready
-        self._tallies = context.tallies
+        self.tallies = context.tallies
         self._view = context.views.measurements
         self._from = Instant(0)
         """Where the block under way began."""
@@ -90,12 +90,12 @@ class Measuring:
     def react(self, record: Recorded) -> None:
         """Called after each live record is in the views."""
         if record.stream.startswith("rollout/"):
-            self._tallies.lanes_moved()
+            self.tallies.lanes_moved()
             if self.on:
                 self._c.background.spawn(self.close(force=True), "measurements")
             self._settle()
         elif record.stream == measurements.STREAM:
-            if self.on and not self._tallies.on:
+            if self.on and not self.tallies.on:
                 self._begin_blocks(record.at)
             elif not self.on:
                 self._end_blocks()
@@ -103,7 +103,7 @@ class Measuring:
     async def finish(self) -> None:
         """The hub is going down in order: record what there is."""
         self._live = False
-        if self._tallies.on:
+        if self.tallies.on:
             await self.close(force=True)
             self._end_blocks()
 
@@ -143,18 +143,18 @@ class Measuring:
 
     async def command(self, command: measurements.Command, by: str) -> Refusal | None:
         """Begin or end; the block under way ends with it, so that none belongs half to a baseline."""
-        if self._tallies.on:
+        if self.tallies.on:
             await self.close(force=True)
         outcome = await self._c.dispatcher.run(measurements.STREAM, command, by=by)
         return outcome if isinstance(outcome, Refusal) else None
 
     def _begin_blocks(self, at: Instant | None = None) -> None:
         self._from = self._idle_until = at or self._c.dispatcher.now()
-        self._tallies.begin()
+        self.tallies.begin()
         self._appoint()
 
     def _end_blocks(self) -> None:
-        self._tallies.end()
+        self.tallies.end()
         self._unstored.clear()
         self._down_since, self._down = None, 0
         if self._tick is not None:
@@ -164,8 +164,8 @@ class Measuring:
 
     def served(self, name: str, cause: str = "", question_id: str = "") -> None:
         """Count a request of this caller, about this question; ``cause`` of the server's fault, or empty."""
-        if self._tallies.on:
-            self._tallies.served(name, cause, question_id)
+        if self.tallies.on:
+            self.tallies.served(name, cause, question_id)
             if cause:
                 self._look()
 
@@ -185,7 +185,7 @@ class Measuring:
             if cause:
                 self.served(name, cause, question_id)
             elif cause is not None:
-                self._tallies.served(name, "", question_id)
+                self.tallies.served(name, "", question_id)
         return result
 
     # --- blocks ---------------------------------------------------------------------------------------------
@@ -211,12 +211,12 @@ class Measuring:
 
     async def close(self, *, force: bool = False) -> None:
         """End the block under way, unless it is idle and short, and store what is not stored."""
-        self._tallies.overdue()
+        self.tallies.overdue()
         await self._store()
-        if self._unstored or not self._tallies.on:
+        if self._unstored or not self.tallies.on:
             return  # what happens meanwhile goes into the block under way
         now = self._c.dispatcher.now()
-        idle = self._tallies.idle and not self._down and self._down_since is None
+        idle = self.tallies.idle and not self._down and self._down_since is None
         if idle and not force and now - self._from < IDLE_SECONDS * SECOND:
             self._idle_until = now
             return
@@ -229,7 +229,7 @@ class Measuring:
 
     def _put(self, until: Instant) -> None:
         """Close the block under way."""
-        slices, coordination, counts = self._tallies.take()
+        slices, coordination, counts = self.tallies.take()
         if self._down_since is not None:
             self._down += until - self._down_since
             self._down_since = until

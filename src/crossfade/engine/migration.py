@@ -20,6 +20,11 @@ RETRY_SECONDS: Final = 1.0
 """A kill that the log did not take is tried again after this long."""
 
 
+REMOVED: Final = rollouts.Status.REMOVED
+LEAVING: Final = frozenset({rollouts.Status.DEPRECATED, REMOVED})
+"""In these polling is on its way out, or gone."""
+
+
 class Migration:
     """Start, share, hold, resume, kill, deprecate, remove."""
 
@@ -183,7 +188,7 @@ class Migration:
 
     def polling_removed(self) -> Refusal | None:
         """Why ``wait_for_messages`` is refused; None while it works."""
-        if self._programme.killed or self._programme.rollout.status is not rollouts.Status.REMOVED:
+        if self._programme.rollout.status is not REMOVED or self._programme.killed:
             return None
         return Refusal(
             "polling.removed",
@@ -195,7 +200,7 @@ class Migration:
     def deprecation(self) -> tuple[Instant, Instant | None, str] | None:
         """(Since, sunset, notice) in the states deprecated and removed."""
         state = self._programme.rollout
-        if state.status not in {rollouts.Status.DEPRECATED, rollouts.Status.REMOVED}:
+        if state.status not in LEAVING:
             return None
         return Instant(self._programme.since[rollouts.Status.DEPRECATED]), state.sunset_at, state.notice
 

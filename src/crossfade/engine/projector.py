@@ -43,11 +43,17 @@ from crossfade.engine.views.signoffs import Signoffs
 LATELY: Final = 256
 """Ended questions whose two ends may still read what was kept for them."""
 _MS: Final = 1_000_000
+ELICITATION: Final = Lane.ELICITATION
+ANSWERED: Final = questions.Status.ANSWERED
 
 Fold = Callable[[Any, Recorded, Any, Any], None]
 """Takes the projector, a record, and the states of its stream before and after it."""
 QuestionFold = Callable[[Any, Recorded, Any], None]
 """Takes the projector, a record of a question, and the question, its state as it is after the record."""
+
+
+def _without(shown: questions.Offers, channel: Channel) -> questions.Offers:
+    return tuple([offer for offer in shown if offer[0] is not channel])
 
 
 class Views:
@@ -204,7 +210,7 @@ class Projector:
         measures = views.measures
         measures.asked[state.lane, state.exposure] += 1
         measures.open[state.lane] += 1
-        if state.lane is Lane.ELICITATION and addressee.state.native:
+        if state.lane is ELICITATION and addressee.state.native:
             addressee.mailbox.shelve(entry)
             self.courier.bring(addressee.mailbox.wake, state.lane)
         else:
@@ -219,12 +225,12 @@ class Projector:
 
     def _offered(self, entry: Entry, channel: Channel, shown_at: Instant) -> None:
         if entry.shown:
-            entry.shown = tuple([offer for offer in entry.shown if offer[0] is not channel])
+            entry.shown = _without(entry.shown, channel)
         measures = self._views.measures
         measures.offered[entry.state.lane, channel] += 1
         if entry.offered_at is None:
             entry.offered_at = shown_at
-            delivery_ms = max(0, shown_at - entry.asked_at) / _MS
+            delivery_ms = (shown_at - entry.asked_at) / _MS if shown_at > entry.asked_at else 0.0
             measures.delivery_ms[entry.state.lane].add(delivery_ms)
             measures.exposure_ms[entry.state.exposure].add(delivery_ms)
 
@@ -259,7 +265,7 @@ class Projector:
         addressee.open.pop(entry.question_id, None)
         if addressee.mailbox.native:
             addressee.mailbox.native.pop(entry.question_id, None)
-        if state.status is questions.Status.ANSWERED:
+        if state.status is ANSWERED:
             measures.answer_ms[state.lane].add((record.at - entry.asked_at) / _MS)
             if state.ended_channel == "native":
                 addressee.accepted += 1

@@ -18,7 +18,7 @@ from crossfade.core.values import Instant
 from crossfade.engine.requests import Item
 from crossfade.engine.views.instants import iso
 from crossfade.engine.views.past import Past
-from crossfade.engine.views.questions import Entry, view
+from crossfade.engine.views.questions import OPEN, Entry, view
 from crossfade.engine.views.readiness import Readiness
 
 Kind = Literal["message", "question", "answer", "notice"]
@@ -26,21 +26,19 @@ NEVER: Final = Instant(2**63)
 """Until when a stream waits: as long as it is there."""
 
 
-class Mail:
+class Mail(msgspec.Struct, eq=False):
     """One text item: a place in the log and what to show for it."""
 
-    __slots__ = ("entry", "kind", "record", "sequence")
-
-    def __init__(self, sequence: int, kind: Kind, record: Recorded, entry: Entry | None = None) -> None:
-        self.sequence = sequence
-        self.kind = kind
-        self.record = record
-        self.entry = entry
+    sequence: int
+    kind: Kind
+    record: Recorded
+    entry: Entry | None = None
 
     @property
     def stale(self) -> bool:
         """A question that has its end in the meantime need not be shown any more."""
-        return self.kind == "question" and self.entry is not None and not self.entry.open
+        entry = self.entry
+        return entry is not None and self.kind == "question" and entry.state.status is not OPEN
 
 
 class Waker(Protocol):
@@ -104,12 +102,13 @@ class Mailbox:
         passed: list[Entry] = []
         while self.mail and next(iter(self.mail)) <= through:
             _, mail = self.mail.popitem(last=False)
-            if mail.entry is None:
+            entry = mail.entry
+            if entry is None:
                 continue
             if mail.kind == "answer":
-                self.news.pop(mail.entry.question_id, None)
-            elif mail.kind == "question" and mail.entry.open:
-                passed.append(mail.entry)
+                self.news.pop(entry.question_id, None)
+            elif mail.kind == "question" and entry.state.status is OPEN:
+                passed.append(entry)
         self.cursor = max(self.cursor, through)
         return passed
 
@@ -128,9 +127,7 @@ class Mailbox:
         """Items above ``after``, oldest first; those that a stream has read and not acknowledged are not walked."""
         if not self.mail or next(iter(self.mail)) > after:
             return self.mail.values()
-        unread = list(takewhile(lambda mail: mail.sequence > after, reversed(self.mail.values())))
-        unread.reverse()
-        return unread
+        return _above(after, self.mail)
 
     def enter(self, waker: Waker) -> None:
         """Tell this one too, after all others."""
@@ -152,6 +149,12 @@ class Mailbox:
         """Tell every carrier that waits."""
         for waker in self.wakers:
             waker.wake()
+
+
+def _above(after: int, mails: OrderedDict[int, Mail]) -> Iterable[Mail]:
+    unread = list(takewhile(lambda mail: mail.sequence > after, reversed(mails.values())))
+    unread.reverse()
+    return unread
 
 
 def item(mail: Mail) -> Item:

@@ -1,7 +1,7 @@
 """The questions that are open or ended lately, and who waits for their end."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -12,11 +12,15 @@ from crossfade.engine.slots import Slot
 from crossfade.engine.timers import Timer
 from crossfade.engine.views.instants import iso
 
+OPEN: Final = Status.OPEN
+ANSWERED: Final = Status.ANSWERED
+"""Looked up once: to find a member in its class takes longer than to compare it."""
+
 
 class Entry(Slot[State], eq=False, gc=True):
     """One question: the slot of its stream, and what only this process knows about it.
 
-    Ten thousand that have their end are held: all that is not needed then is None, and shared where it is the same.
+    A thousand that have their end are held: all that is not needed then is None, and shared where it is the same.
     """
 
     question_id: QuestionId
@@ -44,7 +48,7 @@ class Entry(Slot[State], eq=False, gc=True):
     @property
     def open(self) -> bool:
         """It has no end yet."""
-        return self.state.status is Status.OPEN
+        return self.state.status is OPEN
 
     def end(self, at: Instant) -> None:
         """Note the end and wake who waits for it."""
@@ -91,7 +95,7 @@ class Entry(Slot[State], eq=False, gc=True):
 def delivery(entry: Entry) -> Delivery:
     """How far the question verifiably got."""
     state = entry.state
-    if state.status is Status.ANSWERED:
+    if state.status is ANSWERED:
         return "answered"
     if state.seen:
         return "seen"
@@ -105,24 +109,30 @@ def channels(entry: Entry) -> tuple[Channel, ...]:
         return offered
     if not offered and len(shown) == 1:  # nearly always
         return (shown[0][0],)
-    return (*offered, *[channel for channel, _ in shown if channel not in offered])
+    return (*offered, *_others(offered, shown))
+
+
+def _others(offered: tuple[Channel, ...], shown: Offers) -> list[Channel]:
+    return [channel for channel, _ in shown if channel not in offered]
 
 
 def view(entry: Entry) -> QuestionView:
     """The question as users read it."""
     kept = entry.kept_view
-    if kept is None or kept.ended_at is None:  # what is true of it while it is open changes
-        kept = entry.kept_view = _now(entry, kept or _asked(entry))
+    if kept is None:
+        kept = entry.kept_view = _first(entry)
+    elif kept.ended_at is None:  # what is true of it while it is open changes
+        kept = entry.kept_view = _now(entry, kept)
     return kept
 
 
-def _asked(entry: Entry) -> QuestionView:
-    """What never changes of a question."""
+def _first(entry: Entry) -> QuestionView:
+    """All of it, as it is now."""
     state = entry.state
     return QuestionView(
         question_id=entry.question_id,
         status=state.status,
-        delivery="queued",
+        delivery=delivery(entry),
         asker=state.asker,
         addressee=state.addressee,
         message=state.message,
@@ -131,6 +141,12 @@ def _asked(entry: Entry) -> QuestionView:
         deadline=iso(state.deadline),
         lane=state.lane,
         exposure=state.exposure,
+        channels=channels(entry) if entry.shown else state.offered,
+        dismissals=state.dismissals,
+        content=state.content,
+        reason=state.reason,
+        ended_at=None if entry.ended_at is None else iso(entry.ended_at),
+        ended_by=state.ended_by,
         conversation=state.conversation or entry.question_id,
         reply_to=state.reply_to,
         sequence=entry.sequence,

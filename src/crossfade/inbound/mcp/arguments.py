@@ -21,6 +21,7 @@ Cursor = Annotated[int, msgspec.Meta(ge=0)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 NOTHING: Final = msgspec.Raw()
 EMPTY: Final = msgspec.Raw(b"{}")
+NULL: Final = b"null"
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -88,7 +89,7 @@ _PATH: Final = re.compile(r" - at `\$\.?(?P<field>[^`]*)`$")
 
 def given(raw: msgspec.Raw) -> msgspec.Raw | None:
     """A raw argument; None if it is absent or null."""
-    return None if bytes(raw) in (b"", b"null") else raw
+    return None if len(raw) <= len(NULL) and bytes(raw) in (b"", NULL) else raw
 
 
 def wrong(tool: str, decoder: msgspec.json.Decoder[Arguments], error: msgspec.DecodeError) -> Refusal:

@@ -22,6 +22,7 @@ from crossfade.inbound.mcp import arguments, elicitation, texts, wire
 from crossfade.inbound.mcp.seam import FORM, Complete, Context, InputRequired, Outcome, Settled, Waiting
 from crossfade.inbound.mcp.texts import Elicited
 
+POLL: Final = Channel.POLL
 ROUNDS_MAX: Final = 8
 """Questions elicited within one call: clients give up after ten rounds."""
 
@@ -135,7 +136,7 @@ class Mailboxes:
         if given.agent_id and given.agent_id != name:
             return _mismatch(given.agent_id, name)
         seconds, native = self._seconds(given.timeout_seconds, context), _native(context)
-        return ReceiveRequest(channel=Channel.POLL, wait_seconds=seconds, after=given.since_sequence, native=native)
+        return ReceiveRequest(channel=POLL, wait_seconds=seconds, after=given.since_sequence, native=native)
 
     def _seconds(self, seconds: float, context: Context) -> float:
         """As long as a client waits without a sign of life, unless it hears of progress."""

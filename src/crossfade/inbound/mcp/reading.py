@@ -86,6 +86,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     )
 
 
+BACKSLASH: Final = 0x5C
+"""As a number: bytes that are looked for in bytes are taken for a number first, and raise an error on the way."""
 ENVELOPE_COLONS: Final = 6
 """jsonrpc, id, method, params, name and arguments have one each; whatever else there is shows in what is counted."""
 
@@ -114,7 +116,7 @@ def read(body: bytes) -> Call | None:
         colons += 1 + bytes(params.meta).count(b":")
     if call.id.__class__ is str:
         colons += str(call.id).count(":")
-    if body.count(b":") != colons or (b"\\" in body and b"\\u" in body):
+    if body.count(b":") != colons or (BACKSLASH in body and b"\\u" in body):
         return None
     field = UNREAD.get(type(arguments))
     if field is not None:

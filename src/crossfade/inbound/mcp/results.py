@@ -64,10 +64,6 @@ class Answers:
             + bytes(self._meta) + b"}"
         )  # fmt: skip
 
-    def call_before_2026(self, request_id: bytes, outcome: Complete) -> bytes:
-        """The response to ``tools/call`` on 2025 revisions."""
-        return b'{"jsonrpc":"2.0","id":%b,"result":{%b}}' % (request_id, outcome.told)
-
     def call(self, request_id: bytes, outcome: Complete) -> bytes:
         """The response to ``tools/call`` on 2026-07-28."""
         return b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":"complete",%b%b' % (

@@ -5,6 +5,7 @@ knows its own question, an addressee gets its message and schema.
 """
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import msgspec
 
@@ -143,7 +144,7 @@ def _summary(view: QuestionView) -> str:
 def messages(batch: Batch, elicited: Sequence[Elicited], reader: str) -> Complete:
     """What a wait brought; the text is the same JSON, for programs that only read text."""
     out = MessagesOut(
-        messages=[_message(item, reader) for item in batch.items],
+        messages=list(map(_message, batch.items, repeat(reader))),
         has_more=batch.has_more,
         cursor=batch.cursor,
         elicited=tuple(elicited),

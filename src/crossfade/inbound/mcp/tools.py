@@ -51,6 +51,7 @@ class HubTools:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._tallies = hub.measuring.tallies
         self._mailboxes = Mailboxes(hub)
         self._ends = texts.Ends()
         self._listed = {polling: catalogue.encoded(polling=polling) for polling in (True, False)}
@@ -88,13 +89,11 @@ class HubTools:
         call = reading.read(body)
         if call is None:
             return None
-        tool = reading.TOOLS[type(call.params)]
+        params = call.params
+        tool, meta = reading.TOOLS[type(params)], params.meta
         if tool == POLLING and self._hub.polling_removed() is not None:
             return None
-        meta = call.params.meta
-        return Given(
-            call.id, self._plan(tool, call.params.arguments), b"" if meta is arguments.NOTHING else bytes(meta)
-        )
+        return Given(call.id, self._plan(tool, params.arguments), b"" if meta is arguments.NOTHING else bytes(meta))
 
     def plan(self, tool: str, given: Raw) -> Plan | Complete | Fault:
         """Understand the arguments of a call."""
@@ -141,6 +140,8 @@ class HubTools:
 
     def count(self, plan: Plan, peer: Peer, fault: Exception | None = None) -> None:
         """As in ``seam.ToolSet``."""
+        if not self._tallies.on:
+            return
         cause = "" if fault is None else cause_of(fault) if isinstance(fault, LogError) else "unexpected"
         self._hub.measuring.served(peer.caller.name, cause, getattr(plan.arguments, "question_id", ""))
 
@@ -239,5 +240,8 @@ class HubTools:
 
 def _so_far(context: Context, now: Now) -> None:
     """The question is stored: from now on this is what a call that has to stop comes to."""
-    name = context.peer.caller.name
-    context.so_far = lambda: texts.question(now(), name)
+    context.so_far = partial(_told, now, context.peer.caller.name)
+
+
+def _told(now: Now, name: str) -> Complete:
+    return texts.question(now(), name)
