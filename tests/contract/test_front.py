@@ -497,7 +497,7 @@ def test_a_head_that_rests_is_recalled_the_same_and_rests_no_more() -> None:
         for (second, other), expected in zip(HEADS, fresh, strict=True):
             heads = known_heads()
             heads.rest()
-            assert (heads._known, heads._as_long, len(heads._resting)) == ([], {}, 2)
+            assert (heads._known, heads._as_long, len(heads._resting)) == ((), {}, 2)
             heads.recall(first + body)
             assert heads.recall(second + other) == expected
             heads.rest()

@@ -214,7 +214,7 @@ def test_a_connection_that_waits_keeps_no_bytes_of_its_heads_and_knows_them_all_
             held = await Held().start(NOW, "open", patch)
             heads_of = held.side.connection.heads
             assert heads_of is not None
-            assert heads_of._known == []
+            assert heads_of._known == ()
             resting = len(heads_of._resting)
             assert resting > 1, "that of the agent who waits is one of several"
             await held.end("message")

@@ -208,7 +208,8 @@ class Mail:
     def _enter(self, wait: Wait) -> None:
         mailbox = wait.member.mailbox
         mailbox.enter(wait)
-        self._patience.watch(mailbox, wait.until)
+        if not 0 < mailbox.patience <= wait.until:
+            self._patience.watch(mailbox, wait.until)
         mailbox.ready.enter(self._c.clock.monotonic())
 
     def _out(self, wait: Wait) -> None:

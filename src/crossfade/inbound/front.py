@@ -16,7 +16,9 @@ Not here: bounds and deadlines (inbound/protocol.py), MCP (inbound/mcp).
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
@@ -34,6 +36,8 @@ HEADS_MAX: Final = 8
 LENGTHS_MAX: Final = 4
 """Lengths of requests by which a head is remembered with its own digits, for one connection."""
 DIGEST_BYTES: Final = 16
+NOTHING: Final[Mapping[int, Any]] = MappingProxyType({})
+"""Of nothing known, one for all connections."""
 Found = tuple[object, int, int]
 """What is known of a head, where the body behind it begins, and how long that is."""
 UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
@@ -59,10 +63,10 @@ class Heads:
     __slots__ = ("_as_long", "_known", "_resting")
 
     def __init__(self) -> None:
-        self._known: list[tuple[bytes, int, bytes, object]] = []
+        self._known: Sequence[tuple[bytes, int, bytes, object]] = ()
         """What stands before the digits of the length, how long that is, what stands behind them, and what is known
         of the head; the last one that came is the first."""
-        self._as_long: dict[int, tuple[bytes, int, bytes, Found]] = {}
+        self._as_long: Mapping[int, tuple[bytes, int, bytes, Found]] = NOTHING
         """By the length of what came: the head that it began with, in two parts as above, the second one with the
         digits, and what was found in it. The next request as long mostly begins with the same bytes."""
         self._resting: tuple[tuple[bytes, int, int, object], ...] = ()
@@ -78,7 +82,7 @@ class Heads:
         parts = head[:digits_at], head[head.find(b"\r\n", digits_at) :]
         others = [known for known in self._known if (known[0], known[2]) != parts]
         self._known = [(parts[0], digits_at, parts[1], kept), *others[: HEADS_MAX - 1]]
-        self._as_long.clear()
+        self._as_long = NOTHING
 
     def recall(self, data: bytes) -> Found | None:
         """What is found at the beginning of ``data``; None if that is not a head that is known."""
@@ -91,8 +95,8 @@ class Heads:
 
     def rest(self) -> None:
         """Whoever sent them waits for long, perhaps among ten thousand: let go of their bytes meanwhile."""
-        known, self._known = self._known, []
-        self._as_long = {}
+        known, self._known = self._known, ()
+        self._as_long = NOTHING
         rests = [(_digest(before, behind), at, len(behind), head) for before, at, behind, head in known]
         fresh = {digest for digest, *_ in rests}
         self._resting = (*rests, *[other for other in self._resting if other[0] not in fresh])[:HEADS_MAX]
@@ -117,12 +121,10 @@ class Heads:
                 digits = data[digits_at:digits_end]
                 if digits_end > 0 and digits.isdigit() and data.startswith(behind, digits_end):
                     if known is not self._known[0]:
-                        self._known.remove(known)
-                        self._known.insert(0, known)
+                        self._known = [known, *[other for other in self._known if other is not known]]
                     found = head, digits_end + len(behind), int(digits)
-                    if len(self._as_long) >= LENGTHS_MAX:
-                        self._as_long.clear()
-                    self._as_long[len(data)] = before, digits_at, digits + behind, found
+                    kept = self._as_long if 0 < len(self._as_long) < LENGTHS_MAX else {}
+                    self._as_long = {**kept, len(data): (before, digits_at, digits + behind, found)}
                     return found
         return self._woken(data)
 

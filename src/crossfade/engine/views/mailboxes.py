@@ -136,7 +136,9 @@ class Mailbox:
     def leave(self, waker: Waker) -> None:
         """Tell it no more; nothing if it was not told."""
         wakers = self.wakers
-        if waker in wakers:
+        if len(wakers) == 1 and wakers[0] is waker:  # nearly always
+            self.wakers = ()
+        elif waker in wakers:
             at = wakers.index(waker)
             self.wakers = wakers[:at] + wakers[at + 1 :]
 
