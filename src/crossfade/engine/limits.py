@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A client that took a question natively and is silent this long gets it as text as well."""
     blink_seconds: float = 1.5
     """A decline by a person's client sooner than this was made by a machine."""
-    ended_questions_kept: int = 1_000
+    ended_questions_kept: int = 10_000
     """Ended questions held in memory; older ones are read from the log."""
     stream_items_max: int = 1_000
     """Items waiting for a slow stream reader before it is cut."""
