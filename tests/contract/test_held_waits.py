@@ -17,7 +17,7 @@ from crossfade.engine.views.mailboxes import Mailbox
 from crossfade.inbound.beats import ROWS
 from crossfade.inbound.mcp.running import LOOKS, Running
 from tests.contract.test_front import Side, call
-from tests.kit.hub import ok, run
+from tests.kit.hub import ROOT, ok, run
 from tests.kit.wires import heads, settle
 
 NOW, OLD = "2026-07-28", "2025-11-25"
@@ -268,6 +268,70 @@ def test_a_client_that_takes_no_stream_is_held_as_well_and_told_when_the_server_
                 await held.left()
                 assert heads(held.said) == ([] if end == "gone" else [200])
                 await held.side.stop()
+
+    scenario()
+
+
+def test_whoever_reads_slowly_when_the_server_stops_has_the_whole_grace_to_read_the_end() -> None:
+    @run
+    async def scenario() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            held = await Held().start(NOW, "slow", patch)
+            drain = asyncio.ensure_future(held.side.host.streams.drain(60.0))
+            await settle()
+            assert held.is_stream()
+            assert not drain.done(), "it is held still"
+            await held.left()
+            assert await drain == 0
+            assert held.said.count(b'"id":7') == 1
+            assert held.said.endswith(b"0\r\n\r\n")
+            await held.side.stop()
+
+    scenario()
+
+
+def test_a_wait_that_is_woken_often_in_one_turn_looks_once() -> None:
+    @run
+    async def scenario() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            held = await Held().start(NOW, "open", patch)
+            looks: list[Running] = []
+            look = held.runner.look
+
+            def counted(call: Running) -> None:
+                looks.append(call)
+                look(call)
+
+            patch.setattr(held.runner, "look", counted)
+            for _ in range(3):
+                await held.end("message")
+            await held.left()
+            assert looks == [held.call]
+            await held.side.stop()
+
+    scenario()
+
+
+@pytest.mark.parametrize("revision", [NOW, OLD])
+@pytest.mark.parametrize("state", STATES)
+def test_a_wait_ends_with_the_credential_of_whoever_waits(state: str, revision: str) -> None:
+    @run
+    async def scenario() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            held = await Held().start(revision, state, patch)
+            held.mailbox.mail.clear()
+            hub = held.side.world.hub
+            [ana] = [token for token in ok(await hub.tokens(ROOT)) if token.name == "ana"]
+            ok(await hub.revoke_token(ROOT, ana.token_id))
+            await held.left()
+            assert held.said.count(b'"id":7') == 1
+            assert b'"messages":[]' in held.said
+            bo = ok(hub.authenticate(held.side.tokens["bo"]))
+            ok(await hub.send(bo, SendRequest(to=("ana",), body="late")))
+            said = await held.side.say(call(held.side, "ana", "wait_for_messages", {"timeout_seconds": 1}, revision))
+            assert heads(said) == [401]
+            assert b"late" not in held.said
+            await held.side.stop()
 
     scenario()
 

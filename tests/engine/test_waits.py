@@ -72,11 +72,38 @@ async def test_who_left_and_came_again_is_woken_once_in_its_new_time():
     async with patience() as (clock, _, wait):
         gone = wait(EPOCH + 5 * SECOND)
         gone.member.mailbox.leave(gone)
-        gone.member.mailbox.vacate()
         again = [wait(EPOCH + 5 * SECOND + more, gone.member) for more in (1, 2 * SECOND)]
         await clock.advance(20)
         assert gone.woken_at == []
         assert [one.woken_at for one in again] == [[one.until] for one in again]
+
+
+@run
+async def test_a_mailbox_lies_no_more_often_than_there_were_waits_in_it_and_is_forgotten_where_nobody_looks():
+    async with patience() as (clock, those, wait):
+        first = wait(EPOCH + 9 * SECOND)
+        waits = [wait(EPOCH + seconds * SECOND, first.member) for seconds in (8, 7, 6, 5, 4)]
+        for left in range(5, 0, -1):
+            await clock.advance(4 if left == 5 else 1)
+            assert len(those._grains) == left, "and none where its time was"
+            assert max(len(grain.mailboxes) for grain in those._grains.values()) == 2
+        await clock.advance(1)
+        assert [one.woken_at for one in (first, *waits)] == [[one.until] for one in (first, *waits)]
+        assert those._grains == {}
+
+
+@run
+async def test_a_mailbox_that_is_looked_at_elsewhere_by_then_is_not_taken_along():
+    async with patience() as (clock, those, wait):
+        late = wait(EPOCH + 9 * SECOND)
+        early = wait(EPOCH + 3 * SECOND, late.member)
+        early.member.mailbox.leave(late)
+        await clock.advance(5)
+        again = wait(EPOCH + 20 * SECOND, early.member)
+        await clock.advance(5)
+        assert [len(grain.mailboxes) for grain in those._grains.values()] == [1]
+        await clock.advance(15)
+        assert (early.woken_at, late.woken_at, again.woken_at) == ([early.until], [], [again.until])
 
 
 @run

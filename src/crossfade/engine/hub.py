@@ -334,13 +334,14 @@ class Hub(Steering):
         return refusal or await self._identity.issue(name, kind, scopes, expires_seconds, label, caller.name)
 
     async def revoke_token(self, caller: Caller, token_id: str) -> TokenView | Refusal:
-        """End a token and the streams of whoever holds it; needs scope admin."""
+        """End a token, and the streams and waits of whoever holds it; needs scope admin."""
         refusal = needs(caller, Scope.ADMIN)
         outcome = refusal or await self._identity.revoke(token_id, caller.name)
         if isinstance(outcome, TokenView):
             for subscription in tuple(self._subscriptions):
                 if subscription.name == outcome.name:
                     subscription.close()
+            self._mail.dismiss(outcome.name)
         return outcome
 
     async def tokens(self, caller: Caller) -> list[TokenView] | Refusal:

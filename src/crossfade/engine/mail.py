@@ -203,7 +203,14 @@ class Mail:
         """Wait no more: the client is gone, and may stay away. Nothing if the wait is over."""
         if wait in wait.member.mailbox.wakers:
             self._out(wait)
-            wait.member.mailbox.vacate()
+
+    def dismiss(self, name: str) -> None:
+        """End the waits of somebody with what there is: whoever waits has to show its credential again."""
+        member = self._c.views.directory.get(name)
+        for wait in () if member is None else member.mailbox.wakers:
+            if isinstance(wait, Wait):
+                wait.until = Instant(0)
+                wait.wake()
 
     def _enter(self, wait: Wait) -> None:
         mailbox = wait.member.mailbox

@@ -113,9 +113,11 @@ class Patience:
 
     def _look(self, mailbox: Mailbox, now: Instant) -> None:
         """End the waits whose time is over, and look again when that of the next is."""
-        mailbox.patience = Instant(0)
+        mailbox.patience, following = Instant(0), NEVER
         for wait in mailbox.wakers:
             if wait.until <= now:
                 wait.wake()
-            elif wait.until is not NEVER:
-                self.watch(mailbox, wait.until)
+            else:
+                following = min(following, wait.until)
+        if following < NEVER:  # once, however many wait: who came with ever less time would lie there squared
+            self.watch(mailbox, following)

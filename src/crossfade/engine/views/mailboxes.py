@@ -142,11 +142,6 @@ class Mailbox:
             at = wakers.index(waker)
             self.wakers = wakers[:at] + wakers[at + 1 :]
 
-    def vacate(self) -> None:
-        """Somebody went away who may not come back: if nobody waits any more, nobody looks either."""
-        if not self.wakers:
-            self.patience = Instant(0)
-
     def wake(self) -> None:
         """Tell every carrier that waits."""
         for waker in self.wakers:

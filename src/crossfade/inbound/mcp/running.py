@@ -195,9 +195,9 @@ class Running(msgspec.Struct, eq=False):
 
     def _become_stream(self) -> EventStream:
         """There is more to say, or to wait for, than a ping."""
-        self._leave_streams()
         reply = self.reply
         stream = EventStream(reply.scope, reply.receive, reply.send, self.conditions.streams, self.stop)
+        self._leave_streams()  # not before: a server that stops must not find that nothing is held
         self.stream = stream
         stream.closed.add_done_callback(self._gone)
         stream.goes_on()
