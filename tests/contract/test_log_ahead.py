@@ -248,7 +248,7 @@ def test_a_commit_waits_for_what_the_second_thread_does(folder):
 
 
 def test_what_was_made_ready_is_not_used_after_what_came_before_it_was_undone():
-    part = Part(lambda: [b"%d" % number for number in range(9)], lambda some: ("", tuple(some)))
+    part = Part([b"%d" % number for number in range(9)], lambda some: ("", tuple(some)))
     assert part.take(2) == ("", (b"0", b"1"))
     part.prepare(3)
     part.at = 0

@@ -16,11 +16,11 @@ Statement = tuple[str, "apsw.Bindings"]
 class Part(Generic[T]):
     """Keys or names; every other part of the table comes before all of these, or behind them."""
 
-    def __init__(self, items: Callable[[], list[T]], statement: Callable[[list[T]], Statement]) -> None:
-        """``items`` in their order, asked for once when it is their turn; ``statement`` writes some of them."""
-        self._bring: Callable[[], list[T]] | None = items
-        self._items: list[T] = []
+    def __init__(self, items: list[T], statement: Callable[[list[T]], Statement]) -> None:
+        """``items`` in any order; ``statement`` writes some of them."""
+        self._items: list[T] = items
         self._statement: Callable[[list[T]], Statement] = statement
+        self._sorted = False
         self.at = 0
         """Where those begin that are not written."""
         self._next: tuple[int, int, Statement] | None = None
@@ -38,12 +38,13 @@ class Part(Generic[T]):
         return ready[2]
 
     def _prepared(self, count: int) -> tuple[int, int, Statement]:
-        if self._bring is not None:
-            self._items, self._bring = self._bring(), None
+        if not self._sorted:
+            self._items.sort()
+            self._sorted = True
         end = len(self._items) if self.left <= count + count // 2 else self.at + count
         return self.at, end, self._statement(self._items[self.at : end])
 
     @property
     def left(self) -> int:
-        """How many are not written; once something was taken."""
+        """How many are not written."""
         return len(self._items) - self.at

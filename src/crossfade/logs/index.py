@@ -9,7 +9,6 @@ acknowledged never rests on an index, and what it does not know yet is bounded.
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
-from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -206,7 +205,7 @@ class Index:
         self._head = head
         if self._noted >= RECORDS_WAITING and not self._parts and not self._written:
             self._noted, self._through = 0, self._head
-            self._parts = [Part(partial(sorted, self.names.turn(head)), self.names.statement)]
+            self._parts = [Part(self.names.turn(head), self.names.statement)]
             self._parts += [Part(part, self._stored.statement) for part in self._keys.turn()[::-1]]
 
     def _coming(self, count: int) -> int:

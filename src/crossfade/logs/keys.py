@@ -8,26 +8,23 @@ used is told by a filter, one that is greater than all before by that alone; onl
 import struct
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
-from functools import partial
-from itertools import chain, pairwise
 from typing import Final
 
 import apsw
 
 from crossfade.core.values import Sequence, Shard
 from crossfade.engine.ports import CorruptLogError
-from crossfade.logs import runs
 from crossfade.logs.backlog import Statement
 from crossfade.logs.blocks import place
-from crossfade.logs.filters import FILTER_BYTES_MAX, FILTER_BYTES_PER_KEY, Filter
+from crossfade.logs.filters import FILTER_BYTES_MAX, Filter
 from crossfade.logs.limits import KEY_BYTES
 
 ENTRIES_PER_SCAN: Final = 2_000
 """Entries that are read into a filter at a time: about a millisecond."""
 PARTS: Final = 32
-"""Of the keys that wait, by how they begin; each is brought together when its turn comes."""
-KEYS_TOGETHER: Final = 2_048
-"""Remembered in one dictionary, which so stays in the processor's cache; then they become one run (runs.py)."""
+"""Of the keys that wait, by how they begin; each is sorted when its turn comes."""
+KEYS_TOGETHER: Final = 4_096
+"""Remembered in one table, which so stays in the processor's cache while it fills."""
 SCHEMA: Final = "CREATE TABLE keys (entry BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
 _PLACE: Final = struct.Struct(">Q")
@@ -58,13 +55,13 @@ class Stored:
     def __init__(self, connection: apsw.Connection, count: int) -> None:
         """``count``: about as many keys as there are."""
         self._connection = connection
-        self._filter = Filter(FILTER_BYTES_PER_KEY * count)
+        self._filter = Filter(2 * count)
         self._filling: Filter | None = self._filter
         self._scanned: bytes = b""
         self._ready = False
-        self.unwritten: list[Callable[[], list[bytes]]] = []
-        """Of each shard, how to get runs of the keys that were noted and may not be in the table."""
-        self._unscanned: list[bytes] = []
+        self.unwritten: list[Callable[[], list[dict[bytes, int]]]] = []
+        """Of each shard, how to get the keys that were noted and may not be in the table."""
+        self._unscanned: list[dict[bytes, int]] = []
 
     def statement(self, entries: Seq[bytes]) -> Statement:
         """Writes entries, the keys of which were noted."""
@@ -79,12 +76,12 @@ class Stored:
     def scan(self) -> None:
         """Go on filling the filter, if it is not full of all that is stored; or begin a larger one."""
         if self._filling is None:
-            if not self._filter.crowded or self._filter.size_bytes >= FILTER_BYTES_MAX:
+            if self._filter.count <= self._filter.size_bytes or self._filter.size_bytes >= FILTER_BYTES_MAX:
                 return
-            self._filling, self._scanned = Filter(2 * FILTER_BYTES_PER_KEY * self._filter.count), b""
+            self._filling, self._scanned = Filter(4 * self._filter.count), b""
             self._unscanned = [part for unwritten in self.unwritten for part in unwritten()]
         if self._unscanned:
-            self._filling.add(runs.entries(self._unscanned.pop()))
+            self._filling.add([*self._unscanned.pop()])
             return
         found = [one for (one,) in self._connection.execute(_SCAN, (self._scanned, ENTRIES_PER_SCAN))]
         self._filling.add([one[:KEY_BYTES] for one in found])
@@ -93,14 +90,9 @@ class Stored:
         else:
             self._scanned = found[-1]
 
-    @property
-    def ready(self) -> bool:
-        """Whether the filter is full of all that is in the table, and not only of what was noted."""
-        return self._ready
-
-    def passing(self, keys: Seq[bytes]) -> list[bytes]:
-        """Those of the keys that may have been noted, or be in the table if the filter is ready."""
-        return self._filter.passing(keys)
+    def passing(self, keys: Seq[bytes]) -> Seq[bytes]:
+        """Those of the keys that may be stored."""
+        return self._filter.passing(keys) if self._ready else keys
 
     def places(self, keys: Seq[bytes]) -> list[tuple[bytes, int]]:
         """Key and place of each entry of these keys. Raises CorruptLogError."""
@@ -131,34 +123,29 @@ class Keys:
         self._stored = stored
         self._shard = shard
         self._base = base
-        self._fresh: dict[bytes, int] = {}
-        """Key → the sequence of its first record, of the newest."""
+        self._fresh: list[dict[bytes, int]] = [{}]
+        """Key → the sequence of its first record, in parts; not on its way into the table yet."""
+        self._waiting: list[dict[bytes, int]] = []
+        """The same, on its way into the table or there already."""
+        stored.unwritten.append(lambda: [*self._waiting, *self._fresh])
         self._entries: list[bytes] = []
-        """Of the same: those of each batch in their order, so that to sort all of them takes half as long."""
-        self._runs: list[bytes] = []
-        """Of those before; not on their way into the table yet."""
-        self._waiting: list[bytes] = []
-        """The same, on their way into the table or there already."""
-        stored.unwritten.append(lambda: [*self._waiting, *self._runs, self._run()])
+        """Those of the keys that are fresh."""
         self._newest = stored.greatest()
         """No key is greater: whatever is greater was never used."""
 
     def used(self, keys: Seq[bytes]) -> dict[bytes, int]:
         """The first sequence of each of these keys that was used."""
         newest = self._newest
+        found: dict[bytes, int] = {}
         old = [key for key in keys if key <= newest]
         maybe = self._stored.passing(old) if old else old
-        found = {key: first for key in maybe if (first := self._remembered(key))}
-        # What waits may be in the table already, and be damaged there.
-        ask = [key for key in (maybe if self._stored.ready else old) if key not in found]
-        return found | self._found(ask) if ask else found
-
-    def _remembered(self, key: bytes) -> int:
-        """The first sequence of a key that is in memory; 0 of any other."""
-        if first := self._fresh.get(key):
-            return first
-        at = runs.place_of(chain(self._waiting, self._runs), key)
-        return 0 if at is None else at - place(self._shard, 0)
+        if not maybe:
+            return found
+        for known in (*self._waiting, *self._fresh):
+            if not known.keys().isdisjoint(maybe):
+                found.update((key, known[key]) for key in maybe if key in known)
+        old = [key for key in maybe if key not in found]  # what waits may be in the table already, and be damaged there
+        return found | self._found(old) if old else found
 
     def _found(self, keys: Seq[bytes]) -> dict[bytes, int]:
         """The same, as far as the table knows."""
@@ -178,37 +165,28 @@ class Keys:
         found = self._found(maybe) if maybe else {}
         return [firsts[key] for key in maybe if found.get(key) != firsts[key]]
 
-    def note(self, keys: Mapping[bytes, int]) -> None:
-        """Remember keys with their first sequences."""
+    def note(self, keys: dict[bytes, int]) -> None:
+        """Remember keys with their first sequences; ``keys`` is kept."""
         if keys:
-            self._fresh.update(keys)
+            if len(self._fresh[-1]) + len(keys) <= KEYS_TOGETHER:
+                self._fresh[-1].update(keys)
+            else:
+                self._fresh.append(keys)
             self._stored.note([*keys])
             greatest = max(keys)
             self._newest = max(self._newest, greatest)
+            # Now, while the processor has them at hand: later each would be fetched from all over the memory.
             start, pack = place(self._shard, 0), _PLACE.pack
-            self._entries += sorted([key + pack(start + first) for key, first in keys.items()])
-            if len(self._fresh) >= KEYS_TOGETHER:
-                self._turn_over()
+            self._entries += [key + pack(start + first) for key, first in keys.items()]
 
-    def turn(self) -> list[Callable[[], list[bytes]]]:
-        """How to get the entries of what is remembered, which now waits to be written: in parts, each in its order."""
-        self._turn_over()
-        self._waiting, self._runs = self._runs, []
-        bounds = [bytes([number * 256 // PARTS]) for number in range(PARTS)] + [b"\xff" * runs.ENTRY_BYTES]
-        return [
-            partial(runs.between, self._waiting, low, high)
-            for low, high in pairwise(bounds)
-            if any(runs.below(run, low) < runs.below(run, high) for run in self._waiting)
-        ]
-
-    def _turn_over(self) -> None:
-        if self._fresh:
-            self._runs.append(self._run())
-            self._fresh, self._entries = {}, []
-
-    def _run(self) -> bytes:
-        """The newest as a run."""
-        return b"".join(sorted(self._entries))
+    def turn(self) -> list[list[bytes]]:
+        """The entries of what is remembered, which now waits to be written: in parts, each to be sorted."""
+        self._waiting, self._fresh = self._fresh, [{}]
+        parts: list[list[bytes]] = [[] for _ in range(PARTS)]
+        for one in self._entries:
+            parts[one[0] * PARTS >> 8].append(one)
+        self._entries = []
+        return [part for part in parts if part]
 
     def statement(self, keys: Mapping[bytes, int]) -> Statement:
         """Writes keys with their first sequences; there is at least one."""
