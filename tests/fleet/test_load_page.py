@@ -154,7 +154,7 @@ def test_a_logarithmic_axis_has_ticks_to_read_values_by() -> None:
     (narrow,) = svgs(plot("x", [("a", [(0.0, 4.6), (1.0, 74.1)])], x_unit="s", y_unit="ms", log=True))
     assert {"5", "10", "20", "50"} <= set(texts(narrow))
     (wide,) = svgs(plot("x", [("a", [(0.0, 0.5), (1.0, 90_000.0)])], x_unit="s", y_unit="ms", log=True))
-    assert {"1", "10", "100", "1000", "10000"} <= set(texts(wide))
+    assert {"1", "10", "100", "1,000", "10,000"} <= set(texts(wide))
     assert "20" not in texts(wide)
 
 
@@ -169,6 +169,11 @@ def test_a_tick_is_not_written_over_the_unit(unit: str) -> None:
 def test_without_a_unit_the_last_tick_stays() -> None:
     (drawn,) = svgs(plot("x", [("a", [(0.0, 1.0), (100.0, 2.0)])], x_unit="", y_unit=""))
     assert "100" in texts(drawn)
+
+
+def test_a_large_number_at_an_axis_is_written_in_full() -> None:
+    drawn = plot("Cost", [("median", [(100_000.0, 1.0), (1_000_000.0, 0.5)])], x_unit="", y_unit="")
+    assert {">200,000<", ">1,000,000<"} <= set(re.findall(r">[\d.,e+]+<", drawn))
 
 
 def test_a_point_alone_can_be_seen() -> None:

@@ -82,15 +82,20 @@ def _grid(across: _Axis, upward: _Axis, x_unit: str, y_unit: str) -> str:
     for value in upward.ticks():
         y = upward.place(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_shown(value)}</text>')
     parts += [
-        f'<text x="{across.place(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{value:g}</text>'
+        f'<text x="{across.place(value):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{_shown(value)}</text>'
         for value in across.ticks()
         if not x_unit or across.place(value) < WIDTH - RIGHT - UNIT_ROOM * (len(x_unit) + 2)
     ]
     parts.append(f'<text x="4" y="14">{escape(y_unit)}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(x_unit)}</text>')
     return "".join(parts)
+
+
+def _shown(value: float) -> str:
+    """A number at an axis; in full, however large."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:g}"
 
 
 def _line(points: Sequence[Point], across: _Axis, upward: _Axis, number: int) -> str:
