@@ -28,6 +28,7 @@ KEYS_TOGETHER: Final = 4_096
 SCHEMA: Final = "CREATE TABLE keys (entry BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
 _PLACE: Final = struct.Struct(">Q")
+_ENTRY: Final = struct.Struct(f"{KEY_BYTES + _PLACE.size}s")
 _INSERT: Final = "INSERT OR IGNORE INTO keys SELECT value FROM carray(?)"
 _FIND: Final = """
 SELECT k.entry FROM carray(?1) AS named CROSS JOIN keys AS k
@@ -129,7 +130,7 @@ class Keys:
         """The same, on its way into the table or there already."""
         stored.unwritten.append(lambda: [*self._waiting, *self._fresh])
         self._entries: list[bytes] = []
-        """Those of the keys that are fresh."""
+        """Those of the keys that are fresh, of each batch one behind the other: as objects they would lie all about."""
         self._newest = stored.greatest()
         """No key is greater: whatever is greater was never used."""
 
@@ -177,13 +178,13 @@ class Keys:
             self._newest = max(self._newest, greatest)
             # Now, while the processor has them at hand: later each would be fetched from all over the memory.
             start, pack = place(self._shard, 0), _PLACE.pack
-            self._entries += [key + pack(start + first) for key, first in keys.items()]
+            self._entries.append(b"".join([key + pack(start + first) for key, first in keys.items()]))
 
     def turn(self) -> list[list[bytes]]:
         """The entries of what is remembered, which now waits to be written: in parts, each to be sorted."""
         self._waiting, self._fresh = self._fresh, [{}]
         parts: list[list[bytes]] = [[] for _ in range(PARTS)]
-        for one in self._entries:
+        for (one,) in _ENTRY.iter_unpack(b"".join(self._entries)):
             parts[one[0] * PARTS >> 8].append(one)
         self._entries = []
         return [part for part in parts if part]
