@@ -151,6 +151,38 @@ def test_callers_beyond_the_limit_are_turned_away_and_the_others_served(folder, 
     run(lambda: open_sqlite(folder), check)
 
 
+def test_callers_that_were_cancelled_take_room_until_the_thread_is_through_with_them(folder, monkeypatch):
+    monkeypatch.setattr(writer, "JOBS_WAITING_MAX", 4)
+    begun, hold = threading.Event(), threading.Event()
+
+    def occupy(_database):
+        begun.set()
+        return hold.wait(30)
+
+    async def check(log):
+        busy = asyncio.ensure_future(log._writer.call(occupy))
+        await asyncio.to_thread(begun.wait, 30)
+        tasks = [asyncio.ensure_future(log.append(SPACE, [tx(number, "q/a")])) for number in range(3)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with pytest.raises(UnavailableError):
+            await log.append(SPACE, [tx(3, "q/a")])
+        closing = asyncio.ensure_future(log.close())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        hold.set()
+        await asyncio.gather(busy, closing)
+        assert not log._writer._thread.is_alive()
+
+    async def stored(log):
+        assert len(await everything(log)) == 3
+
+    run(lambda: open_sqlite(folder), check)
+    run(lambda: open_sqlite(folder), stored)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bug_on_the_writing_thread_leaves_nobody_waiting(folder, monkeypatch):
     def broken(_self, _work):

@@ -80,17 +80,17 @@ class Writer:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outstanding: set[asyncio.Future[Any]] = set()
+        """Of those whom the thread has not told; a caller that was cancelled counts until then."""
         self._refusal = ""
         self._stopped: asyncio.Future[None] | None = None
         self._thread = threading.Thread(target=self._run, name="crossfade-log", daemon=True)
         self._thread.start()
 
-    async def append(self, shard: Shard, txs: Seq[Tx], payload_bytes: int) -> list[Result]:
-        """Store ``txs``. A caller that is cancelled does not hear, but its transactions may be stored."""
+    def append(self, shard: Shard, txs: Seq[Tx], payload_bytes: int) -> "asyncio.Future[list[Result]]":
+        """Store ``txs``. Who cancels the future does not hear, but its transactions may be stored."""
         future = self._future()
         self._jobs.put(Append(shard, txs, payload_bytes, future))
-        results: list[Result] = await future
-        return results
+        return future
 
     async def call(self, work: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``work`` returns, run on the thread between two writes; it has to be short."""
@@ -102,12 +102,12 @@ class Writer:
     async def close(self) -> None:
         """Finish everything queued, then release the file. More than once is the same as once."""
         if not self._refusal:
-            self._stopped = self._future()
+            self.refuse_if_closed()
+            self._stopped = self._heard()  # however many wait
             self._refusal = "the log is closed"
             self._jobs.put(_Stop())
-        # Whoever is cancelled here leaves the thread to finish by itself.
-        while self._outstanding:
-            await asyncio.wait(set(self._outstanding))
+        if self._stopped is not None:  # who hears last; a caller that is cancelled here leaves the thread to finish
+            await asyncio.wait((self._stopped,))
 
     def refuse_if_closed(self) -> None:
         """Raise UnavailableError if the log takes no more calls, LogError on another event loop."""
@@ -122,9 +122,12 @@ class Writer:
         self.refuse_if_closed()
         if len(self._outstanding) >= JOBS_WAITING_MAX:
             raise UnavailableError(f"{JOBS_WAITING_MAX} calls are waiting for the log already")
+        return self._heard()
+
+    def _heard(self) -> "asyncio.Future[Any]":
+        """What the thread will tell, or ``_give_up``."""
         future = asyncio.get_running_loop().create_future()
         self._outstanding.add(future)
-        future.add_done_callback(self._outstanding.discard)
         return future
 
     # --- on the thread -----------------------------------------------------------------------------
@@ -213,6 +216,7 @@ class Writer:
     def _deliver(self, stored: list[Resolved], answers: "list[tuple[asyncio.Future[Any], Any]]") -> None:
         self._stored(stored)
         for future, answer in answers:
+            self._outstanding.discard(future)
             if future.done():
                 continue  # its caller was cancelled
             if isinstance(answer, LogError):
@@ -223,7 +227,8 @@ class Writer:
     def _give_up(self) -> None:
         """After the thread has ended: free ``close``, and whoever a bug of ours left waiting."""
         self._refusal = self._refusal or "the log stopped after a fault of its own"
-        for future in list(self._outstanding):
+        while self._outstanding:
+            future = self._outstanding.pop()
             if future.done():
                 continue
             if future is self._stopped:
