@@ -1,13 +1,14 @@
 """Durable appends: the SQLite log against an append-only file, paired in one run.
 
-N coroutines each await their own append, through one group committer: what is queued goes to the
-log as one batch, one batch under way. The file is the least a durable log can do: length, CRC-32
-and bytes of each event, one write and one fdatasync a batch, on a thread, without versions, chain,
-index or any check. ``--frame fields`` gives it all that the caller hands over (stream, type, at,
-actor, cause, key, payload), ``--frame payload`` the payload alone. Both use the same committer.
+N coroutines each await their own append. With ``--calls batch``, as in the hub, they go through one group
+committer: what is queued goes to the log as one batch, one batch under way. With ``--calls each`` every one
+calls the log by itself, whose thread takes all that is queued. The file is the least a durable log can do:
+length, CRC-32 and bytes of each event, one write and one fdatasync a batch, on a thread, without versions,
+chain, index or any check. ``--frame fields`` gives it all that the caller hands over (stream, type, at,
+actor, cause, key, payload), ``--frame payload`` the payload alone. Both sides are called alike.
 
 Usage: python -m bench.log_append [--writers 64 1000] [--rounds 5] [--seconds 2] [--keys random ordered]
-       [--frame fields|payload] [--preload RECORDS] [--folder FOLDER] [--json]
+       [--calls batch|each] [--frame fields|payload] [--preload RECORDS] [--folder FOLDER] [--json]
 
 ``--keys ordered`` gives keys that begin with a counter, as time-ordered ids do. ``--preload`` starts
 with a log of so many records. The file system under ``--folder`` must be a disk, not memory.
@@ -47,7 +48,7 @@ def fields(tx, event):
 
 
 class FileLog:
-    """An append-only file: one write and one fdatasync for each batch."""
+    """An append-only file: one write and one fdatasync for all that is queued."""
 
     def __init__(self, folder, frame):
         self._frame = fields if frame == "fields" else payload
@@ -70,19 +71,31 @@ class FileLog:
 
     def _run(self):
         while (job := self._jobs.get()) is not None:
-            txs, future = job
+            jobs = [job] + [self._jobs.get_nowait() for _ in range(self._jobs.qsize())]
+            if jobs[-1] is None:
+                raise RuntimeError("closed while appends are under way")
             parts = []
-            for tx in txs:
-                for event in tx.events:
-                    body = self._frame(tx, event)
-                    parts += (struct.pack(">II", len(body), zlib.crc32(body)), body)
+            for txs, _ in jobs:
+                for tx in txs:
+                    for event in tx.events:
+                        body = self._frame(tx, event)
+                        parts += (struct.pack(">II", len(body), zlib.crc32(body)), body)
             os.write(self._file, b"".join(parts))
             os.fdatasync(self._file)
-            results = []
-            for tx in txs:
-                first, self._sequence = self._sequence + 1, self._sequence + len(tx.events)
-                results.append(Committed(first, self._sequence))
-            future.get_loop().call_soon_threadsafe(future.set_result, results)
+            told = [(future, self._numbered(txs)) for txs, future in jobs]
+            job[1].get_loop().call_soon_threadsafe(self._tell, told)
+
+    def _numbered(self, txs):
+        results = []
+        for tx in txs:
+            first, self._sequence = self._sequence + 1, self._sequence + len(tx.events)
+            results.append(Committed(first, self._sequence))
+        return results
+
+    @staticmethod
+    def _tell(told):
+        for future, results in told:
+            future.set_result(results)
 
 
 class Group:
@@ -108,6 +121,19 @@ class Group:
         self._task = None
 
 
+class Each:
+    """No committer: every append is a call of its own."""
+
+    def __init__(self, log):
+        self._log = log
+
+    async def submit(self, tx):
+        return (await self._log.append(SPACE, [tx]))[0]
+
+
+CALLS = {"batch": Group, "each": Each}
+
+
 def transactions(ordered):
     """Pairs: a question is asked (its stream must not exist), then answered (it must be at 1).
 
@@ -131,8 +157,8 @@ async def _writer(group, source, until, taken):
             taken.append(time.perf_counter() - began)
 
 
-async def measure(log, writers, seconds, ordered):
-    group, source, taken = Group(log), transactions(ordered), []
+async def measure(log, writers, seconds, ordered, calls="batch"):
+    group, source, taken = CALLS[calls](log), transactions(ordered), []
     began, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(_writer(group, source, began + seconds, taken) for _ in range(writers)))
     rate, cpu_us = len(taken) / (time.perf_counter() - began), (time.process_time() - cpu) / len(taken) * 1e6
@@ -156,8 +182,8 @@ async def compare(options, folder, writers, keys):
         for side in ("before", "after"):
             file = FileLog(folder / f"file-{writers}-{keys}-{number}-{side}", options.frame)
             if side == "after":
-                ours = await measure(log, writers, options.seconds, ordered)
-            files.append(await measure(file, writers, options.seconds / 2, ordered))
+                ours = await measure(log, writers, options.seconds, ordered, options.calls)
+            files.append(await measure(file, writers, options.seconds / 2, ordered, options.calls))
             await file.close()
         rate, cpu_us = (statistics.mean(file[place] for file in files) for place in (0, 3))
         rows.append({"file": rate, "log": ours[0], "p99_ms": ours[2], "file_us": cpu_us, "log_us": ours[3]})
@@ -188,6 +214,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--keys", choices=("random", "ordered"), nargs="+", default=["random", "ordered"])
+    parser.add_argument("--calls", choices=tuple(CALLS), default="batch")
     parser.add_argument("--frame", choices=("fields", "payload"), default="fields")
     parser.add_argument("--preload", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None)
