@@ -7,7 +7,7 @@ import pytest
 
 from crossfade.core.values import PROGRAMME, SPACE
 from crossfade.engine.ports import Committed, CorruptLogError, Duplicate, Tx, UnavailableError
-from crossfade.logs import blocks, filters, index, keys, names
+from crossfade.logs import blocks, filters, index, keys, names, startup
 from crossfade.logs.codec import GENESIS, verify
 from crossfade.logs.database import Database
 from crossfade.logs.sqlite import open_sqlite
@@ -88,7 +88,7 @@ def test_what_a_full_disk_undid_of_the_index_is_written_again(folder):
         if number % 3 == 2:
             room = number % 13  # so that it is the records, the keys or the streams that find none
             database._connection.pragma("max_page_count", database._connection.pragma("page_count") + room)
-            big = Tx(dice.randbytes(16), (), (event("q/big", bytes(20_000)),))
+            big = Tx(dice.randbytes(16), (), (event("q/big", bytes(5 * startup.PAGE_BYTES)),))
             try:
                 stored[big.key] = database.append({SPACE: [big]})[SPACE].results[0]
             except UnavailableError:

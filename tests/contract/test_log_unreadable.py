@@ -15,6 +15,7 @@ from crossfade.engine.ports import Committed, CorruptLogError, LogError, Unknown
 from crossfade.logs import writer
 from crossfade.logs.audit import opened
 from crossfade.logs.sqlite import open_sqlite
+from crossfade.logs.startup import PAGE_BYTES
 from tests.contract.test_log_recovery import until_it_works
 from tests.kit.logs import everything, fill, run, tx
 
@@ -108,8 +109,8 @@ def test_damage_stays_damage_where_the_disk_reads_well(folder):
     disk = FailingReads("sound")
     with (folder / "log.db").open("r+b") as file:
         size_bytes = file.seek(0, 2)
-        file.seek(4_096)
-        file.write(bytes(size_bytes - 4_096))
+        file.seek(PAGE_BYTES)
+        file.write(bytes(size_bytes - PAGE_BYTES))
     with pytest.raises(CorruptLogError):
         open_sqlite(folder, vfs="sound")
     assert not disk.failed

@@ -51,6 +51,31 @@ def connection_of(log):
 # --- going on -----------------------------------------------------------------------------------------
 
 
+def test_a_log_with_pages_of_another_size_keeps_them_and_goes_on(folder, monkeypatch):
+    async def check(log):
+        for number in range(before, before + 30):
+            await log.append(SPACE, [tx(number, f"q/{number}")])
+        assert len(await everything(log)) == before + 30
+        assert await log.verify(SPACE) is None
+        assert connection_of(log).pragma("page_size") == 4_096 != startup.PAGE_BYTES
+
+    before = 0
+    with monkeypatch.context() as earlier:
+        earlier.setattr(startup, "PAGE_BYTES", 4_096)
+        log = open_sqlite(folder)
+        run(lambda: log, lambda log: log.head(SPACE))
+    run(lambda: open_sqlite(folder), check)
+    before = 30
+    run(lambda: open_sqlite(folder), check)
+
+
+def test_a_new_log_has_pages_of_the_size_that_is_meant(folder):
+    async def check(log):
+        assert connection_of(log).pragma("page_size") == startup.PAGE_BYTES
+
+    run(lambda: open_sqlite(folder), check)
+
+
 def test_a_log_goes_on_where_it_was_closed(folder):
     async def before(log):
         await log.append(SPACE, [tx(1, "q/a", "q/b"), tx(2, "q/a")])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 
 class Aside:
@@ -9,9 +10,8 @@ class Aside:
 
     def __init__(self) -> None:
         """Nothing runs before the first ``begin``."""
-        self._begun = threading.Semaphore(0)
-        self._ended = threading.Semaphore(0)
-        self._work: Callable[[], None] | None = None
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._done: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def begin(self, work: Callable[[], None]) -> None:
@@ -19,27 +19,25 @@ class Aside:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="crossfade-log-aside", daemon=True)
             self._thread.start()
-        self._work = work
-        self._begun.release()
+        self._work.put(work)
 
     def end(self) -> None:
         """Return when the work is done. Raises RuntimeError if it raised: then nothing of it can be relied on."""
-        self._ended.acquire()
-        if self._work is not None:
+        if not self._done.get():
             raise RuntimeError("the log's second thread failed")
 
     def close(self) -> None:
         """Let the thread end."""
         if self._thread is not None:
-            self._work = None
-            self._begun.release()
+            self._work.put(None)
             self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
-        while self._begun.acquire() and self._work is not None:
+        while (work := self._work.get()) is not None:
+            done = False
             try:
-                self._work()
-                self._work = None
+                work()
+                done = True
             finally:
-                self._ended.release()
+                self._done.put(done)

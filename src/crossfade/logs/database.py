@@ -33,13 +33,15 @@ from crossfade.logs.bases import NO_BASE, Beginning, read_bases, set_base, sweep
 from crossfade.logs.batch import Resolved, adopted
 from crossfade.logs.blocks import Blocks
 from crossfade.logs.codec import GENESIS
-from crossfade.logs.indexes import Indexes, large
+from crossfade.logs.indexes import Indexes
 from crossfade.logs.startup import FILE_NAME, WAL_NAME, FolderLock, close, connect, make_folder
 
-CHECKPOINT_PAGES: Final = 4_000
+CHECKPOINT_PAGES: Final = 2_000
 """The write-ahead log is copied into the file when it has so many pages: 16 MiB."""
-CHECKPOINT_SOON_PAGES: Final = 1_000
+CHECKPOINT_SOON_PAGES: Final = 500
 """The same after a large batch: to copy so many takes no longer than its callers take to hear of it."""
+LARGE_RECORDS: Final = 256
+"""A batch of so many is large."""
 COMMITS_BETWEEN_LOOKS: Final = 50
 """Whether the names lead to other files is looked at so seldom: to ask a file system all about a file makes the next
 write of it dearer, by some 40 µs on ext4."""
@@ -231,7 +233,8 @@ class Database:
         stored, self._stored = self._stored, []
         if not self.broken:
             self._wal_pages += self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
-            due = CHECKPOINT_SOON_PAGES if large(stored) else CHECKPOINT_PAGES
+            large = sum(len(one.before) for one in stored) >= LARGE_RECORDS
+            due = CHECKPOINT_SOON_PAGES if large else CHECKPOINT_PAGES
             if self._wal_pages >= due and not self._connection.in_transaction:
                 return self._checkpoint
         statement = self._indexes.ahead(stored)

@@ -1,7 +1,7 @@
 """The indexes of all shards within one file, and what is about to enter them.
 
-What a large commit stored enters the memory of its index while the disk works for the next one (aside.py). Until then
-(``unnoted``) a batch is shown it beside the index.
+What a commit of some size stored enters the memory of its index while the disk works for the next one (aside.py).
+Until then (``unnoted``) a batch is shown it beside the index.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,8 @@ from crossfade.logs.batch import Known, Resolved, resolve
 from crossfade.logs.index import Index
 from crossfade.logs.keys import Stored
 
-RECORDS_ASIDE_MIN: Final = 256
+RECORDS_ASIDE_MIN: Final = 32
 """With fewer the other thread would cost more than it takes over."""
-
-
-def large(batches: Seq[Resolved]) -> bool:
-    """Whether it takes long to note ``batches``, and their callers long to hear of them."""
-    return sum(len(one.before) for one in batches) >= RECORDS_ASIDE_MIN
 
 
 class Indexes:
@@ -79,7 +74,7 @@ class Indexes:
         for index in self._indexes.values():
             index.committed()
         self._unnoted += batches
-        if not large(batches):
+        if sum(len(one.before) for one in batches) < RECORDS_ASIDE_MIN:
             self._note()  # now, while the processor has it at hand
 
     def rolled_back(self) -> None:

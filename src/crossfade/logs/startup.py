@@ -30,14 +30,14 @@ FORMAT: Final = 3
 APPLICATION_ID: Final = 0x43724644
 """``application_id`` of the file: the letters CrFD."""
 JOURNAL_SIZE_LIMIT_BYTES: Final = 64 * 1024 * 1024
-PAGE_BYTES: Final = 4_096
+PAGE_BYTES: Final = 8_192
+"""Of a new file; one that exists keeps its own (docs/adr/0040)."""
 CACHE_KIB: Final = 8 * 1024
 """SQLite looks through all of its cache at the end of some commits, so one that is full of old blocks costs time."""
 STATEMENTS_CACHED: Final = 128
 
 _SETTINGS: Final[tuple[tuple[str, int | str, int | str], ...]] = (
     # name, what is set, what must be read back
-    ("page_size", PAGE_BYTES, PAGE_BYTES),
     ("locking_mode", "EXCLUSIVE", "exclusive"),
     ("synchronous", "EXTRA", 3),
     ("journal_mode", "WAL", "wal"),
@@ -150,6 +150,7 @@ def _explained(fault: apsw.Error, folder: Path) -> LogError:
 
 
 def _configure(connection: apsw.Connection) -> None:
+    connection.pragma("page_size", PAGE_BYTES)
     for name, value, expected in _SETTINGS:
         connection.pragma(name, value)
         actual = connection.pragma(name)
@@ -166,6 +167,8 @@ def _create_or_recognise(connection: apsw.Connection) -> None:
     known = connection.pragma("application_id") == APPLICATION_ID
     if connection.pragma("user_version") == 0 and not connection.pragma("application_id"):
         connection.execute(_HEADS + _SCHEMA)
+        if (actual := connection.pragma("page_size")) != PAGE_BYTES:
+            raise LogError(f"SQLite does not hold to page_size={PAGE_BYTES}: it says {actual}")
     elif known and connection.pragma("user_version") in FORMERLY:
         connection.execute(FORMERLY[connection.pragma("user_version")] + _SCHEMA)
     if connection.pragma("user_version") == FORMAT:
