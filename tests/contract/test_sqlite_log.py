@@ -44,6 +44,9 @@ async def append_one_by_one(log, transactions):
         await log.append(SPACE, [tx(number, f"q/{number}")])
 
 
+OTHER_PAGE_BYTES = startup.PAGE_BYTES // 2
+
+
 def connection_of(log):
     return log._writer._database._connection
 
@@ -57,11 +60,11 @@ def test_a_log_with_pages_of_another_size_keeps_them_and_goes_on(folder, monkeyp
             await log.append(SPACE, [tx(number, f"q/{number}")])
         assert len(await everything(log)) == before + 30
         assert await log.verify(SPACE) is None
-        assert connection_of(log).pragma("page_size") == 4_096 != startup.PAGE_BYTES
+        assert connection_of(log).pragma("page_size") == OTHER_PAGE_BYTES
 
     before = 0
     with monkeypatch.context() as earlier:
-        earlier.setattr(startup, "PAGE_BYTES", 4_096)
+        earlier.setattr(startup, "PAGE_BYTES", OTHER_PAGE_BYTES)
         log = open_sqlite(folder)
         run(lambda: log, lambda log: log.head(SPACE))
     run(lambda: open_sqlite(folder), check)
