@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from mcp.client import Client
+from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequestParams, ElicitResult
 
 from tests.kit.http_server import run
@@ -101,6 +102,29 @@ def test_questions_that_pile_up_are_elicited_one_after_another_in_one_call(answe
                     break
             assert elicited == asked
             assert await hub.events("question.answered") == len(asked)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("answerer", MODES)
+def test_a_call_that_fails_after_its_client_was_asked_is_counted_once(
+    answerer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object) -> None:
+        raise UnavailableError
+
+    async def scenario() -> None:
+        said, counted = Answerer(choice="yes"), []
+        async with place("alice", "bob") as hub, hub.client("bob", answerer, elicitation_callback=said) as b:
+            await b.call_tool("inbox", {})
+            await hub.share(1)
+            await hub.ask("alice", "bob")
+            monkeypatch.setattr(HubTools, "count", lambda _self, plan, _peer, fault=None: counted.append(fault))
+            monkeypatch.setattr(HubTools, "resume", unavailable)
+            with pytest.raises(MCPError, match="cannot store"):
+                await b.call_tool("attend", {"wait_seconds": 5})
+            assert said.asked
+            assert counted == ([None] if answerer == SESSIONED else [None, ANY])
 
     run(scenario())
 

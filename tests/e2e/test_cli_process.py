@@ -74,16 +74,17 @@ def test_every_exit_code_has_a_meaning() -> None:
     assert set(MEANING) == set(Exit)
 
 
-def test_a_pipe_that_is_closed_early_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m crossfade config show | head -1; exit ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize("words", ["config show", "--version", "--help"])
+def test_a_pipe_that_is_closed_early_is_no_error(tmp_path: Path, words: str) -> None:
+    command = f"{sys.executable} -m crossfade {words} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.parametrize("how", ["", "--json"])
-def test_an_output_for_which_there_is_no_room_is_two_lines(tmp_path: Path, how: str) -> None:
-    command = f"{sys.executable} -m crossfade config show {how} > /dev/full"
+@pytest.mark.parametrize("words", ["config show", "config show --json", "--version", "--help"])
+def test_an_output_for_which_there_is_no_room_is_two_lines(tmp_path: Path, words: str) -> None:
+    command = f"{sys.executable} -m crossfade {words} > /dev/full"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == Exit.ERRORED
     assert "the output cannot be written: No space left on device" in done.stderr

@@ -19,8 +19,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     given = sys.argv[1:] if arguments is None else arguments
     if given in (["--version"], ["-V"], ["version"]):
-        sys.stdout.write(f"crossfade {__version__}\n")
-        sys.exit(0)
+        _say_version()
     from crossfade.cli.failing import guarded
 
     code = guarded(given)
@@ -31,3 +30,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if code == INTERRUPTED:
         os._exit(code)
     sys.exit(code)
+
+
+def _say_version() -> NoReturn:
+    try:
+        sys.stdout.write(f"crossfade {__version__}\n")
+        sys.stdout.flush()
+    except OSError as fault:
+        from crossfade.cli.failing import unwritten
+
+        sys.exit(unwritten(fault, machine=False))
+    sys.exit(0)

@@ -31,16 +31,24 @@ def guarded(arguments: list[str]) -> int:
         return report(error, machine=machine)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     except OSError as fault:
-        if fault.errno not in FULL:
+        return unwritten(fault, machine=machine)
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        what = f"{fault.filename or 'the output'} cannot be written: {fault.strerror}"
-        return report(CommandError("output", what, "make room there, or write elsewhere"), machine=machine)
+        return Exit.OK  # rich ends the program when whoever reads has gone
     return int(outcome) if isinstance(outcome, int) else Exit.OK
+
+
+def unwritten(fault: OSError, *, machine: bool) -> int:
+    """Say that the output cannot be written; the exit code. Raises any other fault again."""
+    if not isinstance(fault, BrokenPipeError) and fault.errno not in FULL:
+        raise fault
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(fault, BrokenPipeError):
+        return Exit.OK
+    what = f"{fault.filename or 'the output'} cannot be written: {fault.strerror}"
+    return report(CommandError("output", what, "make room there, or write elsewhere"), machine=machine)
 
 
 def _readable(arguments: list[str]) -> None:
