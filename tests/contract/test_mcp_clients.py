@@ -122,7 +122,7 @@ def test_a_call_that_fails_after_its_client_was_asked_is_counted_once(
             await b.call_tool("inbox", {})
             await hub.share(1)
             await hub.ask("alice", "bob")
-            monkeypatch.setattr(HubTools, "count", lambda _self, plan, _peer, fault=None: counted.append(fault))
+            monkeypatch.setattr(HubTools, "count", lambda _self, _plan, _peer, fault=None: counted.append(fault))
             monkeypatch.setattr(HubTools, "resume", unavailable)
             if not at_once:
                 monkeypatch.setattr(hub.hub.mail, "begin", lambda *_: None)
