@@ -29,12 +29,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from crossfade.logs import audit, settling, startup
+from crossfade.logs.database import Database
 from crossfade.outbound import host, snapshots
 from tests.powerloss import cases, flips, shelf
 from tests.powerloss.disk import layer
 
 PLANTS = (
-    "normal", "late", "names", "index", "phantom", "phantom-named", "phantom-torn",
+    "normal", "late", "names", "index", "forgets", "phantom", "phantom-named", "phantom-torn",
     "shelf-unsynced", "shelf-unhashed", "shelf-short", "shelf-nameless",
 )  # fmt: skip
 SHOWN = 20
@@ -51,6 +52,8 @@ def plant(name: str) -> None:
         settings = [one for one in settings if one[0] != "synchronous"] + [("synchronous", "FULL", 2)]
     elif name == "index":
         audit.unreachable = lambda *_: None  # type: ignore[assignment]
+    elif name == "forgets":
+        _plant_forgetting()
     elif name == "phantom":
         setattr(startup, "settle", lambda _: None)  # noqa: B010 - not its own
     elif name == "phantom-named":
@@ -60,6 +63,12 @@ def plant(name: str) -> None:
     elif name.startswith("shelf-"):
         _plant_in_shelf(name.removeprefix("shelf-"))
     startup._SETTINGS = tuple(settings)  # type: ignore[misc]
+
+
+def _plant_forgetting() -> None:
+    """What is stored after a flip is not found."""
+    find, flipped = Database.find, flips.TRANSACTIONS.to_bytes(2, "big")
+    Database.find = lambda self, shard, key: find(self, shard, key) if key[:2] < flipped else None  # type: ignore[method-assign]
 
 
 def _in_place(path: Path) -> None:

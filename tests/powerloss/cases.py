@@ -161,7 +161,7 @@ def check(told: Told, dice: random.Random, folder: Path, layer: DiskLayer) -> No
             if (bad := first_bad(database, shard, Sequence(0))) is not None:
                 raise Violation(f"shard {shard}: sequence {bad} is bad")
         _keeps_checkpoints(told, database)
-        _keeps_transactions(told, database)
+        keeps_transactions(told, database)
         _goes_on(told, dice, database)
     except LogError as fault:
         raise Violation(f"it fails on a sound disk: {fault}") from fault
@@ -178,7 +178,8 @@ def _keeps_checkpoints(told: Told, database: Database) -> None:
             raise Violation(f"shard {shard}: another history up to {head.sequence}")
 
 
-def _keeps_transactions(told: Told, database: Database) -> None:
+def keeps_transactions(told: Told, database: Database) -> None:
+    """Every acknowledged transaction is there, whole and where it was, and of no other a part. Raises Violation."""
     for key, (shard, tx) in told.txs.items():
         found = database.find(shard, key)
         if found is None:

@@ -2,7 +2,8 @@
 
 Noticed means: the log does not open, or reading it through finds a bad row, or a row that an index does not
 lead to, or it does not contain its last checkpoint. Harmless means: every row, every key and every stream is as
-it was. Anything else is a violation. Half of the logs were closed in order, half were left with their newest
+it was, and still is after more was stored and the log was opened again; or that is where it is noticed. Anything else
+is a violation. Half of the logs were closed in order, half were left with their newest
 records in the write-ahead log; there a flip cuts off the end, which the checkpoint alone can notice.
 """
 
@@ -15,10 +16,15 @@ from crossfade.core.values import Sequence, Shard
 from crossfade.engine.ports import Head, LogError, StoredEvent
 from crossfade.logs.audit import first_bad
 from crossfade.logs.database import Database
-from tests.powerloss.cases import Told, Violation, append, opened, transaction, vanish
+from tests.powerloss.cases import Told, Violation, append, keeps_transactions, opened, transaction, vanish
 from tests.powerloss.disk import Contents, Disk, DiskLayer
 
 TRANSACTIONS = 40
+MORE = 12
+"""Transactions that are stored after a flip that did no harm so far."""
+
+
+LATER = "noticed when it goes on"
 
 
 class Kept(msgspec.Struct):
@@ -64,10 +70,17 @@ def run(seed: int, kept: Kept, folder: Path, layer: DiskLayer) -> str:
         database = opened(folder, layer)
     except LogError:
         return "noticed when it opens"
+    where = f"bit {bit} of {Path(name).name}"
     try:
-        return _verdict(kept, database, f"bit {bit} of {Path(name).name}")
+        verdict = _verdict(kept, database, where)
+        if verdict != "harmless":
+            return verdict
+        told = Told({}, {}, dict(kept.heads))
+        if not _took_more(told, database, dice):
+            return LATER
     finally:
         database.close()
+    return _verdict_later(kept, told, folder, layer, where)
 
 
 def _verdict(kept: Kept, database: Database, where: str) -> str:
@@ -88,9 +101,37 @@ def _verdict(kept: Kept, database: Database, where: str) -> str:
     return "harmless"
 
 
+def _took_more(told: Told, database: Database, dice: random.Random) -> bool:
+    todo = [transaction(number, dice) for number in range(TRANSACTIONS, TRANSACTIONS + MORE)]
+    try:
+        while todo:
+            append(told, database, todo)
+            database.checkpoint_if_due()
+    except LogError:
+        return False
+    return not database.broken
+
+
+def _verdict_later(kept: Kept, told: Told, folder: Path, layer: DiskLayer, where: str) -> str:
+    try:
+        database = opened(folder, layer)
+    except LogError:
+        return LATER
+    try:
+        if any(first_bad(database, shard, Sequence(0)) is not None for shard in told.heads):
+            return LATER
+        _same(kept, database, f"{where}, after more was stored")
+        keeps_transactions(told, database)
+    except LogError:
+        return LATER
+    finally:
+        database.close()
+    return "harmless"
+
+
 def _same(kept: Kept, database: Database, where: str) -> None:
     for shard, rows in kept.rows.items():
-        if database.read(shard, Sequence(0), 1_000) != rows:
+        if database.read(shard, Sequence(0), len(rows)) != rows:
             raise Violation(f"{where}: other rows, and nobody noticed")
         for row in rows:
             found = database.find(shard, row.key)

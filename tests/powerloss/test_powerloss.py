@@ -43,6 +43,7 @@ def test_what_was_acknowledged_survives_every_fault_of_the_disk():
         ("late", 0, 200, 0, "had reached"),
         ("names", 0, 200, 0, "had reached"),
         ("index", 500, 0, 2_000, "nobody noticed"),
+        ("forgets", 0, 0, 300, "was acknowledged and is gone"),
         ("phantom", 0, 2_000, 0, "does not open"),
         ("phantom-named", 0, 600, 0, "does not open"),
         ("phantom-torn", 0, 2_000, 0, "had reached"),
