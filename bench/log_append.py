@@ -172,23 +172,35 @@ async def preload(log, records, ordered):
         await log.append(SPACE, list(itertools.islice(source, 2_000)))
 
 
-async def compare(options, folder, writers, keys):
-    """Rounds of file, log, file: what the log did, beside the mean of the files around it."""
-    rows, ordered = [], keys == "ordered"
-    log = open_sqlite(folder / f"log-{writers}-{keys}")
-    await preload(log, options.preload, ordered)
+async def compare(options, folder):
+    """Rounds of file, log, file, of all cases in turns: what each log did, beside the mean of the files around it.
+
+    In turns, since a machine is faster at one minute than at another, and then the file gains more than the log.
+    """
+    cases = [(writers, keys) for keys in options.keys for writers in options.writers]
+    logs = {case: open_sqlite(folder / "log-{}-{}".format(*case)) for case in cases}
+    rows = {case: [] for case in cases}
+    for (_, keys), log in logs.items():
+        await preload(log, options.preload, keys == "ordered")
     for number in range(options.rounds):
-        files = []
-        for side in ("before", "after"):
-            file = FileLog(folder / f"file-{writers}-{keys}-{number}-{side}", options.frame)
-            if side == "after":
-                ours = await measure(log, writers, options.seconds, ordered, options.calls)
-            files.append(await measure(file, writers, options.seconds / 2, ordered, options.calls))
-            await file.close()
-        rate, cpu_us = (statistics.mean(file[place] for file in files) for place in (0, 3))
-        rows.append({"file": rate, "log": ours[0], "p99_ms": ours[2], "file_us": cpu_us, "log_us": ours[3]})
-    await log.close()
+        for case, log in logs.items():
+            rows[case].append(await paired(options, folder / "file-{}-{}".format(*case) / str(number), case, log))
+    for log in logs.values():
+        await log.close()
     return rows
+
+
+async def paired(options, folder, case, log):
+    writers, ordered = case[0], case[1] == "ordered"
+    files = []
+    for side in ("before", "after"):
+        file = FileLog(folder / side, options.frame)
+        if side == "after":
+            ours = await measure(log, writers, options.seconds, ordered, options.calls)
+        files.append(await measure(file, writers, options.seconds / 2, ordered, options.calls))
+        await file.close()
+    rate, cpu_us = (statistics.mean(file[place] for file in files) for place in (0, 3))
+    return {"file": rate, "log": ours[0], "p99_ms": ours[2], "file_us": cpu_us, "log_us": ours[3]}
 
 
 def shown(rows, writers, keys):
@@ -222,12 +234,10 @@ def main():
     options = parser.parse_args()
     measured, ratios = [], []
     with tempfile.TemporaryDirectory(prefix="append-", dir=options.folder or scratch()) as place:
-        for keys in options.keys:
-            for writers in options.writers:
-                rows = asyncio.run(compare(options, Path(place), writers, keys))
-                more = shown(rows, writers, keys)
-                measured += more[0]
-                ratios += more[1]
+        for (writers, keys), rows in asyncio.run(compare(options, Path(place))).items():
+            more = shown(rows, writers, keys)
+            measured += more[0]
+            ratios += more[1]
     Found(measured=tuple(measured), ratios=tuple(ratios)).show(as_json=options.json)
 
 
