@@ -22,8 +22,6 @@ from tests.powerloss.disk import Contents, Disk, DiskLayer
 TRANSACTIONS = 40
 MORE = 12
 """Transactions that are stored after a flip that did no harm so far."""
-
-
 LATER = "noticed when it goes on"
 
 
@@ -94,10 +92,7 @@ def _verdict(kept: Kept, database: Database, where: str) -> str:
                 return "noticed by the checkpoint"
         except LogError:
             return "noticed when it is read through"
-    try:
-        _same(kept, database, where)
-    except LogError as fault:
-        raise Violation(f"{where}: was not noticed, and then: {fault}") from fault
+    _unharmed(kept, Told({}, {}, kept.heads), database, where)
     return "harmless"
 
 
@@ -118,20 +113,34 @@ def _verdict_later(kept: Kept, told: Told, folder: Path, layer: DiskLayer, where
     except LogError:
         return LATER
     try:
-        if any(first_bad(database, shard, Sequence(0)) is not None for shard in told.heads):
+        if any(_bad(database, shard) for shard in told.heads):
             return LATER
-        _same(kept, database, f"{where}, after more was stored")
-        keeps_transactions(told, database)
-    except LogError:
-        return LATER
+        _unharmed(kept, told, database, f"{where}, after more was stored")
     finally:
         database.close()
     return "harmless"
 
 
-def _same(kept: Kept, database: Database, where: str) -> None:
+def _bad(database: Database, shard: Shard) -> bool:
+    try:
+        return first_bad(database, shard, Sequence(0)) is not None
+    except LogError:
+        return True
+
+
+def _unharmed(kept: Kept, told: Told, database: Database, where: str) -> None:
+    """Raise Violation unless all that was kept and told is there, and nothing else, in a log that verifies."""
+    try:
+        _same(kept, told.heads, database, where)
+        keeps_transactions(told, database)
+    except LogError as fault:
+        raise Violation(f"{where}: was not noticed, and then: {fault}") from fault
+
+
+def _same(kept: Kept, heads: dict[Shard, Head], database: Database, where: str) -> None:
     for shard, rows in kept.rows.items():
-        if database.read(shard, Sequence(0), len(rows)) != rows:
+        stored = database.read(shard, Sequence(0), 1_000)
+        if stored[: len(rows)] != rows or len(stored) != heads[shard].sequence:
             raise Violation(f"{where}: other rows, and nobody noticed")
         for row in rows:
             found = database.find(shard, row.key)
